@@ -1,0 +1,29 @@
+"""OutColumn: a growing output column in Arrow layout; out_export turns a set of them into a BatchC."""
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from .batch cimport BatchC
+from .column cimport Column, Kind
+
+cdef struct OutColumn:
+    int32_t kind            # KIND_BOOL (kept as bits), fixed widths, KIND_UTF8; KIND_FIXED with `width`
+    int32_t width           # bytes per value; 0 for bool and utf8
+    int64_t length
+    int64_t capacity        # rows that values/validity/offsets have room for
+    int64_t null_count
+    uint8_t *values         # malloc'ed; utf8 bytes for KIND_UTF8
+    uint8_t *validity       # malloc'ed bits, NULL until the first null
+    int32_t *offsets        # malloc'ed, capacity + 1, KIND_UTF8 only
+    int64_t bytes_used      # KIND_UTF8
+    int64_t bytes_capacity
+
+cdef void out_init(OutColumn *o, int kind, int width) noexcept nogil
+cdef void out_free(OutColumn *o) noexcept nogil                       # frees buffers, leaves it empty
+cdef void out_truncate(OutColumn *o, int64_t length) noexcept nogil   # forget the rows from `length` on
+cdef int out_reserve(OutColumn *o, int64_t extra_rows) noexcept nogil  # Status
+cdef int out_push_i64(OutColumn *o, int64_t value) noexcept nogil      # any int/date/... width, and bool
+cdef int out_push_f64(OutColumn *o, double value) noexcept nogil       # F32 and F64
+cdef int out_push_bytes(OutColumn *o, const uint8_t *data, int64_t size) noexcept nogil  # UTF8 and FIXED
+cdef int out_push_null(OutColumn *o) noexcept nogil
+# Gathers `rows` of `source` (same kind, or utf8 of another layout, or a dictionary, decoded) to the end of `o`.
+cdef int out_gather(OutColumn *o, const Column *source, const int32_t *rows, int64_t n) noexcept nogil
+# Makes a BatchC of `n` columns, all of one length; takes over their buffers and leaves them empty.
+cdef BatchC *out_export(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil   # NULL: no memory

@@ -1,0 +1,19 @@
+"""Operator: the one interface of every kernel that turns event batches into match batches.
+
+`process`, `advance` and `finish` run without the GIL on the thread that owns the operator, and are
+all-or-nothing: on a status other than STATUS_OK the operator's state is as it was before the call.
+`*out` is NULL when there is nothing to say, else a batch of the operator's `output` schema (one reference,
+the caller's). `base_sequence` is the stream's sequence of the batch's first row.
+"""
+from libc.stdint cimport int64_t
+from .batch cimport BatchC, Schema
+from .status cimport Fault
+
+cdef class Operator:
+    cdef readonly Schema input
+    cdef readonly Schema output
+    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil
+    cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil
+    cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil
+    cpdef bytes save(self)
+    cpdef restore(self, bytes state)

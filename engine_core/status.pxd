@@ -1,0 +1,38 @@
+"""Outcome codes, the fault record that a nogil kernel fills, and the one door from a fault to an exception."""
+from libc.stdint cimport int32_t, int64_t
+
+cdef enum Status:
+    STATUS_OK = 0
+    STATUS_NO_MEMORY = 1
+    STATUS_SCHEMA = 2          # data that does not fit its schema (SchemaError)
+    STATUS_OVERFLOW = 3        # an integer left its range (EvaluationError)
+    STATUS_DIVISION = 4        # integer division by zero (EvaluationError)
+    STATUS_UNSORTED = 5        # ORDER BY column fell (OrderError)
+    STATUS_LIMIT = 6           # a configured limit was reached (LimitError)
+    STATUS_CLOSED = 7          # the ring, engine or batch was closed
+    STATUS_FULL = 8            # BackpressureError
+    STATUS_STATE = 9           # saved state that is not ours or torn (StateError)
+    STATUS_NULL_TIME = 10      # null in the column that WITHIN or a watermark needs (OrderError)
+    STATUS_TYPE = 11           # unsupported physical type
+    STATUS_CAPACITY = 12       # an output passed an Arrow limit (2 GiB of utf8)
+    STATUS_TIME_RANGE = 13     # a time beyond what its unit can hold
+
+# Filled on failure only: `row` is the row of the batch (or -1), `item` the condition, measure or column
+# number (or -1), `value`/`other` the operands where there are any, `text` a static C string (or NULL).
+cdef struct Fault:
+    int32_t code
+    int32_t item
+    int64_t row
+    int64_t value
+    int64_t other
+    const char *text
+
+cdef inline int fault_set(Fault *fault, int code, int64_t row, int item, int64_t value,
+                          int64_t other, const char *text) noexcept nogil:
+    fault.code = code
+    fault.row = row
+    fault.item = item
+    fault.value = value
+    fault.other = other
+    fault.text = text
+    return code
