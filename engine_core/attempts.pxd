@@ -1,0 +1,115 @@
+"""Attempts: the open attempts (start rows) of every partition, and the step that a row makes them take."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from .automaton cimport Dfa
+from .builder cimport OutColumn
+from .column cimport Column
+from .keymap cimport KeyMap
+from .measure cimport Measures
+from .rows cimport ValueColumn
+from .status cimport Fault
+
+cdef enum:
+    PARTS_PER_BLOCK = 256
+    INLINE_STARTS = 3
+    INLINE_GROUPS = 2
+    NO_GROUP = 0xFFFFFFFF
+    GROUP_RESOLVED = 1          # no threads left: the candidate, if any, is the match
+    GROUP_BARE = 2              # root: may have an attempt without a candidate
+    GROUP_SEEN = 4              # only inside `thin`
+
+cdef enum:
+    NO_CANDIDATE = -1
+
+# One open attempt, followed by the kept values of its first row.
+cdef struct Start:
+    int64_t sequence
+    int64_t time
+    uint32_t group              # NO_GROUP: already resolved and reported (a hole)
+    uint32_t unused
+
+# Attempts that stand in the same state, followed by the kept values of the candidate's last row. A tree node: groups
+# that come to the same state hang one under the other, and the root steps for all.
+cdef struct Group:
+    uint32_t state
+    uint32_t parent             # NO_GROUP: a root
+    uint32_t references         # starts and groups that point here directly
+    uint32_t members            # root: open attempts below
+    int64_t candidate           # sequence of the row where the best match so far ends, or NO_CANDIDATE
+    int64_t joined              # sequence of the row at which it came under its parent
+    uint32_t flags
+    uint32_t unused
+
+cdef struct Part:               # one partition that has open attempts
+    uint8_t *starts             # [head, tail) of start_stride each, oldest first
+    uint8_t *groups             # group_stride each
+    uint32_t *roots
+    uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
+    uint32_t head, tail, starts_room
+    uint32_t n_groups, groups_room, n_roots
+    int64_t record_head, record_tail, records_room
+    uint32_t partition
+    uint32_t generation         # of this slot, so that an old timer knows that it is old
+    uint32_t next_free
+    bint armed                  # a timer will look at it
+    bint held                   # some attempt may have a candidate
+    uint32_t inline_roots[INLINE_GROUPS]
+    # followed by INLINE_STARTS starts and INLINE_GROUPS groups
+
+cdef struct Timer:
+    int64_t due
+    int64_t sequence            # of the partition's oldest attempt: makes the order of equal times definite
+    uint32_t part
+    uint32_t generation
+
+cdef struct Attempts:
+    Dfa dfa
+    Measures measures
+    KeyMap keys
+    # the plan
+    bint overlapping            # AFTER MATCH SKIP TO NEXT ROW
+    bint numbered               # MATCH_NUMBER() is asked, so matches leave in the order of their starts
+    bint within
+    int64_t interval            # last time - first time must be less
+    ValueColumn *start_values
+    ValueColumn *end_values
+    int32_t n_start_values
+    int32_t n_end_values
+    int64_t start_stride, group_stride, part_stride
+    # per partition number
+    uint32_t *part_of           # part number + 1; 0: idle
+    int64_t *match_numbers      # only if numbered
+    int64_t partitions_room
+    # parts
+    uint8_t **blocks
+    int64_t n_blocks, blocks_room
+    uint32_t n_parts            # ever made
+    uint32_t free_part          # number + 1 of the first free part; 0: none
+    int64_t n_open              # open attempts, all partitions
+    # candidates that WITHIN may make certain: a binary heap by (due, sequence)
+    Timer *timers
+    int64_t n_timers, timers_room
+    # where matches go
+    OutColumn *out
+    Fault fault                 # first fault of a measure; its match is left out
+    # the row that is being stepped
+    const Column *columns
+    int64_t row
+    uint64_t *scratch
+
+cdef int attempts_init(Attempts *a) noexcept nogil
+cdef void attempts_free(Attempts *a) noexcept nogil
+# Steps the rows `rows[0..n)` of the batch: letters, partition numbers and (with WITHIN) times are given per entry.
+cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, const uint32_t *letters,
+                      const uint32_t *partitions, const int64_t *times, int64_t base_sequence, int64_t n) noexcept nogil
+# No row with a time below `time` is still to come.
+cdef int attempts_advance(Attempts *a, int64_t time) noexcept nogil
+cdef int attempts_finish(Attempts *a) noexcept nogil
+cdef int attempts_tidy(Attempts *a) noexcept nogil
+cdef int attempts_reserve(Attempts *a, int64_t n_partitions) noexcept nogil
+# For attempts_state, which puts saved attempts back.
+cdef int part_new(Attempts *a, uint32_t partition, Part **out) noexcept nogil
+cdef int group_new(Attempts *a, Part *p, uint32_t state, uint32_t *out) noexcept nogil
+cdef int start_room(Attempts *a, Part *p) noexcept nogil
+cdef int record_room(Attempts *a, Part *p) noexcept nogil
+cdef int attempts_arm(Attempts *a, Part *p) noexcept nogil

@@ -1,0 +1,949 @@
+"""The open attempts of every partition, and the step that a row makes them take.
+
+What        An attempt is a start row from which a match may still come. All attempts of a partition are simulated
+            side by side, each in a state of the automaton. Attempts in the same state have the same future, so they
+            form a group that takes one step together: the cost of a row is the number of different states that are
+            occupied, not the number of open attempts.
+Result      Each attempt ends with the row of its best match so far (its candidate), or none: its group's state has
+            no threads left, or only the match itself, or WITHIN closes. Under SKIP PAST LAST ROW the oldest attempt is
+            decisive: when it ends with a match, the attempts inside the match fall; when it ends without, the next
+            oldest takes over, with what it found meanwhile. So no row is ever read twice.
+Drawing     starts (oldest first)    s0   s1   s2   s3          groups    A: state 5 <- s0, s1 (+ B)
+                                      |    |    |    |                    B: joined A at row 17 <- s2
+                                      A    A    B    C                    C: state 2 <- s3
+Candidates  A group that ends a match writes the row into its root once; an attempt's candidate is the latest one on its
+            way to the root that was written after it came there (`joined`, or its own first row).
+WITHIN      starts are in order of age, so the expired ones are at the front. An attempt with a candidate makes its
+            partition set a timer; others are dropped when the partition is touched next (they can yield nothing).
+Bounds      without WITHIN and under SKIP PAST LAST ROW a new attempt that joins a group without a candidate of its
+            own can never be reported and is not kept, so attempts are at most as many as states and candidates.
+Labelled    measures that read more than the first and last row keep a record per row from the oldest attempt on.
+Cost        amortised constant per row and occupied state; resolved attempts of SKIP TO NEXT ROW are looked for from
+            the newest end, which younger attempts pay for at most once per state.
+Source      one run for all starts, states merged: CORE (Bucchi et al., VLDB 2022) has the idea for WITHIN; SQL:2016
+            semantics: ISO/IEC 19075-5, 4 and 7.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, INT64_MAX
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memmove, memset
+
+from .automaton cimport (CODE_ACCEPT, CODE_FINAL, CODE_NO_MEMORY, CODE_STATE, DEAD, dfa_free, dfa_full, dfa_intern,
+                         dfa_letter, dfa_next, dfa_shrink, State)
+from .hash cimport prefetch
+from .keymap cimport keymap_free
+from .measure cimport Found, Record, measure_emit, record_values
+from .rows cimport values_free, values_read
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, Fault
+
+
+# ---------------------------------------------------------------- parts and their memory
+
+cdef inline Part *part_at(const Attempts *a, uint32_t number) noexcept nogil:
+    return <Part *>(a.blocks[number // PARTS_PER_BLOCK] + (number % PARTS_PER_BLOCK) * a.part_stride)
+
+
+cdef inline Start *start_at(const Attempts *a, const Part *p, uint32_t i) noexcept nogil:
+    return <Start *>(p.starts + i * a.start_stride)
+
+
+cdef inline Group *group_at(const Attempts *a, const Part *p, uint32_t i) noexcept nogil:
+    return <Group *>(p.groups + i * a.group_stride)
+
+
+cdef inline uint64_t *start_words(const Start *s) noexcept nogil:
+    return <uint64_t *>(<uint8_t *>s + sizeof(Start))
+
+
+cdef inline uint64_t *group_words(const Group *g) noexcept nogil:
+    return <uint64_t *>(<uint8_t *>g + sizeof(Group))
+
+
+cdef inline Record *record_at(const Attempts *a, const Part *p, int64_t i) noexcept nogil:
+    return <Record *>(p.records + i * a.measures.record_stride)
+
+
+cdef inline uint8_t *inline_starts(const Part *p) noexcept nogil:
+    return <uint8_t *>p + sizeof(Part)
+
+
+cdef inline uint8_t *inline_groups(const Attempts *a, const Part *p) noexcept nogil:
+    return <uint8_t *>p + sizeof(Part) + INLINE_STARTS * a.start_stride
+
+
+cdef int attempts_init(Attempts *a) noexcept nogil:
+    """Works out the strides; the plan's fields, dfa, measures and keys are set by the caller."""
+    a.start_stride = sizeof(Start) + (8 * (1 + a.n_start_values) if a.n_start_values else 0)
+    a.group_stride = sizeof(Group) + (8 * (1 + a.n_end_values) if a.n_end_values else 0)
+    a.part_stride = sizeof(Part) + INLINE_STARTS * a.start_stride + INLINE_GROUPS * a.group_stride
+    a.part_stride = (a.part_stride + 63) // 64 * 64
+    a.measures.record_stride = sizeof(Record) + 8 * (1 + a.measures.n_row_values)
+    a.scratch = <uint64_t *>calloc(a.n_end_values + a.n_start_values + 2, 8)
+    return STATUS_OK if a.scratch != NULL else STATUS_NO_MEMORY
+
+
+cdef int part_new(Attempts *a, uint32_t partition, Part **out) noexcept nogil:
+    cdef uint32_t number, generation
+    cdef int64_t room
+    cdef Part *p
+    cdef void *memory
+    if a.free_part:
+        number = a.free_part - 1
+        p = part_at(a, number)
+        a.free_part = p.next_free
+    else:
+        if a.n_parts == a.n_blocks * PARTS_PER_BLOCK:
+            if a.n_blocks == a.blocks_room:
+                room = 2 * a.blocks_room + 8
+                memory = realloc(a.blocks, room * sizeof(uint8_t *))
+                if memory == NULL:
+                    return STATUS_NO_MEMORY
+                a.blocks = <uint8_t **>memory
+                a.blocks_room = room
+            memory = calloc(PARTS_PER_BLOCK, a.part_stride)
+            if memory == NULL:
+                return STATUS_NO_MEMORY
+            a.blocks[a.n_blocks] = <uint8_t *>memory
+            a.n_blocks += 1
+        number = a.n_parts
+        a.n_parts += 1
+        p = part_at(a, number)
+        p.starts = inline_starts(p)
+        p.starts_room = INLINE_STARTS
+        p.groups = inline_groups(a, p)
+        p.roots = p.inline_roots
+        p.groups_room = INLINE_GROUPS
+    p.partition = partition
+    p.next_free = 0
+    a.part_of[partition] = number + 1
+    out[0] = p
+    return STATUS_OK
+
+
+cdef void part_clear(Attempts *a, Part *p) noexcept nogil:
+    """Drops every attempt, group and record; the buffers stay."""
+    cdef uint32_t i
+    cdef int64_t k
+    if a.n_start_values:
+        for i in range(p.head, p.tail):
+            values_free(a.start_values, a.n_start_values, start_words(start_at(a, p, i)))
+    if a.n_end_values:
+        for i in range(p.n_groups):
+            if group_at(a, p, i).candidate != NO_CANDIDATE:
+                values_free(a.end_values, a.n_end_values, group_words(group_at(a, p, i)))
+    if a.measures.labelled:
+        for k in range(p.record_head, p.record_tail):
+            values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, k)))
+        p.record_head = 0
+        p.record_tail = 0
+    a.n_open -= p.tail - p.head
+    p.head = 0
+    p.tail = 0
+    p.n_groups = 0
+    p.n_roots = 0
+    p.held = False
+
+
+cdef void part_release(Attempts *a, Part *p) noexcept nogil:
+    """Gives an empty part back; a large buffer goes with it, so that idle memory stays small."""
+    cdef uint32_t number = a.part_of[p.partition] - 1
+    part_clear(a, p)
+    if p.starts_room > 64:
+        free(p.starts)
+        p.starts = inline_starts(p)
+        p.starts_room = INLINE_STARTS
+    if p.groups_room > 64:
+        free(p.groups)
+        free(p.roots)
+        p.groups = inline_groups(a, p)
+        p.roots = p.inline_roots
+        p.groups_room = INLINE_GROUPS
+    if p.records_room > 64:
+        free(p.records)
+        p.records = NULL
+        p.records_room = 0
+    p.generation += 1
+    p.armed = False
+    a.part_of[p.partition] = 0
+    p.next_free = a.free_part
+    a.free_part = number + 1
+
+
+cdef void attempts_free(Attempts *a) noexcept nogil:
+    cdef uint32_t i
+    cdef Part *p
+    for i in range(a.n_parts):
+        p = part_at(a, i)
+        part_clear(a, p)
+        if p.starts != inline_starts(p):
+            free(p.starts)
+        if p.groups != inline_groups(a, p):
+            free(p.groups)
+            free(p.roots)
+        free(p.records)
+    for i in range(<uint32_t>a.n_blocks):
+        free(a.blocks[i])
+    free(a.blocks)
+    free(a.part_of)
+    free(a.match_numbers)
+    free(a.timers)
+    free(a.scratch)
+    a.blocks = NULL
+    a.n_blocks = 0
+    a.n_parts = 0
+    a.part_of = NULL
+    a.match_numbers = NULL
+    a.timers = NULL
+    a.scratch = NULL
+
+
+cdef int attempts_reserve(Attempts *a, int64_t n_partitions) noexcept nogil:
+    cdef int64_t room
+    cdef void *p
+    if n_partitions <= a.partitions_room:
+        return STATUS_OK
+    room = 2 * n_partitions + 64
+    p = realloc(a.part_of, room * sizeof(uint32_t))
+    if p == NULL:
+        return STATUS_NO_MEMORY
+    a.part_of = <uint32_t *>p
+    memset(a.part_of + a.partitions_room, 0, (room - a.partitions_room) * sizeof(uint32_t))
+    if a.numbered:
+        p = realloc(a.match_numbers, room * sizeof(int64_t))
+        if p == NULL:
+            return STATUS_NO_MEMORY
+        a.match_numbers = <int64_t *>p
+        memset(a.match_numbers + a.partitions_room, 0, (room - a.partitions_room) * sizeof(int64_t))
+    a.partitions_room = room
+    return STATUS_OK
+
+
+# ---------------------------------------------------------------- groups
+
+cdef inline uint32_t root_of(const Attempts *a, const Part *p, uint32_t group) noexcept nogil:
+    while group_at(a, p, group).parent != NO_GROUP:
+        group = group_at(a, p, group).parent
+    return group
+
+
+cdef int64_t candidate_of(const Attempts *a, const Part *p, const Start *s, Group **where) noexcept nogil:
+    """The last row of the attempt's best match so far; `where` keeps that row's values."""
+    cdef uint32_t i = s.group
+    cdef Group *g = group_at(a, p, i)
+    cdef int64_t best = NO_CANDIDATE, since
+    if g.candidate >= s.sequence:
+        best = g.candidate
+        where[0] = g
+    while g.parent != NO_GROUP:
+        since = g.joined
+        g = group_at(a, p, g.parent)
+        if g.candidate > since and g.candidate >= s.sequence:
+            best = g.candidate
+            where[0] = g
+    return best
+
+
+cdef int group_new(Attempts *a, Part *p, uint32_t state, uint32_t *out) noexcept nogil:
+    cdef uint32_t i, room
+    cdef uint8_t *groups
+    cdef uint32_t *roots
+    cdef Group *g
+    for i in range(p.n_groups):
+        if group_at(a, p, i).references == 0:
+            break
+    else:
+        i = p.n_groups
+    if i == p.groups_room:
+        room = 2 * p.groups_room
+        groups = <uint8_t *>malloc(room * a.group_stride)
+        roots = <uint32_t *>malloc(room * sizeof(uint32_t))
+        if groups == NULL or roots == NULL:
+            free(groups)
+            free(roots)
+            return STATUS_NO_MEMORY
+        memcpy(groups, p.groups, p.n_groups * a.group_stride)
+        memcpy(roots, p.roots, p.n_roots * sizeof(uint32_t))
+        if p.groups != inline_groups(a, p):
+            free(p.groups)
+            free(p.roots)
+        p.groups = groups
+        p.roots = roots
+        p.groups_room = room
+    if i == p.n_groups:
+        p.n_groups += 1
+    g = group_at(a, p, i)
+    g.state = state
+    g.parent = NO_GROUP
+    g.references = 0
+    g.members = 0
+    g.candidate = NO_CANDIDATE
+    g.joined = 0
+    g.flags = 0
+    out[0] = i
+    return STATUS_OK
+
+
+cdef void root_remove(Part *p, uint32_t group) noexcept nogil:
+    cdef uint32_t i
+    for i in range(p.n_roots):
+        if p.roots[i] == group:
+            p.n_roots -= 1
+            p.roots[i] = p.roots[p.n_roots]
+            return
+
+
+cdef void group_unref(Attempts *a, Part *p, uint32_t group) noexcept nogil:
+    """One reference less; an unused group is free for another use."""
+    cdef Group *g = group_at(a, p, group)
+    cdef uint32_t parent
+    while True:
+        g.references -= 1
+        if g.references:
+            return
+        if a.n_end_values and g.candidate != NO_CANDIDATE:
+            values_free(a.end_values, a.n_end_values, group_words(g))
+        g.candidate = NO_CANDIDATE
+        parent = g.parent
+        if parent == NO_GROUP:
+            if g.flags & GROUP_RESOLVED == 0:
+                root_remove(p, group)
+            return
+        group = parent
+        g = group_at(a, p, group)
+
+
+cdef int set_candidate(Attempts *a, Group *g, int64_t sequence) noexcept nogil:
+    cdef uint64_t *words
+    if a.n_end_values:
+        words = group_words(g)
+        if g.candidate != NO_CANDIDATE:
+            values_free(a.end_values, a.n_end_values, words)
+        g.candidate = sequence
+        return values_read(a.end_values, a.n_end_values, a.columns, a.row, words)
+    g.candidate = sequence
+    return STATUS_OK
+
+
+cdef void start_free(Attempts *a, Part *p, Start *s) noexcept nogil:
+    """An attempt leaves its group (its place in `starts` is the caller's)."""
+    if a.n_start_values:
+        values_free(a.start_values, a.n_start_values, start_words(s))
+    if s.group != NO_GROUP:
+        group_at(a, p, root_of(a, p, s.group)).members -= 1
+        group_unref(a, p, s.group)
+
+
+cdef int start_room(Attempts *a, Part *p) noexcept nogil:
+    """Room for one more attempt behind the youngest."""
+    cdef Start *s
+    cdef uint32_t i, k, n, room
+    cdef uint8_t *memory
+    cdef Group *where = NULL
+    if p.tail == p.starts_room:
+        # First let go of what cannot be reported any more: holes, and under SKIP PAST LAST ROW the ends without a match.
+        k = 0
+        for i in range(p.head, p.tail):
+            s = start_at(a, p, i)
+            if s.group == NO_GROUP:
+                continue
+            if not a.dfa.start_accept and \
+                    group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED and \
+                    candidate_of(a, p, s, &where) == NO_CANDIDATE:
+                start_free(a, p, s)
+                continue
+            if k != i:
+                memcpy(start_at(a, p, k), s, a.start_stride)
+            k += 1
+        n = p.tail - p.head
+        a.n_open -= n - k
+        p.head = 0
+        p.tail = k
+        if 2 * k >= p.starts_room:
+            room = 2 * p.starts_room + 2
+            memory = <uint8_t *>malloc(room * a.start_stride)
+            if memory == NULL:
+                return STATUS_NO_MEMORY
+            memcpy(memory, p.starts, k * a.start_stride)
+            if p.starts != inline_starts(p):
+                free(p.starts)
+            p.starts = memory
+            p.starts_room = room
+    return STATUS_OK
+
+
+cdef int start_push(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32_t group) noexcept nogil:
+    cdef Start *s
+    if p.tail == p.starts_room:
+        # The group must outlive the clean-up although nobody is in it yet.
+        group_at(a, p, group).references += 1
+        if start_room(a, p) != STATUS_OK:
+            return STATUS_NO_MEMORY
+        group_at(a, p, group).references -= 1
+    s = start_at(a, p, p.tail)
+    s.sequence = sequence
+    s.time = time
+    s.group = group
+    group_at(a, p, group).references += 1
+    group_at(a, p, root_of(a, p, group)).members += 1
+    p.tail += 1
+    a.n_open += 1
+    if a.n_start_values:
+        return values_read(a.start_values, a.n_start_values, a.columns, a.row, start_words(s))
+    return STATUS_OK
+
+
+# ---------------------------------------------------------------- records (labelled mode)
+
+cdef int record_room(Attempts *a, Part *p) noexcept nogil:
+    """Room for one more record behind the newest."""
+    cdef int64_t room, n = p.record_tail - p.record_head, stride = a.measures.record_stride
+    cdef void *memory
+    if p.record_tail == p.records_room:
+        if 2 * n > p.records_room or p.records == NULL:
+            room = 2 * p.records_room + 8
+            memory = realloc(p.records, room * stride)
+            if memory == NULL:
+                return STATUS_NO_MEMORY
+            p.records = <uint8_t *>memory
+            p.records_room = room
+        if p.record_head:
+            memmove(p.records, p.records + p.record_head * stride, n * stride)
+            p.record_head = 0
+            p.record_tail = n
+    return STATUS_OK
+
+
+cdef int record_push(Attempts *a, Part *p, int64_t sequence, uint32_t letter) noexcept nogil:
+    cdef Record *r
+    if p.record_tail == p.records_room and record_room(a, p) != STATUS_OK:
+        return STATUS_NO_MEMORY
+    r = record_at(a, p, p.record_tail)
+    r.sequence = sequence
+    r.letter = letter
+    p.record_tail += 1
+    return values_read(a.measures.row_values, a.measures.n_row_values, a.columns, a.row, record_values(r))
+
+
+cdef int64_t record_find(const Attempts *a, const Part *p, int64_t sequence) noexcept nogil:
+    """The first record at or behind `sequence`."""
+    cdef int64_t low = p.record_head, high = p.record_tail, middle
+    while low < high:
+        middle = (low + high) >> 1
+        if record_at(a, p, middle).sequence < sequence:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef void records_trim(Attempts *a, Part *p) noexcept nogil:
+    """Only rows from the oldest attempt on can still be read."""
+    cdef int64_t oldest
+    if p.head == p.tail:
+        oldest = INT64_MAX
+    else:
+        oldest = start_at(a, p, p.head).sequence
+    while p.record_head < p.record_tail and record_at(a, p, p.record_head).sequence < oldest:
+        values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, p.record_head)))
+        p.record_head += 1
+    if p.record_head == p.record_tail:
+        p.record_head = 0
+        p.record_tail = 0
+
+
+# ---------------------------------------------------------------- ends of attempts
+
+cdef int emit(Attempts *a, Part *p, uint32_t partition, int64_t first, int64_t last, const uint64_t *start_values,
+              const uint64_t *end_values) noexcept nogil:
+    """One match; `last` = NO_CANDIDATE for an empty one. A measure's fault keeps the match out and is remembered."""
+    cdef Found found
+    cdef Fault fault
+    cdef int status
+    cdef int64_t begin
+    memset(&found, 0, sizeof(Found))
+    memset(&fault, 0, sizeof(Fault))
+    found.partition = partition
+    if a.numbered:
+        a.match_numbers[partition] += 1
+        found.number = a.match_numbers[partition]
+    found.first_sequence = first
+    found.last_sequence = last
+    found.empty = last == NO_CANDIDATE
+    found.start_values = start_values
+    found.end_values = end_values
+    if a.measures.labelled and not found.empty:
+        begin = record_find(a, p, first)
+        found.records = <const uint8_t *>record_at(a, p, begin)
+        found.n_records = record_find(a, p, last + 1) - begin
+    status = measure_emit(&a.measures, &a.dfa, &a.keys, &found, a.out, &fault)
+    if status != STATUS_OK and status != STATUS_NO_MEMORY:
+        if a.fault.code == STATUS_OK:
+            a.fault = fault
+            a.fault.code = status
+        return STATUS_OK
+    return status
+
+
+cdef int emit_start(Attempts *a, Part *p, Start *s, int64_t candidate, Group *where) noexcept nogil:
+    cdef const uint64_t *ends = NULL
+    if candidate != NO_CANDIDATE and a.n_end_values:
+        ends = group_words(where)
+    return emit(a, p, p.partition, s.sequence, candidate, start_words(s) if a.n_start_values else NULL, ends)
+
+
+cdef int end_front(Attempts *a, Part *p) noexcept nogil:
+    """The oldest attempt is over: report it, and drop what its match covers."""
+    cdef Start *s = start_at(a, p, p.head)
+    cdef Group *where = NULL
+    cdef int64_t candidate
+    cdef int status = STATUS_OK
+    if s.group == NO_GROUP:         # a hole: reported before
+        p.head += 1
+        a.n_open -= 1
+        return STATUS_OK
+    candidate = candidate_of(a, p, s, &where)
+    if candidate != NO_CANDIDATE or a.dfa.start_accept:
+        status = emit_start(a, p, s, candidate, where)
+    start_free(a, p, s)
+    p.head += 1
+    a.n_open -= 1
+    if candidate != NO_CANDIDATE and not a.overlapping:
+        while p.head < p.tail and start_at(a, p, p.head).sequence <= candidate:
+            start_free(a, p, start_at(a, p, p.head))
+            p.head += 1
+            a.n_open -= 1
+    return status
+
+
+cdef int end_resolved(Attempts *a, Part *p) noexcept nogil:
+    """Reports attempts from the oldest on, as far as they are over."""
+    cdef Start *s
+    cdef int status
+    while p.head < p.tail:
+        s = start_at(a, p, p.head)
+        if s.group != NO_GROUP and group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED == 0:
+            break
+        status = end_front(a, p)
+        if status != STATUS_OK:
+            return status
+    return STATUS_OK
+
+
+cdef int end_anywhere(Attempts *a, Part *p, uint32_t members) noexcept nogil:
+    """SKIP TO NEXT ROW: reports the `members` attempts that this row resolved, wherever they stand, oldest first."""
+    cdef uint32_t i = p.tail, first
+    cdef Start *s
+    cdef Group *where = NULL
+    cdef int64_t candidate
+    cdef int status = STATUS_OK
+    while members and i > p.head:
+        i -= 1
+        s = start_at(a, p, i)
+        if s.group != NO_GROUP and group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED:
+            members -= 1
+    first = i
+    for i in range(first, p.tail):
+        s = start_at(a, p, i)
+        if s.group == NO_GROUP or group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED == 0:
+            continue
+        candidate = candidate_of(a, p, s, &where)
+        if status == STATUS_OK and (candidate != NO_CANDIDATE or a.dfa.start_accept):
+            status = emit_start(a, p, s, candidate, where)
+        start_free(a, p, s)
+        s.group = NO_GROUP
+        if a.n_start_values:
+            memset(start_words(s), 0, 8 * (1 + a.n_start_values))
+    while p.head < p.tail and start_at(a, p, p.head).group == NO_GROUP:
+        p.head += 1
+        a.n_open -= 1
+    return status
+
+
+cdef int expire(Attempts *a, Part *p, int64_t time) noexcept nogil:
+    """Ends the attempts that no row at or behind `time` can extend (WITHIN)."""
+    cdef Start *s
+    cdef int status
+    while p.head < p.tail:
+        s = start_at(a, p, p.head)
+        if <uint64_t>time - <uint64_t>s.time < <uint64_t>a.interval or time < s.time:
+            break
+        status = end_front(a, p)
+        if status != STATUS_OK:
+            return status
+        # Whoever is the oldest now may be over already.
+        status = end_resolved(a, p)
+        if status != STATUS_OK:
+            return status
+    return STATUS_OK
+
+
+# ---------------------------------------------------------------- timers
+
+cdef inline bint timer_before(const Timer *x, const Timer *y) noexcept nogil:
+    return x.due < y.due or (x.due == y.due and x.sequence < y.sequence)
+
+
+cdef int timer_push(Attempts *a, const Timer *timer) noexcept nogil:
+    cdef int64_t i = a.n_timers, up, room
+    cdef void *p
+    if a.n_timers == a.timers_room:
+        room = 2 * a.timers_room + 64
+        p = realloc(a.timers, room * sizeof(Timer))
+        if p == NULL:
+            return STATUS_NO_MEMORY
+        a.timers = <Timer *>p
+        a.timers_room = room
+    a.n_timers += 1
+    while i > 0:
+        up = (i - 1) >> 1
+        if not timer_before(timer, &a.timers[up]):
+            break
+        a.timers[i] = a.timers[up]
+        i = up
+    a.timers[i] = timer[0]
+    return STATUS_OK
+
+
+cdef void timer_pop(Attempts *a) noexcept nogil:
+    cdef Timer last
+    cdef int64_t i = 0, child
+    a.n_timers -= 1
+    if a.n_timers == 0:
+        return
+    last = a.timers[a.n_timers]
+    while 2 * i + 1 < a.n_timers:
+        child = 2 * i + 1
+        if child + 1 < a.n_timers and timer_before(&a.timers[child + 1], &a.timers[child]):
+            child += 1
+        if not timer_before(&a.timers[child], &last):
+            break
+        a.timers[i] = a.timers[child]
+        i = child
+    a.timers[i] = last
+
+
+cdef inline int64_t due_of(const Attempts *a, const Start *s) noexcept nogil:
+    return s.time + a.interval if s.time <= INT64_MAX - a.interval else INT64_MAX
+
+
+cdef int attempts_arm(Attempts *a, Part *p) noexcept nogil:
+    """Sees to it that a part with a candidate is looked at when its oldest attempt expires."""
+    cdef Timer timer
+    cdef Start *s
+    if not a.within or p.armed or not p.held or p.head == p.tail:
+        return STATUS_OK
+    s = start_at(a, p, p.head)
+    timer.due = due_of(a, s)
+    timer.sequence = s.sequence
+    timer.part = a.part_of[p.partition] - 1
+    timer.generation = p.generation
+    p.armed = True
+    return timer_push(a, &timer)
+
+
+cdef int attempts_advance(Attempts *a, int64_t time) noexcept nogil:
+    cdef Timer timer
+    cdef Part *p
+    cdef int status
+    while a.n_timers and a.timers[0].due <= time:
+        timer = a.timers[0]
+        timer_pop(a)
+        p = part_at(a, timer.part)
+        if p.generation != timer.generation:
+            continue
+        p.armed = False
+        # Only to the moment that was due: the part's next one takes its turn among the others.
+        status = expire(a, p, timer.due)
+        if status != STATUS_OK:
+            return status
+        if p.head == p.tail:
+            part_release(a, p)
+            continue
+        if a.measures.labelled:
+            records_trim(a, p)
+        status = attempts_arm(a, p)
+        if status != STATUS_OK:
+            return status
+    return STATUS_OK
+
+
+# ---------------------------------------------------------------- one row
+
+cdef int groups_step(Attempts *a, Part *p, int64_t sequence, uint32_t letter, uint32_t *resolved,
+                     bint *bare_merged) noexcept nogil:
+    """Every occupied state reads the row; `resolved` = attempts whose end that is; `bare_merged`: see `thin`."""
+    cdef uint32_t i = 0, k, x, y, code
+    cdef Group *g
+    cdef Group *h
+    while i < p.n_roots:
+        g = group_at(a, p, p.roots[i])
+        code = dfa_next(&a.dfa, g.state, letter)
+        if code == CODE_NO_MEMORY:
+            return STATUS_NO_MEMORY
+        g.state = code & CODE_STATE
+        if code & CODE_ACCEPT:
+            p.held = True
+            g.flags &= ~<uint32_t>GROUP_BARE
+            if set_candidate(a, g, sequence) != STATUS_OK:
+                return STATUS_NO_MEMORY
+        if g.state == DEAD:
+            g.flags |= GROUP_RESOLVED
+            resolved[0] += g.members
+            p.n_roots -= 1
+            p.roots[i] = p.roots[p.n_roots]
+            continue
+        i += 1
+    # Groups that came to the same state are one from here on; the smaller hangs under the larger.
+    i = 0
+    while i + 1 < p.n_roots:
+        k = i + 1
+        while k < p.n_roots:
+            x = p.roots[i]
+            y = p.roots[k]
+            g = group_at(a, p, x)
+            h = group_at(a, p, y)
+            if g.state != h.state:
+                k += 1
+                continue
+            if h.members > g.members:
+                p.roots[i] = y
+                x, y = y, x
+                g, h = h, g
+            if (g.flags | h.flags) & GROUP_BARE:
+                g.flags |= GROUP_BARE
+                bare_merged[0] = True
+            h.parent = x
+            h.joined = sequence
+            g.members += h.members
+            g.references += 1
+            p.n_roots -= 1
+            p.roots[k] = p.roots[p.n_roots]
+        i += 1
+    return STATUS_OK
+
+
+cdef void thin(Attempts *a, Part *p) noexcept nogil:
+    """Without WITHIN, under SKIP PAST LAST ROW: of attempts in one state, a younger one without a candidate of its own can
+    never be reported (it is covered, or ends with nothing, whenever the older one ends), so it goes. GROUP_BARE marks
+    the roots that may have an attempt without a candidate; it is looked for only when such a group merges."""
+    cdef uint32_t i, n = p.head
+    cdef Start *s
+    cdef Group *root
+    cdef Group *where = NULL
+    for i in range(p.head, p.tail):
+        s = start_at(a, p, i)
+        root = group_at(a, p, root_of(a, p, s.group))
+        if root.flags & GROUP_SEEN and root.flags & GROUP_RESOLVED == 0 and \
+                candidate_of(a, p, s, &where) == NO_CANDIDATE:
+            start_free(a, p, s)
+            a.n_open -= 1
+            continue
+        root.flags |= GROUP_SEEN
+        if n != i:
+            memcpy(start_at(a, p, n), s, a.start_stride)
+        n += 1
+    p.tail = n
+    for i in range(p.n_roots):
+        group_at(a, p, p.roots[i]).flags &= ~<uint32_t>GROUP_SEEN
+
+
+cdef int start_new(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32_t code,
+                   uint32_t *resolved) noexcept nogil:
+    """The row as the first row of an attempt, whose first transition is `code`."""
+    cdef uint32_t state = code & CODE_STATE, i, root = NO_GROUP, group
+    cdef bint accept = (code & CODE_ACCEPT) != 0
+    cdef Group *g
+    if state != DEAD:
+        for i in range(p.n_roots):
+            if group_at(a, p, p.roots[i]).state == state:
+                root = p.roots[i]
+                break
+    if root != NO_GROUP:
+        g = group_at(a, p, root)
+        if not a.overlapping and not a.within and not accept and not a.dfa.start_accept:
+            return STATUS_OK        # see `thin`
+        if accept == (g.candidate == sequence):
+            return start_push(a, p, sequence, time, root)
+    if group_new(a, p, state, &group) != STATUS_OK:
+        return STATUS_NO_MEMORY
+    g = group_at(a, p, group)
+    if a.dfa.start_accept:
+        p.held = True               # an empty match, if nothing else
+    if not accept:
+        g.flags = GROUP_BARE
+    else:
+        p.held = True
+        if set_candidate(a, g, sequence) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    if state == DEAD:
+        g.flags |= GROUP_RESOLVED
+        resolved[0] += 1
+    elif root != NO_GROUP:
+        g.parent = root
+        g.joined = sequence
+        group_at(a, p, root).references += 1
+    else:
+        p.roots[p.n_roots] = group
+        p.n_roots += 1
+    return start_push(a, p, sequence, time, group)
+
+
+cdef int step(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, uint32_t letter) noexcept nogil:
+    cdef uint32_t number = a.part_of[partition], code, resolved = 0
+    cdef bint bare_merged = False
+    cdef Part *p = NULL
+    cdef Start *front
+    cdef Group *where = NULL
+    cdef bint starts
+    cdef int status
+    code = dfa_next(&a.dfa, a.dfa.start, letter) if a.dfa.start != DEAD else 0
+    if code == CODE_NO_MEMORY:
+        return STATUS_NO_MEMORY
+    starts = code != 0 or a.dfa.start_accept
+    if number == 0:
+        if not starts:
+            return STATUS_OK
+        if part_new(a, partition, &p) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    else:
+        p = part_at(a, number - 1)
+        if a.within:
+            status = expire(a, p, time)
+            if status != STATUS_OK:
+                return status
+    if a.measures.labelled:
+        records_trim(a, p)
+        if starts or p.head < p.tail:
+            if record_push(a, p, sequence, letter) != STATUS_OK:
+                return STATUS_NO_MEMORY
+    if p.n_roots:
+        status = groups_step(a, p, sequence, letter, &resolved, &bare_merged)
+        if status != STATUS_OK:
+            return status
+        if not a.overlapping:
+            # The oldest attempt has a match up to this row: whatever lies inside can never be reported.
+            front = start_at(a, p, p.head)
+            if candidate_of(a, p, front, &where) == sequence:
+                starts = False
+                while p.tail > p.head + 1:
+                    p.tail -= 1
+                    a.n_open -= 1
+                    start_free(a, p, start_at(a, p, p.tail))
+            elif bare_merged and not a.within and not a.dfa.start_accept:
+                thin(a, p)
+    if starts:
+        status = start_new(a, p, sequence, time, code, &resolved)
+        if status != STATUS_OK:
+            return status
+    if resolved or p.head == p.tail:
+        if a.overlapping and not a.numbered:
+            status = end_anywhere(a, p, resolved)
+        else:
+            status = end_resolved(a, p)
+        if status != STATUS_OK:
+            return status
+        if p.head == p.tail:
+            part_release(a, p)
+            return STATUS_OK
+    if p.held and not p.armed:
+        return attempts_arm(a, p)
+    return STATUS_OK
+
+
+cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, const uint32_t *letters,
+                      const uint32_t *partitions, const int64_t *times, int64_t base_sequence, int64_t n) noexcept nogil:
+    cdef int64_t i, time = 0
+    cdef uint32_t number
+    cdef int status
+    a.columns = columns
+    for i in range(n):
+        # PERF: the partition's cache lines are asked for some rows ahead.
+        if i + 8 < n:
+            number = a.part_of[partitions[i + 8]]
+            if number:
+                prefetch(part_at(a, number - 1))
+                prefetch(<uint8_t *>part_at(a, number - 1) + 64)
+                prefetch(<uint8_t *>part_at(a, number - 1) + 128)
+        if a.within:
+            time = times[i]
+            if a.n_timers and a.timers[0].due <= time:
+                status = attempts_advance(a, time)
+                if status != STATUS_OK:
+                    return status
+        a.row = rows[i]
+        status = step(a, partitions[i], base_sequence + rows[i], time, letters[i])
+        if status != STATUS_OK:
+            return status
+    return STATUS_OK
+
+
+cdef int attempts_finish(Attempts *a) noexcept nogil:
+    """End of input: every open attempt ends, in the order of the start rows."""
+    cdef Timer timer
+    cdef uint32_t i
+    cdef Part *p
+    cdef int status
+    a.n_timers = 0
+    for i in range(a.n_parts):
+        p = part_at(a, i)
+        if p.head == p.tail:
+            continue
+        timer.due = start_at(a, p, p.head).sequence
+        timer.sequence = timer.due
+        timer.part = i
+        timer.generation = p.generation
+        if timer_push(a, &timer) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    while a.n_timers:
+        timer = a.timers[0]
+        timer_pop(a)
+        p = part_at(a, timer.part)
+        status = end_front(a, p)
+        if status != STATUS_OK:
+            return status
+        if p.head == p.tail:
+            part_release(a, p)
+            continue
+        timer.due = start_at(a, p, p.head).sequence
+        timer.sequence = timer.due
+        if timer_push(a, &timer) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    return STATUS_OK
+
+
+cdef int attempts_tidy(Attempts *a) noexcept nogil:
+    """Between batches: bounds the automaton's cache to the states that attempts stand in."""
+    cdef uint8_t *seen
+    cdef uint32_t *live
+    cdef uint32_t *remap
+    cdef uint32_t i, k
+    cdef int64_t n = 0
+    cdef Part *p
+    cdef Group *g
+    cdef int status
+    # Records name letters, which a sparse automaton numbers anew: those stay until no record is kept.
+    if not dfa_full(&a.dfa) or (not a.dfa.dense and a.measures.labelled and a.n_open):
+        return STATUS_OK
+    seen = <uint8_t *>calloc(a.dfa.n_states, 1)
+    live = <uint32_t *>malloc(a.dfa.n_states * sizeof(uint32_t))
+    remap = <uint32_t *>calloc(a.dfa.n_states, sizeof(uint32_t))
+    status = STATUS_OK if seen != NULL and live != NULL and remap != NULL else STATUS_NO_MEMORY
+    if status == STATUS_OK:
+        for i in range(a.n_parts):
+            p = part_at(a, i)
+            for k in range(p.n_roots):
+                g = group_at(a, p, p.roots[k])
+                if not seen[g.state]:
+                    seen[g.state] = 1
+                    live[n] = g.state
+                    n += 1
+        status = dfa_shrink(&a.dfa, live, n, remap)
+    if status == STATUS_OK:
+        for i in range(a.n_parts):
+            p = part_at(a, i)
+            for k in range(p.n_roots):
+                g = group_at(a, p, p.roots[k])
+                g.state = remap[g.state]
+    free(seen)
+    free(live)
+    free(remap)
+    return status
