@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from .attempts cimport (GROUP_BARE, GROUP_RESOLVED, NO_CANDIDATE, NO_GROUP, PARTS_PER_BLOCK, Attempts, Group, Part,
-                        Start, attempts_arm, group_new, part_new, record_room, start_room)
+                        Start, attempts_arm, group_new, part_new, record_room)
 from .automaton cimport CODE_NO_MEMORY, CODE_STATE, DEAD, State, dfa_intern, dfa_letter
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .expression cimport TYPE_STR
@@ -187,11 +187,10 @@ cdef int restore_groups(Attempts *a, Part *p, Reader *r) noexcept nogil:
     return STATUS_STATE if r.failed else STATUS_OK
 
 
-cdef int link_groups(Attempts *a, Part *p) noexcept nogil:
-    """Counts references and members from the parents and starts; refuses cycles and groups that nobody is in."""
+cdef int check_trees(Attempts *a, Part *p) noexcept nogil:
+    """Lists the roots; refuses cycles, parents that are free places, and live roots without threads."""
     cdef uint32_t i, at, steps
     cdef Group *g
-    cdef Start *s
     for i in range(p.n_groups):
         (<Group *>(p.groups + i * a.group_stride)).references = 0
     for i in range(p.n_groups):
@@ -214,14 +213,18 @@ cdef int link_groups(Attempts *a, Part *p) noexcept nogil:
             steps += 1
             if steps > p.n_groups:
                 return STATUS_STATE
+    return STATUS_OK
+
+
+cdef int count_members(Attempts *a, Part *p) noexcept nogil:
+    """References and members from the starts; refuses groups that nobody is in."""
+    cdef uint32_t i, at
+    cdef Group *g
+    cdef Start *s
     for i in range(p.head, p.tail):
         s = <Start *>(p.starts + i * a.start_stride)
         if s.group == NO_GROUP:
-            if not a.overlapping or a.numbered:
-                return STATUS_STATE
             continue
-        if s.group >= p.n_groups or (<Group *>(p.groups + s.group * a.group_stride)).unused:
-            return STATUS_STATE
         at = s.group
         (<Group *>(p.groups + at * a.group_stride)).references += 1
         while (<Group *>(p.groups + at * a.group_stride)).parent != NO_GROUP:
@@ -241,6 +244,7 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
     cdef Start *s
     cdef Record *rec
     cdef uint32_t letter
+    cdef uint8_t *starts
     cdef int status
     if r.failed or partition < 0 or partition >= n_partitions or a.part_of[partition]:
         return STATUS_STATE
@@ -248,14 +252,22 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         return STATUS_NO_MEMORY
     p.held = reader_i64(r) != 0
     status = restore_groups(a, p, r)
+    if status == STATUS_OK:
+        status = check_trees(a, p)
     if status != STATUS_OK:
         return status
     n = reader_count(r, 24)
-    if r.failed or n == 0:
+    if r.failed or n == 0 or n >= <int64_t>NO_GROUP:
         return STATUS_STATE
-    for k in range(n):
-        if start_room(a, p) != STATUS_OK:
+    if n > p.starts_room:
+        starts = <uint8_t *>malloc(n * a.start_stride)
+        if starts == NULL:
             return STATUS_NO_MEMORY
+        if p.starts != <uint8_t *>p + sizeof(Part):
+            free(p.starts)
+        p.starts = starts
+        p.starts_room = <uint32_t>n
+    for k in range(n):
         s = <Start *>(p.starts + p.tail * a.start_stride)
         s.sequence = reader_i64(r)
         s.time = reader_i64(r)
@@ -267,11 +279,16 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         a.n_open += 1
         if r.failed or s.sequence <= previous or s.sequence >= next_sequence:
             return STATUS_STATE
+        if s.group == NO_GROUP:
+            if not a.overlapping or a.numbered:
+                return STATUS_STATE
+        elif s.group >= p.n_groups or (<Group *>(p.groups + s.group * a.group_stride)).unused:
+            return STATUS_STATE
         previous = s.sequence
         status = restore_values(r, a.start_values, a.n_start_values, <uint64_t *>(<uint8_t *>s + sizeof(Start)))
         if status != STATUS_OK:
             return status
-    status = link_groups(a, p)
+    status = count_members(a, p)
     if status != STATUS_OK:
         return status
     n = reader_count(r, 16)
