@@ -176,8 +176,10 @@ cdef object fault_exception(const Fault *fault, str context):
         kind, message = SchemaError, f"{fault_text(fault, 'this type cannot be read here')}{place}"
     elif fault.code == STATUS_CAPACITY:
         kind = LimitError
-        message = (f"{fault_text(fault, 'an output column')} would need {fault.value}, more than the {fault.other} that "
-                   "one Arrow batch can hold; push smaller batches")
+        message = f"{fault_text(fault, 'an output column')} would pass what one Arrow batch can hold"
+        if fault.other > 0:
+            message += f" ({fault.value}, at most {fault.other})"
+        message += "; push smaller batches"
     elif fault.code == STATUS_TIME_RANGE:
         kind = EvaluationError
         message = f"the time {fault.value} is beyond what its unit can hold{place}"

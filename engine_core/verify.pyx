@@ -37,9 +37,7 @@ cdef extern from "verify.hpp" nogil:
                           const uint8_t *validity, int64_t bit_offset) noexcept
 
 # What empty columns point at, so that no reader meets a NULL: offsets of one row, and bytes of none.
-cdef int64_t NOTHING[2]
-NOTHING[0] = 0
-NOTHING[1] = 0
+cdef int64_t NOTHING[2]         # zeros, as C has it
 
 # Arrow rows are 64-bit, a batch's are not: gather lists are int32.
 cdef const char *TOO_LONG = "more than 2147483647 rows in one batch: hand it over in smaller ones"
