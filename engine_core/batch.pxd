@@ -4,32 +4,37 @@ A BatchC owns an ArrowArray (moved in from a capsule, or built by `builder`) and
 column. Its count is atomic: references may be taken and dropped without the GIL and on any thread; the
 last drop calls the producer's release. BatchC is immutable once made.
 """
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from .arrow_abi cimport ArrowArray, ArrowSchema
 from .column cimport Column
+from .schema cimport Schema
+from .status cimport Fault
 
 cdef struct BatchC:
     int64_t references          # atomic: batch_retain / batch_release only
     int64_t n_rows
     int64_t n_columns
-    Column *columns             # n_columns views (dictionaries hang behind them)
+    Column *columns             # n_columns views, in the block of the BatchC
+    Column *dictionaries        # n_columns more, used by the dictionary columns
     ArrowArray array            # owned (a struct array)
-    void *dictionaries          # owned block of dictionary views, or NULL
 
 cdef void batch_retain(BatchC *batch) noexcept nogil
-cdef void batch_release(BatchC *batch) noexcept nogil
-# Takes over `array` (its release is moved) and checks it against `schema` (a struct schema): buffer
-# counts, lengths, offsets, dictionary indices: everything a kernel later trusts. NULL and *status on failure,
-# and then `array` is still the caller's.
-cdef BatchC *batch_adopt(ArrowArray *array, const ArrowSchema *schema, int *status, const char **text) noexcept nogil
-
-
-cdef class Schema:
-    """One Arrow struct schema, owned."""
-    cdef ArrowSchema c
-    cdef readonly tuple names       # of str
-    cdef readonly tuple formats     # of str: Arrow format strings; of the values for a dictionary
-    cdef readonly tuple kinds       # of int: Kind of the values
+cdef void batch_release(BatchC *batch) noexcept nogil      # NULL is allowed
+# Takes over `array` (its release is moved) and checks it against `schema` (the `c` of a Schema, or one that passed
+# schema_check): buffer counts, lengths, offsets, dictionary codes: everything a kernel later trusts. NULL and a
+# filled fault on failure (`item` is the column), and then `array` is still the caller's.
+cdef BatchC *batch_adopt(ArrowArray *array, const ArrowSchema *schema, Fault *fault) noexcept nogil
+# For makers of batches (builder, gather): a zeroed BatchC of one reference with room for its views; the maker fills
+# n_rows, the views and `array`. NULL: no memory.
+cdef BatchC *batch_new(int64_t n_columns) noexcept nogil
+# An ArrowArray whose pointers to buffers and children are in a block of its own. Its release frees the buffers
+# 0 .. n_owned - 1 and drops `kept` (retained here) on which the others rest, or NULL. Children are zeroed structs.
+cdef int array_make(ArrowArray *out, int64_t length, int64_t null_count, int64_t n_buffers, int64_t n_owned,
+                    int64_t n_children, BatchC *kept) noexcept nogil
+# A second ArrowArray over the memory of `source`, which `kept` keeps alive; children and dictionary included.
+cdef int array_alias(ArrowArray *out, const ArrowArray *source, BatchC *kept) noexcept nogil
+# Room for the dictionary of an array made by array_make. Status.
+cdef int array_add_dictionary(ArrowArray *out) noexcept nogil
 
 
 cdef class Batch:

@@ -1,11 +1,12 @@
 """OutColumn: a growing output column in Arrow layout; out_export turns a set of them into a BatchC."""
 from libc.stdint cimport int32_t, int64_t, uint8_t
+from .arrow_abi cimport ArrowArray
 from .batch cimport BatchC
-from .column cimport Column, Kind
+from .column cimport Column
 
 cdef struct OutColumn:
-    int32_t kind            # KIND_BOOL (kept as bits), fixed widths, KIND_UTF8; KIND_FIXED with `width`
-    int32_t width           # bytes per value; 0 for bool and utf8
+    int32_t kind            # KIND_BOOL (kept as bits), fixed widths, KIND_UTF8, KIND_NULL; KIND_FIXED with `width`
+    int32_t width           # bytes per value; 0 for bool, utf8 and null
     int64_t length
     int64_t capacity        # rows that values/validity/offsets have room for
     int64_t null_count
@@ -15,15 +16,24 @@ cdef struct OutColumn:
     int64_t bytes_used      # KIND_UTF8
     int64_t bytes_capacity
 
-cdef void out_init(OutColumn *o, int kind, int width) noexcept nogil
-cdef void out_free(OutColumn *o) noexcept nogil                       # frees buffers, leaves it empty
+# Every function that returns an int returns a Status; on any but STATUS_OK the column is as it was.
+cdef void out_init(OutColumn *o, int kind, int width) noexcept nogil   # `width` is read for KIND_FIXED only
+cdef void out_free(OutColumn *o) noexcept nogil                       # frees buffers, leaves it empty, reusable
 cdef void out_truncate(OutColumn *o, int64_t length) noexcept nogil   # forget the rows from `length` on
-cdef int out_reserve(OutColumn *o, int64_t extra_rows) noexcept nogil  # Status
+cdef int out_reserve(OutColumn *o, int64_t extra_rows) noexcept nogil
 cdef int out_push_i64(OutColumn *o, int64_t value) noexcept nogil      # any int/date/... width, and bool
 cdef int out_push_f64(OutColumn *o, double value) noexcept nogil       # F32 and F64
 cdef int out_push_bytes(OutColumn *o, const uint8_t *data, int64_t size) noexcept nogil  # UTF8 and FIXED
 cdef int out_push_null(OutColumn *o) noexcept nogil
-# Gathers `rows` of `source` (same kind, or utf8 of another layout, or a dictionary, decoded) to the end of `o`.
+# Gathers `rows` of `source` (same kind, or utf8 of another layout, or a dictionary, decoded; or a null column) to the
+# end of `o`. Every row is in 0 .. source.length - 1. STATUS_TYPE when the kinds do not fit.
 cdef int out_gather(OutColumn *o, const Column *source, const int32_t *rows, int64_t n) noexcept nogil
-# Makes a BatchC of `n` columns, all of one length; takes over their buffers and leaves them empty.
+# The same where a negative row stands for a value that is not there: it gives null.
+cdef int out_gather_optional(OutColumn *o, const Column *source, const int32_t *rows, int64_t n) noexcept nogil
+# The column as kernels read it; borrowed, until the next push.
+cdef void out_view(const OutColumn *o, Column *view) noexcept nogil
+# Moves the buffers into an ArrowArray with room for `n_extra` further buffers that rest on `kept` (or NULL). `o` is
+# left empty; on STATUS_NO_MEMORY it keeps everything.
+cdef int out_array(OutColumn *o, int64_t n_extra, BatchC *kept, ArrowArray *array) noexcept nogil
+# Makes a BatchC of `n` columns of n_rows rows each; takes over their buffers and leaves them empty.
 cdef BatchC *out_export(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil   # NULL: no memory

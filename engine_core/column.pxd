@@ -73,6 +73,11 @@ cdef inline int64_t index_read(int kind, const uint8_t *values, int64_t i) noexc
 cdef inline int64_t dictionary_code(const Column *c, int64_t i) noexcept nogil:
     return index_read(c.index_kind, c.values, i)
 
+cdef inline bint dictionary_valid(const Column *c, int64_t i) noexcept nogil:
+    # Of a KIND_DICT column: the row is there, and so is the value it points at. The code of a null row is
+    # whatever the producer left there: it may lie outside the dictionary.
+    return column_valid(c, i) and column_valid(c.dictionary, dictionary_code(c, i))
+
 cdef inline int64_t column_i64(const Column *c, int64_t i) noexcept nogil:
     """Integers, dates, times, durations and bool as int64 (uint64 keeps its bits)."""
     if c.kind == KIND_I64 or c.kind == KIND_U64:

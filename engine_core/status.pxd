@@ -18,7 +18,8 @@ cdef enum Status:
     STATUS_TIME_RANGE = 13     # a time beyond what its unit can hold
 
 # Filled on failure only: `row` is the row of the batch (or -1), `item` the condition, measure or column
-# number (or -1), `value`/`other` the operands where there are any, `text` a static C string (or NULL).
+# number (or -1), `value`/`other` the operands where there are any (their meaning by code: status.pyx),
+# `text` a static C string (or NULL).
 cdef struct Fault:
     int32_t code
     int32_t item
@@ -36,3 +37,7 @@ cdef inline int fault_set(Fault *fault, int code, int64_t row, int item, int64_t
     fault.other = other
     fault.text = text
     return code
+
+# The exception of a fault, ready to raise; `context` says where ("DEFINE b", "stream 'trades'"), "" for none.
+cdef object fault_exception(const Fault *fault, str context)
+cdef int raise_fault(const Fault *fault, str context) except -1
