@@ -1,11 +1,12 @@
 """Builds the compiled core (engine_core/, imported as tocsin_core); everything else is in pyproject.toml.
 
-One extension per .pyx. Generated C++ lies under build/, never beside the sources, and is made anew only for a
-module whose .pyx, cimported .pxd or included headers changed; `build_ext` compiles the changed ones in parallel.
+One extension per .pyx. Generated C++ lies under build/, never beside the sources, and is made anew only for
+a module whose .pyx, cimported .pxd or included headers changed; the changed ones are compiled in parallel.
 
     python setup.py build_ext --inplace         the core of a working tree (what `make` does)
     TOCSIN_SANITIZE=address,undefined ...       an instrumented core: see ci/sanitize
 """
+
 import os
 import re
 import shutil
@@ -23,7 +24,13 @@ if os.name == "nt":
     compile_args, link_args = ["/std:c++17", "/O2", "/fp:precise"], []
 else:
     # No -ffast-math and its kin: NaN, infinities and signed zero follow IEEE 754 in conditions.
-    compile_args = ["-std=c++17", "-O3", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wno-unused-function"]
+    compile_args = [
+        "-std=c++17",
+        "-O3",
+        "-fno-strict-aliasing",
+        "-fvisibility=hidden",
+        "-Wno-unused-function",
+    ]
     link_args = []
 if SANITIZE:
     compile_args += [f"-fsanitize={SANITIZE}", "-O1", "-g", "-fno-omit-frame-pointer"]
@@ -33,8 +40,8 @@ if SANITIZE:
 def mirror_declarations() -> Path:
     """Copies the .pxd files to a folder that has the package's name, and returns the folder above it.
 
-    Cython resolves `from .column cimport ...` by the name of the package, but the folder is called engine_core
-    and the package tocsin_core. Times are kept, so an unchanged file triggers no compilation.
+    Cython resolves `from .column cimport ...` by the name of the package, which is tocsin_core, while the folder
+    is called engine_core. Times are kept, so an unchanged file triggers no compilation.
     """
     mirror = GENERATED / "declarations" / "tocsin_core"
     mirror.mkdir(parents=True, exist_ok=True)
@@ -49,7 +56,7 @@ def mirror_declarations() -> Path:
 
 
 def headers_of(source: Path, seen: set[Path] | None = None) -> set[Path]:
-    """The files of engine_core/ that `source` reaches by cimport, cdef extern or #include, through any depth."""
+    """The files of engine_core/ that `source` reaches by cimport, cdef extern or #include, at any depth."""
     seen = set() if seen is None else seen
     text = source.read_text(encoding="utf-8")
     names = {f"{m}.pxd" for m in re.findall(r"^\s*from\s+(?:\.|tocsin_core\.)(\w+)\s+cimport", text, re.M)}

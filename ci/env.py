@@ -4,12 +4,14 @@
     python3 ci/env.py test          packages of the extra "test", tocsin itself (editable), the core
     python3 ci/env.py --path        prints the environment's folder
 
-The environment lies in .venv-make (TOCSIN_VENV names another folder), so it never meets one of yours. What was done
-is remembered in <venv>/tocsin-stamps/: packages are installed again only if pyproject.toml's requirements changed, the
-core is built again only if a file of it changed. When nothing changed, this takes 0.1 s and touches no network.
+The environment lies in .venv-make (TOCSIN_VENV names another folder), so it never meets one of yours. What was
+done is remembered in <venv>/tocsin-stamps/: packages are installed again only if pyproject.toml asks for others,
+the core is built again only if a file of it changed. When nothing changed, this takes 0.1 s and no network.
 
-Only the standard library, and only syntax that an old Python 3 reads: it must live long enough to say that it is old.
+Only the standard library, and only syntax that an old Python 3 reads: it must live long enough to say that it
+is old.
 """
+
 import hashlib
 import json
 import os
@@ -38,8 +40,9 @@ def check_machine():
     if sys.version_info < OLDEST:
         found = [n for n in ("python3.13", "python3.12", "python3.11", "python3.14") if shutil.which(n)]
         found = [n for n in found if subprocess.call([n, "-c", ""], stderr=subprocess.DEVNULL) == 0]
-        hint = "try: make PYTHON=" + found[0] if found else "install one and pass it: make PYTHON=/path/to/python3"
-        fail("Python 3.11 or newer is needed, %s is %d.%d; %s" % ((sys.executable,) + sys.version_info[:2] + (hint,)))
+        hint = "PYTHON=" + (found[0] if found else "/path/to/a/newer/python3")
+        version = "%d.%d" % sys.version_info[:2]
+        fail("Python 3.11 or newer is needed, %s is %s; try: make %s" % (sys.executable, version, hint))
     compiler = (os.environ.get("CXX") or sysconfig.get_config_var("CXX") or "c++").split()[0]
     if os.name != "nt" and not shutil.which(compiler):
         fail("no C++ compiler: %r is not on the PATH (Debian: apt install g++; or set CXX)" % compiler)
@@ -121,7 +124,7 @@ def install(extra):
     if not is_done("build-requires", fingerprint([], needed)):
         run("build requirements", pip(*needed))
         mark_done("build-requires", fingerprint([], needed))
-    # The core is compiled here with the build requirements just installed, in place: so later builds are incremental.
+    # No isolation: the core is compiled in place with what was just installed, so later builds are incremental.
     target = ".[%s]" % extra if extra else "."
     run("core and packages of %r" % (extra or "tocsin"), pip("--no-build-isolation", "--editable", target))
     mark_done("extra-" + extra, value)

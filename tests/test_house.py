@@ -14,12 +14,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 def test_every_package_folder_is_listed_for_the_wheel():
     root = ROOT / "python"
-    folders = {".".join(init.parent.relative_to(root).parts) for init in (root / "tocsin").rglob("__init__.py")}
+    folders = {
+        ".".join(init.parent.relative_to(root).parts) for init in (root / "tocsin").rglob("__init__.py")
+    }
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"tocsin_core"}
 
 
 def test_no_package_below_the_engine_imports_it():
-    """storage, language and handlers stand under or beside the engine: an import of it would close a circle."""
+    """storage, language and handlers stand under the engine: an import of it would close a circle."""
     root = ROOT / "python" / "tocsin"
     files = [root / "handlers.py", *(root / "storage").glob("*.py"), *(root / "language").glob("*.py")]
     for file in files:
@@ -40,7 +42,9 @@ def test_the_core_imports_no_python_library():
             words = line.split()
             if words[:1] in (["import"], ["from"]):
                 name = words[1].split(".")[0]
-                assert name in ("", "tocsin_core", "cpython", "libc", "libcpp", "cython"), f"{source.name}:{number}: {line}"
+                assert name in ("", "tocsin_core", "cpython", "libc", "libcpp", "cython"), (
+                    f"{source.name}:{number}: {line}"
+                )
 
 
 def test_the_version_is_the_distribution_version():
