@@ -40,8 +40,8 @@ if SANITIZE:
 def mirror_declarations() -> Path:
     """Copies the .pxd files to a folder that has the package's name, and returns the folder above it.
 
-    Cython resolves `from .column cimport ...` by the name of the package, which is tocsin_core, while the folder
-    is called engine_core. Times are kept, so an unchanged file triggers no compilation.
+    Cython resolves `from .column cimport ...` by the name of the package, which is tocsin_core, while the
+    folder is called engine_core. Times are kept, so an unchanged file triggers no compilation.
     """
     mirror = GENERATED / "declarations" / "tocsin_core"
     mirror.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,9 @@
     python3 ci/env.py test          packages of the extra "test", tocsin itself (editable), the core
     python3 ci/env.py --path        prints the environment's folder
 
-The environment lies in .venv-make (TOCSIN_VENV names another folder), so it never meets one of yours. What was
-done is remembered in <venv>/tocsin-stamps/: packages are installed again only if pyproject.toml asks for others,
-the core is built again only if a file of it changed. When nothing changed, this takes 0.1 s and no network.
+The environment lies in .venv-make (TOCSIN_VENV names another folder), so it never meets one of yours. What
+was done is remembered in <venv>/tocsin-stamps/: packages are installed again only if pyproject.toml asks for
+others, the core is built again only if a file of it changed. When nothing changed: 0.1 s and no network.
 
 Only the standard library, and only syntax that an old Python 3 reads: it must live long enough to say that it
 is old.
@@ -124,7 +124,7 @@ def install(extra):
     if not is_done("build-requires", fingerprint([], needed)):
         run("build requirements", pip(*needed))
         mark_done("build-requires", fingerprint([], needed))
-    # No isolation: the core is compiled in place with what was just installed, so later builds are incremental.
+    # No isolation: the core is compiled in place by what was just installed; later builds are incremental.
     target = ".[%s]" % extra if extra else "."
     run("core and packages of %r" % (extra or "tocsin"), pip("--no-build-isolation", "--editable", target))
     mark_done("extra-" + extra, value)
