@@ -6,10 +6,10 @@
     tocsin demo
 
 `match` reads its file batch by batch through a Matcher, so the file may be larger than memory if it is sorted
-by the clause's ORDER BY. If it turns out not to be, the command says so, reads it whole and sorts it in memory.
+by the clause's ORDER BY. If it turns out not to be, the command says so and sorts the whole of it in memory.
 
-Exit codes: 0 done (with or without matches), 1 a fault of ours or of the machine, 2 a mistake in what was asked
-(one clear line on standard error; a wrong clause is shown with a caret), 130 stopped by Ctrl-C.
+Exit codes: 0 done (with or without matches), 1 out of memory, or a fault of ours, 2 a mistake in what was
+asked (one clear line on standard error; a wrong clause is shown with a caret), 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _stream(clause: str, source: EventFile, options: argparse.Namespace) -> tupl
 
 
 def _deliver(matches: Iterator[pa.RecordBatch], options: argparse.Namespace) -> None:
-    """Writes batches of matches, of which there is at least one, to the file, the terminal, or into the pipe."""
+    """Writes batches of matches, of which there is at least one, to the file, the terminal or the pipe."""
     first = next(matches)
     if options.output:
         with MatchFile(options.output, first.schema) as sink:
@@ -282,8 +282,8 @@ def _type_of(kind: str, name: str) -> pa.DataType:
         return pa.type_for_alias(kind)
     except ValueError:
         raise UsageError(
-            f"--schema: column {name!r} has the unknown type {kind!r}; known are int64, double, bool, string, "
-            "date32, timestamp[us], timestamp[us, tz=UTC], duration[us] and the other names of pyarrow"
+            f"--schema: column {name!r} has the unknown type {kind!r}; known are int64, double, bool, "
+            "string, date32, timestamp[us], timestamp[us, tz=UTC], duration[us], all as pyarrow names them"
         ) from None
 
 

@@ -9,8 +9,8 @@
 A text file may be compressed: .csv.gz, .csv.zst, .ndjson.bz2. The types of a text file's columns are taken
 from its first block (CSV, 8 MiB) or from all of it (NDJSON).
 
-A file is written under a temporary name and renamed when it is whole: an interrupted or failed run leaves what
-was there before.
+A file is written under a temporary name and renamed when it is whole: an interrupted or failed run leaves
+what was there before.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ _GREY, _BLUE, _ORANGE, _RED = "#8a8f98", "#2b6cb0", "#dd6b20", "#c53030"
 def choose(spirals: pa.Table, vees: pa.Table) -> Row | None:
     """The match to show: of the spirals that share a leg with a V-shape, longest, then steepest.
 
-    Without such a pair, the same among all spirals; None if there is no spiral. Steep is a large difference of
-    the delays on the last and on the first leg.
+    Without such a pair, the same among all spirals; None if there is no spiral. Steep means
+    a large difference between the delays on the last and on the first leg.
     """
     touched: dict[str, list[tuple[dt.datetime, dt.datetime]]] = {}
     for vee in vees.to_pylist():
