@@ -1,0 +1,52 @@
+"""The packaging says what the folders say: nothing that exists is left out of a wheel."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import tocsin
+import tocsin.version
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_every_package_folder_is_listed_for_the_wheel():
+    root = ROOT / "python"
+    folders = {
+        ".".join(init.parent.relative_to(root).parts) for init in (root / "tocsin").rglob("__init__.py")
+    }
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"tocsin_core"}
+
+
+def test_no_package_below_the_engine_imports_it():
+    """storage, language and handlers stand under the engine: an import of it would close a circle."""
+    root = ROOT / "python" / "tocsin"
+    files = [root / "handlers.py", *(root / "storage").glob("*.py"), *(root / "language").glob("*.py")]
+    for file in files:
+        if file.exists():
+            text = file.read_text(encoding="utf-8")
+            assert "import Engine" not in text, file
+            assert "tocsin.engine" not in text, file
+
+
+@pytest.mark.parametrize("marker", ["engine_core/py.typed", "python/tocsin/py.typed"])
+def test_types_are_shipped(marker):
+    assert (ROOT / marker).exists()
+
+
+def test_the_core_imports_no_python_library():
+    for source in (ROOT / "engine_core").glob("*.pyx"):
+        for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+            words = line.split()
+            if words[:1] in (["import"], ["from"]):
+                name = words[1].split(".")[0]
+                assert name in ("", "tocsin_core", "cpython", "libc", "libcpp", "cython"), (
+                    f"{source.name}:{number}: {line}"
+                )
+
+
+def test_the_version_is_the_distribution_version():
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert tocsin.version.__version__.count(".") == 2
