@@ -6,7 +6,7 @@ from .builder cimport OutColumn
 from .column cimport Column
 from .keymap cimport KeyMap
 from .measure cimport Measures
-from .rows cimport ValueColumn
+from .words cimport ValueColumn
 from .status cimport Fault
 
 cdef enum:

@@ -32,7 +32,7 @@ from .automaton cimport (CODE_ACCEPT, CODE_FINAL, CODE_NO_MEMORY, CODE_STATE, DE
 from .hash cimport prefetch
 from .keymap cimport keymap_free
 from .measure cimport Found, Record, measure_emit, record_values
-from .rows cimport values_free, values_read
+from .words cimport values_free, values_read
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, Fault
 
 

@@ -16,7 +16,7 @@ from .automaton cimport CODE_NO_MEMORY, CODE_STATE, DEAD, State, dfa_intern, dfa
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .expression cimport TYPE_STR
 from .measure cimport Record, record_values
-from .rows cimport ValueColumn, word_text, word_view
+from .words cimport ValueColumn, word_text, word_view
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
 
 

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from .automaton cimport Dfa
 from .builder cimport OutColumn
 from .keymap cimport KeyMap
-from .rows cimport ValueColumn
+from .words cimport ValueColumn
 from .status cimport Fault
 
 cdef enum LeafKind:

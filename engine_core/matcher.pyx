@@ -1,0 +1,505 @@
+"""The matcher of a row pattern: batches of events in, batches of matches out.
+
+What        one compiled pattern together with its state; no threads, no I/O, no clock. The same matches in the same
+            order come out however the input is cut into batches.
+Flow        per batch      check the order of the rows, prepare dictionaries;
+            per chunk      conditions -> one letter per row -> rows whose letter can change nothing are dropped
+                           -> partition numbers of the rest (before the conditions, if they read PREV) -> attempts step;
+            then           finished matches' leaf values -> the result's columns.
+All or nothing  what may fail in a batch (order, conditions' faults) is found before any attempt steps. When conditions can
+            fault, all chunks are evaluated first. Only a measure's fault comes later: its match is left out and reported,
+            the events count as taken, and the other matches come with the next call.
+State       open attempts, remembered PREV values, partition keys, the last row's order: `save` writes it, `restore` reads.
+Cost        see expression, keymap, lag, attempts; `explain` adds them up for a pattern.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, INT64_MAX
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from .attempts cimport (Attempts, attempts_advance, attempts_finish, attempts_free, attempts_init, attempts_reserve,
+                        attempts_run, attempts_tidy)
+from .attempts_state cimport attempts_restore, attempts_save
+from .automaton cimport (CODE_NO_MEMORY, Automaton, dfa_explore, dfa_free, dfa_init, dfa_letter)
+from .batch cimport Batch, BatchC
+from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
+from .column cimport KIND_I64, Column, column_i64
+from .conditions cimport Conditions
+from .expression cimport CHUNK, TYPE_I64
+from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
+from .lag cimport lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
+from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START, Leaf)
+from .operator cimport Operator
+from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore, ordering_save)
+from .output cimport Output
+from .schema cimport Schema
+from .status cimport (STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set,
+                      raise_fault)
+from .words cimport VALUES_MAX, ValueColumn
+
+import os
+import zlib
+
+from .status import StateError
+
+cdef bytes MAGIC = b"tocsin.matcher\x00\x01"
+
+LEAVES = {"start": 0, "end": 1, "match_number": 2, "key": 3, "first_sequence": 4, "last_sequence": 5, "first": 6, "last": 7,
+          "count": 8, "count_rows": 9, "sum": 10, "min": 11, "max": 12, "classifier": 13}
+
+
+cdef ValueColumn *value_columns(list values, int n_columns) except NULL:
+    cdef int i
+    cdef ValueColumn *out = <ValueColumn *>calloc(len(values) + 1, sizeof(ValueColumn))
+    if out == NULL:
+        raise MemoryError("no memory for a matcher")
+    if len(values) > VALUES_MAX:
+        free(out)
+        raise ValueError(f"{len(values)} columns are read by measures; at most {VALUES_MAX} can be")
+    for i in range(len(values)):
+        out[i].column, out[i].type = values[i]
+        if not 0 <= out[i].column < n_columns:
+            free(out)
+            raise ValueError(f"no column {values[i][0]}")
+    return out
+
+
+cdef class PatternMatcher(Operator):
+    """The operator of one row pattern; made by tocsin.compile.
+
+    Args:
+        plan: a dict of the verified parts, all by number:
+            input, output: Schema; automaton: Automaton; conditions: Conditions; result: Output;
+            keys: partition columns; single: whether the key is one number;
+            order: (column, type, descending, nulls_first) each; timed: the first of them is WITHIN's time;
+            within: interval in its unit or None; overlapping, labelled, numbered: bool;
+            start_values, end_values, row_values: (column, type) each;
+            leaves: (LEAVES number, value or key number, type, result type, offset, variables bit mask);
+            names: variable names as bytes; fingerprint: 16 bytes that tell one plan from another;
+            condition_names: for messages.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    def __cinit__(self, dict plan):
+        cdef int i, n_columns
+        cdef Attempts *a = &self.attempts
+        cdef list leaves = plan["leaves"], names = plan["names"], order = plan["order"], keys = plan["keys"]
+        cdef Leaf *leaf
+        cdef bytes name
+        self.plan = plan
+        self.input = plan["input"]
+        self.output = plan["output"]
+        self.automaton = plan["automaton"]
+        self.conditions = plan["conditions"]
+        self.result = plan["result"]
+        self.fingerprint = plan["fingerprint"]
+        self.names = names
+        n_columns = len(self.input.names)
+        a.overlapping = plan["overlapping"]
+        a.numbered = plan["numbered"]
+        a.within = plan["within"] is not None
+        a.interval = plan["within"] if a.within else 0
+        if a.within and (a.interval < 1 or not plan["timed"]):
+            raise ValueError("WITHIN needs a positive interval and a time column")
+        if self.conditions.count != self.automaton.nfa.n_conditions:
+            raise ValueError("the automaton has another number of conditions")
+        for i in range(self.conditions.program.n_inputs):
+            if self.conditions.sources[i].lag < 0 and self.conditions.sources[i].column >= n_columns:
+                raise ValueError("a condition reads a column that is not there")
+        for i in range(self.conditions.lags.n_columns):
+            if not 0 <= self.conditions.lags.columns[i].column < n_columns:
+                raise ValueError("a lag reads a column that is not there")
+        # Values that outlive their batch.
+        a.n_start_values = len(plan["start_values"])
+        a.n_end_values = len(plan["end_values"])
+        a.measures.n_row_values = len(plan["row_values"])
+        a.start_values = value_columns(plan["start_values"], n_columns)
+        a.end_values = value_columns(plan["end_values"], n_columns)
+        a.measures.row_values = value_columns(plan["row_values"], n_columns)
+        a.measures.labelled = plan["labelled"]
+        # Leaves.
+        if len(leaves) != self.result.n_leaves or len(leaves) == 0:
+            raise ValueError("the output has another number of leaves")
+        if len(names) != self.automaton.nfa.n_variables or len(names) > 64:
+            raise ValueError("every variable needs a name, and there may be at most 64")
+        a.measures.n_leaves = len(leaves)
+        a.measures.leaves = <Leaf *>calloc(len(leaves) + 1, sizeof(Leaf))
+        a.measures.names = <const uint8_t **>calloc(len(names) + 1, sizeof(void *))
+        a.measures.name_sizes = <int64_t *>calloc(len(names) + 1, sizeof(int64_t))
+        self.key_columns = <int32_t *>calloc(len(keys) + 1, sizeof(int32_t))
+        self.keys = <const Column **>calloc(len(keys) + 1, sizeof(void *))
+        if (a.measures.leaves == NULL or a.measures.names == NULL or a.measures.name_sizes == NULL
+                or self.key_columns == NULL or self.keys == NULL):
+            raise MemoryError("no memory for a matcher")
+        for i in range(len(names)):
+            name = names[i]
+            a.measures.names[i] = <const uint8_t *><const char *>name
+            a.measures.name_sizes[i] = len(name)
+        for i in range(len(leaves)):
+            leaf = &a.measures.leaves[i]
+            leaf.kind, leaf.column, leaf.type, leaf.out_type, leaf.offset, leaf.variables = leaves[i]
+            limit = {LEAF_START: a.n_start_values, LEAF_END: a.n_end_values,
+                     LEAF_KEY: len(keys)}.get(leaf.kind, a.measures.n_row_values)
+            if leaf.kind < 0 or leaf.kind > LEAF_CLASSIFIER or leaf.offset < 0 or not -1 <= leaf.column < max(limit, 1):
+                raise ValueError(f"leaf {i} reads what is not kept")
+            if leaf.kind > 5 and not a.measures.labelled:
+                raise ValueError(f"leaf {i} needs labelled rows")
+            if leaf.kind == LEAF_MATCH_NUMBER and not a.numbered:
+                raise ValueError(f"leaf {i} needs match numbers")
+        # Order and partitions.
+        self.ordering.n = len(order)
+        self.ordering.columns = value_columns([(column, kind) for column, kind, _, _ in order], n_columns)
+        self.ordering.descending = <uint8_t *>calloc(len(order) + 1, 1)
+        self.ordering.nulls_first = <uint8_t *>calloc(len(order) + 1, 1)
+        if self.ordering.descending == NULL or self.ordering.nulls_first == NULL:
+            raise MemoryError("no memory for a matcher")
+        for i in range(len(order)):
+            self.ordering.descending[i] = order[i][2]
+            self.ordering.nulls_first[i] = order[i][3]
+        self.ordering.time = 0 if plan["timed"] else -1
+        if plan["timed"] and (not order or order[0][1] != TYPE_I64 or order[0][2]):
+            raise ValueError("the time must be an ascending 64-bit column")
+        self.n_keys = len(keys)
+        for i in range(self.n_keys):
+            self.key_columns[i] = keys[i]
+            if not 0 <= self.key_columns[i] < n_columns:
+                raise ValueError(f"no partition column {keys[i]}")
+        self._start()
+
+    cdef int _start(self) except -1:
+        """The parts of the state that a fresh matcher and one to be restored begin with."""
+        cdef Attempts *a = &self.attempts
+        cdef uint64_t seed
+        cdef uint64_t read_variables = 0
+        cdef int i
+        seed = int.from_bytes(os.urandom(8), "little")
+        if keymap_init(&a.keys, self.n_keys, self.plan["single"], seed) != STATUS_OK or \
+                ordering_init(&self.ordering) != STATUS_OK or attempts_init(a) != STATUS_OK or \
+                dfa_init(&a.dfa, &self.automaton.nfa, a.measures.labelled) != STATUS_OK:
+            raise MemoryError("no memory for a matcher")
+        a.out = self.result.leaves
+        if a.dfa.dense:
+            self.inert = <uint8_t *>calloc(a.dfa.stride, 1)
+            if self.inert == NULL:
+                raise MemoryError("no memory for a matcher")
+            for i in range(a.measures.n_leaves):
+                if a.measures.leaves[i].kind > 5:
+                    read_variables |= a.measures.leaves[i].variables
+            if dfa_explore(&a.dfa, read_variables, self.inert) != STATUS_OK:
+                raise MemoryError("no memory for a matcher")
+            for i in range(a.dfa.stride):
+                self.skips = self.skips or self.inert[i]
+        self.ready = True
+        return 0
+
+    def __dealloc__(self):
+        cdef Attempts *a = &self.attempts
+        if self.ready:
+            attempts_free(a)
+        dfa_free(&a.dfa)
+        keymap_free(&a.keys)
+        ordering_free(&self.ordering)
+        free(a.start_values)
+        free(a.end_values)
+        free(a.measures.row_values)
+        free(a.measures.leaves)
+        free(a.measures.names)
+        free(a.measures.name_sizes)
+        free(a.measures.states)
+        free(a.measures.labels)
+        free(self.key_columns)
+        free(self.keys)
+        free(self.inert)
+        free(self.narrow)
+        free(self.wide)
+        free(self.rows)
+        free(self.letters)
+        free(self.partitions)
+        free(self.chosen)
+        free(self.times)
+
+    # ------------------------------------------------------------ kernel
+
+    cdef int _reserve(self, int64_t rows) noexcept nogil:
+        if rows <= self.buffer_rows:
+            return STATUS_OK
+        free(self.narrow)
+        free(self.wide)
+        free(self.rows)
+        free(self.letters)
+        free(self.partitions)
+        free(self.chosen)
+        free(self.times)
+        self.buffer_rows = 0
+        self.narrow = <uint8_t *>malloc(rows)
+        self.wide = <uint64_t *>malloc((CHUNK if self.attempts.dfa.dense else rows) * 8)
+        self.rows = <int32_t *>malloc(CHUNK * sizeof(int32_t))
+        self.letters = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
+        self.partitions = <uint32_t *>malloc(rows * sizeof(uint32_t))
+        self.chosen = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
+        self.times = <int64_t *>malloc(CHUNK * sizeof(int64_t))
+        if (self.narrow == NULL or self.wide == NULL or self.rows == NULL or self.letters == NULL
+                or self.partitions == NULL or self.chosen == NULL or self.times == NULL):
+            return STATUS_NO_MEMORY
+        self.buffer_rows = rows
+        return STATUS_OK
+
+    cdef int _evaluate(self, BatchC *batch, int64_t start, int64_t n, int64_t at, Fault *fault) noexcept nogil:
+        """Masks (and, for PREV, partition numbers) of rows start .. start+n into the buffers from `at` on."""
+        cdef Attempts *a = &self.attempts
+        cdef int status
+        if self.conditions.lagged:
+            status = keymap_ids(&a.keys, self.keys, NULL, start, n, self.partitions + at)
+            if status == STATUS_OK:
+                status = lag_reserve(&self.conditions.lags, a.keys.count)
+            if status != STATUS_OK:
+                return status
+        if a.dfa.dense:
+            return self.conditions.chunk(batch.columns, self.partitions + at, start, n, self.narrow + at, NULL, fault)
+        return self.conditions.chunk(batch.columns, self.partitions + at, start, n, NULL, self.wide + at, fault)
+
+    cdef int _step(self, BatchC *batch, int64_t start, int64_t n, int64_t at, int64_t base) noexcept nogil:
+        """The attempts take rows start .. start+n, whose masks stand in the buffers from `at` on."""
+        cdef Attempts *a = &self.attempts
+        cdef int64_t i, k = 0
+        cdef uint32_t letter
+        cdef int32_t *rows = self.rows
+        cdef uint32_t *letters = self.letters
+        cdef const uint8_t *narrow = self.narrow + at
+        cdef const uint8_t *inert = self.inert
+        cdef const Column *time
+        cdef const uint32_t *partitions = self.partitions + at
+        cdef int status
+        if self.skips:
+            # PERF: no branch: every row is written, and the next one overwrites it if it changes nothing.
+            for i in range(n):
+                rows[k] = <int32_t>(start + i)
+                letters[k] = narrow[i]
+                k += inert[narrow[i]] ^ 1
+        else:
+            for i in range(n):
+                if a.dfa.dense:
+                    letter = narrow[i]
+                else:
+                    letter = dfa_letter(&a.dfa, self.wide[at + i])
+                    if letter == CODE_NO_MEMORY:
+                        return STATUS_NO_MEMORY
+                rows[i] = <int32_t>(start + i)
+                letters[i] = letter
+            k = n
+        if not self.conditions.lagged:
+            status = keymap_ids(&a.keys, self.keys, rows if k < n else NULL, start, k, self.chosen)
+            if status != STATUS_OK:
+                return status
+            partitions = self.chosen
+        elif k < n:
+            for i in range(k):
+                self.chosen[i] = partitions[rows[i] - start]
+            partitions = self.chosen
+        status = attempts_reserve(a, a.keys.count)
+        if status != STATUS_OK:
+            return status
+        if a.within:
+            time = &batch.columns[self.ordering.columns[0].column]
+            if time.kind == KIND_I64:
+                for i in range(k):
+                    self.times[i] = (<const int64_t *>time.values)[rows[i]]
+            else:
+                for i in range(k):
+                    self.times[i] = column_i64(time, rows[i])
+        status = attempts_run(a, batch.columns, rows, letters, partitions, self.times, base, k)
+        if status == STATUS_OK and a.within:
+            # The rows that were dropped moved the time all the same.
+            status = attempts_advance(a, column_i64(time, start + n - 1))
+        return status
+
+    cdef int _give(self, int status, BatchC **out, Fault *fault) noexcept nogil:
+        """The end of every call: what was found, or what went wrong."""
+        cdef Attempts *a = &self.attempts
+        if status == STATUS_OK and a.fault.code != STATUS_OK:
+            fault[0] = a.fault
+            memset(&a.fault, 0, sizeof(Fault))
+            return fault.code
+        if status == STATUS_OK:
+            status = self.result.take(out, fault)
+            if status == STATUS_OK:
+                return STATUS_OK
+        if status == STATUS_NO_MEMORY:
+            self.broken = True
+        if fault.code != status:
+            fault_set(fault, status, -1, -1, 0, 0, NULL)
+        return status
+
+    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+        cdef Attempts *a = &self.attempts
+        cdef int64_t n = batch.n_rows, start, size
+        cdef int i, status
+        out[0] = NULL
+        if self.finished or self.broken:
+            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
+                             "the matcher has seen the end of its input and" if self.finished else
+                             "the matcher ran out of memory and")
+        if n == 0:
+            return self._give(STATUS_OK, out, fault)
+        status = ordering_check(&self.ordering, batch.columns, n, fault)
+        if status != STATUS_OK:
+            return status
+        for i in range(self.n_keys):
+            self.keys[i] = &batch.columns[self.key_columns[i]]
+        status = self._reserve(n if self.conditions.can_fault else CHUNK)
+        if status == STATUS_OK:
+            status = keymap_prepare(&a.keys, self.keys, n)
+        if status == STATUS_OK:
+            status = self.conditions.begin(batch.columns, n)
+        if status != STATUS_OK:
+            return fault_set(fault, status, -1, -1, 0, 0, NULL)
+        if self.conditions.can_fault:
+            for start in range(0, n, CHUNK):
+                size = n - start if n - start < CHUNK else CHUNK
+                status = self._evaluate(batch, start, size, start, fault)
+                if status != STATUS_OK:
+                    lag_undo(&self.conditions.lags)
+                    if fault.code != status:
+                        fault_set(fault, status, -1, -1, 0, 0, NULL)
+                    return status
+        for start in range(0, n, CHUNK):
+            size = n - start if n - start < CHUNK else CHUNK
+            if self.conditions.can_fault:
+                status = self._step(batch, start, size, start, base_sequence)
+            else:
+                status = self._evaluate(batch, start, size, 0, fault)
+                if status == STATUS_OK:
+                    status = self._step(batch, start, size, 0, base_sequence)
+            if status != STATUS_OK:
+                self.broken = True
+                break
+        if status == STATUS_OK:
+            status = lag_commit(&self.conditions.lags)
+        if status == STATUS_OK:
+            status = ordering_commit(&self.ordering, batch.columns, n)
+        if status == STATUS_OK:
+            status = attempts_tidy(a)
+        self.next_sequence = base_sequence + n
+        return self._give(status, out, fault)
+
+    cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil:
+        cdef int status = STATUS_OK
+        out[0] = NULL
+        if self.finished or self.broken:
+            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0, "the matcher has seen the end of its input and")
+        if self.ordering.time >= 0 and (not self.ordering.has_watermark or time > self.ordering.watermark):
+            self.ordering.watermark = time
+            self.ordering.has_watermark = True
+        if self.attempts.within:
+            status = attempts_advance(&self.attempts, time)
+        return self._give(status, out, fault)
+
+    cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
+        cdef int status
+        out[0] = NULL
+        if self.broken:
+            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0, "the matcher ran out of memory and")
+        status = STATUS_OK if self.finished else attempts_finish(&self.attempts)
+        self.finished = True
+        return self._give(status, out, fault)
+
+    # ------------------------------------------------------------ binding
+
+    @property
+    def partitions(self):
+        """How many partitions have been seen."""
+        return self.attempts.keys.count
+
+    @property
+    def open_attempts(self):
+        """How many attempts (start rows) are open: the partial matches that are kept."""
+        return self.attempts.n_open
+
+    @property
+    def states(self):
+        """How many states of the automaton have been built so far."""
+        return self.attempts.dfa.n_states
+
+    cpdef bytes save(self):
+        cdef Blob b
+        cdef bytes keys = keymap_save(&self.attempts.keys)
+        cdef bytes body
+        if self.broken:
+            raise StateError("the matcher ran out of memory and has no state to save")
+        if self.result.waiting() or self.attempts.fault.code != STATUS_OK:
+            raise StateError("matches are waiting behind a fault; take them with advance() or push() before saving")
+        memset(&b, 0, sizeof(Blob))
+        blob_i64(&b, self.next_sequence)
+        blob_i64(&b, self.finished)
+        blob_i64(&b, len(keys))
+        blob_put(&b, <const char *>keys, len(keys))
+        ordering_save(&self.ordering, &b)
+        lag_save(&self.conditions.lags, self.attempts.keys.count if self.conditions.lagged else 0, &b)
+        attempts_save(&self.attempts, &b)
+        if b.failed:
+            free(b.data)
+            raise MemoryError("no memory to save a matcher")
+        body = (<const char *>b.data)[:b.used]
+        free(b.data)
+        head = MAGIC + self.fingerprint
+        return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little") + body
+
+    cpdef restore(self, bytes state):
+        cdef Reader r
+        cdef PatternMatcher fresh
+        cdef int status
+        cdef int64_t size
+        cdef bytes body
+        if state[:len(MAGIC)] != MAGIC:
+            raise StateError("these bytes are not a matcher's state of this version; nothing was restored")
+        if state[len(MAGIC):len(MAGIC) + 16] != self.fingerprint:
+            raise StateError("this state belongs to another pattern or schema; nothing was restored")
+        head, body = state[:len(MAGIC) + 16], state[len(MAGIC) + 20:]
+        if zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little") != state[len(head):len(head) + 4]:
+            raise StateError("the saved state is torn (its checksum does not fit); nothing was restored")
+        memset(&r, 0, sizeof(Reader))
+        r.data = <const uint8_t *><const char *>body
+        r.size = len(body)
+        # All into this matcher only if it is whole: a second one is filled first.
+        fresh = PatternMatcher(dict(self.plan, conditions=self.plan["make_conditions"](),
+                                    result=self.plan["make_result"]()))
+        fresh.next_sequence = reader_i64(&r)
+        fresh.finished = reader_i64(&r) != 0
+        size = reader_count(&r, 1)
+        status = STATUS_STATE if r.failed or fresh.next_sequence < 0 else STATUS_OK
+        if status == STATUS_OK:
+            status = keymap_restore(&fresh.attempts.keys, r.data + r.at, size)
+            r.at += size
+        if status == STATUS_OK:
+            status = ordering_restore(&fresh.ordering, &r)
+        if status == STATUS_OK and fresh.conditions.lagged:
+            status = lag_reserve(&fresh.conditions.lags, fresh.attempts.keys.count)
+            if status == STATUS_OK:
+                status = lag_restore(&fresh.conditions.lags, fresh.attempts.keys.count, &r)
+        if status == STATUS_OK:
+            status = attempts_reserve(&fresh.attempts, fresh.attempts.keys.count)
+        if status == STATUS_OK:
+            status = attempts_restore(&fresh.attempts, &r, fresh.attempts.keys.count, fresh.next_sequence)
+        if status == STATUS_OK and (r.failed or r.at != r.size):
+            status = STATUS_STATE
+        if status == STATUS_NO_MEMORY:
+            raise MemoryError("no memory to restore a matcher")
+        if status != STATUS_OK:
+            raise StateError("the saved state is not whole; nothing was restored")
+        self._swap(fresh)
+
+    cdef int _swap(self, PatternMatcher other) except -1:
+        """Exchanges all state; `other` then frees what was ours."""
+        cdef Attempts attempts = self.attempts
+        cdef Ordering ordering = self.ordering
+        self.attempts = other.attempts
+        other.attempts = attempts
+        self.ordering = other.ordering
+        other.ordering = ordering
+        self.conditions, other.conditions = other.conditions, self.conditions
+        self.result, other.result = other.result, self.result
+        # The automaton, and what of the plan the state points into, is the same object for both.
+        self.next_sequence = other.next_sequence
+        self.finished = other.finished
+        return 0

@@ -1,0 +1,27 @@
+"""The order of the rows that a matcher is given: the check of ORDER BY across batches."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
+from .blob cimport Blob, Reader
+from .column cimport Column
+from .words cimport ValueColumn
+from .status cimport Fault
+
+cdef struct Ordering:
+    ValueColumn *columns
+    uint8_t *descending
+    uint8_t *nulls_first
+    int32_t n
+    int32_t time                # number of the column (0) that WITHIN reads, or -1
+    bint any                    # a row has been seen
+    uint64_t *last              # its values
+    int64_t watermark           # no row with a time below may come (advance)
+    bint has_watermark
+
+cdef int ordering_init(Ordering *o) noexcept nogil
+cdef void ordering_free(Ordering *o) noexcept nogil
+# Whether the batch continues what came before; changes nothing.
+cdef int ordering_check(const Ordering *o, const Column *columns, int64_t n, Fault *fault) noexcept nogil
+# Remembers the batch's last row (n > 0).
+cdef int ordering_commit(Ordering *o, const Column *columns, int64_t n) noexcept nogil
+cdef void ordering_save(const Ordering *o, Blob *b) noexcept nogil
+cdef int ordering_restore(Ordering *o, Reader *r) noexcept nogil

@@ -1,0 +1,31 @@
+"""Output: leaf values of matches -> columns of the result, by the measures' expression program."""
+from libc.stdint cimport int32_t, int64_t
+
+from .batch cimport BatchC
+from .builder cimport OutColumn
+from .expression cimport Frame, Input, Program
+from .status cimport Fault
+
+cdef struct OutputColumn:
+    int32_t leaf                # the leaf column that is this column as it stands, or -1
+    int32_t result              # else the number of the program's result
+    int32_t kind                # column.Kind and width of what is made of a result
+    int32_t width
+
+cdef class Output:
+    cdef Program program
+    cdef Frame frame
+    cdef bint framed
+    cdef Input *inputs
+    cdef int32_t *leaf_of_input
+    cdef OutputColumn *columns
+    cdef int n_columns
+    cdef OutColumn *leaves      # filled by the matcher
+    cdef readonly int n_leaves
+    cdef int32_t *leaf_kinds
+    cdef int32_t *leaf_widths
+
+    # Turns the collected leaf rows into a batch (NULL: none) and starts anew. A row whose measure faults is taken out and
+    # reported; the others stay for the next call.
+    cdef int take(self, BatchC **out, Fault *fault) noexcept nogil
+    cdef int64_t waiting(self) noexcept nogil
