@@ -20,7 +20,7 @@ from tocsin.errors import PatternError
 from tocsin.language.lexer import Lexer, Token
 from tocsin.language.source import NOWHERE, Source, Span
 
-DEPTH_MAX = 200
+DEPTH_MAX = 100
 NODES_MAX = 100_000
 REPEAT_MAX = 2**31 - 1
 
