@@ -1,0 +1,132 @@
+"""IR: what the type check hands to the kernel's compiler: trees of typed operations.
+
+A node is immutable. `op` is one of
+
+    const     attr: the value (int, also for dates, times, timestamps and durations, in the unit of the type;
+              float; str; bytes; bool) or None for NULL
+    column    attr: (column index, lag); lag n reads the row n before in the partition (PREV), 0 the row itself
+    leaf      attr: index into Plan.leaves; in measures only
+    neg add sub mul div mod      arguments of one kernel kind; integer division truncates
+    eq ne lt le gt ge            arguments of one kernel kind, or one i64 and one u64 (compared exactly)
+    and or not                   three-valued; two, two and one arguments
+    is_null is_not_null
+    in        args[0]; attr: (values, whether a NULL was listed too)
+    cast      attr: None for a widening to float64, else the multiplier from a coarser to a finer unit of time
+
+The kernel knows five kinds of values (`kernel_kind`); types of one kind may differ between the arguments of
+an operation (int8 and int64, date32 and duration[s]) because they are computed alike.
+
+`Nodes` makes nodes and gives the same object for the same operation, so equal sub-trees are shared and
+equality is identity within one compilation: no deep hash or comparison is ever needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal as Choice
+
+import pyarrow as pa
+
+from tocsin.language.source import NOWHERE, Span
+from tocsin.language.temporal import DAY_NS
+
+Kind = Choice["i64", "u64", "f64", "bool", "str"]
+
+INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    op: str
+    type: pa.DataType
+    args: tuple[Node, ...] = ()
+    attr: object = None
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A value of a whole match that measures are computed from.
+
+    `kind`: first, last (the value of `column` at the `offset`-th row after the first, before the last, of those
+    of `variables`; NULL if there is none), count (values of `column` that are not NULL), count_rows, sum, min,
+    max (NULL without rows or values), classifier (the variable of the last row), match_number. `variables` is a
+    bit mask; `column` is -1 where there is none. A sum of type float64 over whole numbers is summed as float64.
+    """
+
+    kind: Choice[
+        "first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number"
+    ]
+    variables: int
+    column: int
+    offset: int
+    type: pa.DataType
+
+
+class Nodes:
+    """Makes nodes; each distinct one once. The first place at which one was met is the one it keeps."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: dict[object, Node] = {}
+
+    def make(
+        self, op: str, type: pa.DataType, args: tuple[Node, ...] = (), attr: object = None, span: Span = NOWHERE
+    ) -> Node:
+        # repr tells 0.0 from -0.0, 1 from True and 1.0, and makes NaN equal to itself.
+        key = (op, type, tuple(map(id, args)), repr(attr))
+        node = self._made.get(key)
+        if node is None:
+            node = self._made[key] = Node(op, type, args, attr, span)
+        return node
+
+
+def kernel_kind(type: pa.DataType) -> Kind | None:
+    """How the kernel computes with values of `type`; None if it cannot read them."""
+    t = pa.types
+    if t.is_boolean(type):
+        return "bool"
+    if t.is_uint64(type):
+        return "u64"
+    if t.is_integer(type) or t.is_date(type) or t.is_time(type) or t.is_timestamp(type) or t.is_duration(type):
+        return "i64"
+    if t.is_floating(type):
+        return "f64"
+    if is_text(type) or is_binary(type):
+        return "str"
+    if t.is_dictionary(type) and (is_text(type.value_type) or is_binary(type.value_type)):
+        return "str"
+    return None
+
+
+def is_text(type: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_string(type) or t.is_large_string(type) or _is_view(type, "is_string_view"))
+
+
+def is_binary(type: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_binary(type) or t.is_large_binary(type) or _is_view(type, "is_binary_view"))
+
+
+def _is_view(type: pa.DataType, name: str) -> bool:
+    check = getattr(pa.types, name, None)  # pyarrow 16 has the types, an older one not even the question
+    return check is not None and bool(check(type))
+
+
+def value_type(type: pa.DataType) -> pa.DataType:
+    """The type of the values: that of the dictionary's values, else `type` itself."""
+    return type.value_type if pa.types.is_dictionary(type) else type
+
+
+def unit_ns(type: pa.DataType) -> int | None:
+    """Nanoseconds in one step of a temporal type; None for any other type."""
+    t = pa.types
+    if t.is_date32(type):
+        return DAY_NS
+    if t.is_date64(type):
+        return 1_000_000
+    if t.is_time(type) or t.is_timestamp(type) or t.is_duration(type):
+        return {"s": 10**9, "ms": 10**6, "us": 1_000, "ns": 1}[type.unit]
+    return None

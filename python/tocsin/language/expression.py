@@ -1,0 +1,401 @@
+"""Expressions: the immutable trees of conditions and measures, and their Python side.
+
+The parser of the clause (tocsin.sql) and the operators below build the same trees; tocsin.compile gives them
+types. A node knows its place in the text (`span`; NOWHERE when Python built it), which equality ignores.
+
+Invariants, checked when a node is made, so that every walk over a tree may recurse and will end:
+- `depth` (levels below and including the node) is at most DEPTH_MAX. AND and OR are n-ary and flat, so a
+  chain of ten thousand of them is one level;
+- `size` (nodes, shared ones counted each time) is at most SIZE_MAX: `x = x + x` forty times is refused.
+Both are kept per node, which makes the check O(children).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal as Choice, NoReturn
+
+from tocsin.errors import PatternError
+from tocsin.language.duration import duration_ns, is_numpy
+from tocsin.language.source import NOWHERE, Span
+
+DEPTH_MAX = 200
+SIZE_MAX = 1_000_000
+
+# How a literal's value is to be read. None: by its Python type (bool, int, float, str, bytes, None).
+# date: days since 1970-01-01; time: ns since midnight; timestamp (no zone), instant (a timestamp with a
+# zone, in UTC): ns since 1970-01-01; interval: ns.
+LiteralType = Choice["date", "time", "timestamp", "instant", "interval"]
+
+
+class Operators:
+    """The Python operators of an expression; each gives a new one and changes nothing."""
+
+    __slots__ = ()
+
+    def __add__(self, other: object) -> Expression:
+        return Binary("+", _operand(self), to_expression(other))
+
+    def __radd__(self, other: object) -> Expression:
+        return Binary("+", to_expression(other), _operand(self))
+
+    def __sub__(self, other: object) -> Expression:
+        return Binary("-", _operand(self), to_expression(other))
+
+    def __rsub__(self, other: object) -> Expression:
+        return Binary("-", to_expression(other), _operand(self))
+
+    def __mul__(self, other: object) -> Expression:
+        return Binary("*", _operand(self), to_expression(other))
+
+    def __rmul__(self, other: object) -> Expression:
+        return Binary("*", to_expression(other), _operand(self))
+
+    def __truediv__(self, other: object) -> Expression:
+        return Binary("/", _operand(self), to_expression(other))
+
+    def __rtruediv__(self, other: object) -> Expression:
+        return Binary("/", to_expression(other), _operand(self))
+
+    def __mod__(self, other: object) -> Expression:
+        return Binary("%", _operand(self), to_expression(other))
+
+    def __rmod__(self, other: object) -> Expression:
+        return Binary("%", to_expression(other), _operand(self))
+
+    def __neg__(self) -> Expression:
+        return Unary("-", _operand(self))
+
+    def __invert__(self) -> Expression:
+        return Unary("not", _operand(self))
+
+    def __and__(self, other: object) -> Expression:
+        return logical("and", [_operand(self), to_expression(other)])
+
+    def __rand__(self, other: object) -> Expression:
+        return logical("and", [to_expression(other), _operand(self)])
+
+    def __or__(self, other: object) -> Expression:
+        return logical("or", [_operand(self), to_expression(other)])
+
+    def __ror__(self, other: object) -> Expression:
+        return logical("or", [to_expression(other), _operand(self)])
+
+    # Equality builds a condition, as in every data-frame library; trees are compared by `same`.
+    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+        return Binary("=", _operand(self), to_expression(other))
+
+    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
+        return Binary("<>", _operand(self), to_expression(other))
+
+    def __lt__(self, other: object) -> Expression:
+        return Binary("<", _operand(self), to_expression(other))
+
+    def __le__(self, other: object) -> Expression:
+        return Binary("<=", _operand(self), to_expression(other))
+
+    def __gt__(self, other: object) -> Expression:
+        return Binary(">", _operand(self), to_expression(other))
+
+    def __ge__(self, other: object) -> Expression:
+        return Binary(">=", _operand(self), to_expression(other))
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "an expression has no truth value of its own: combine conditions with & | ~ (each side in parentheses) "
+            "instead of and, or, not; a chained comparison is .between(low, high), membership is .is_in([...])"
+        )
+
+    def is_null(self) -> Expression:
+        return IsNull(_operand(self), False)
+
+    def is_not_null(self) -> Expression:
+        return IsNull(_operand(self), True)
+
+    def between(self, low: object, high: object) -> Expression:
+        """Whether the value lies from `low` to `high`, both included."""
+        return Between(_operand(self), to_expression(low), to_expression(high), False)
+
+    def is_in(self, values: Iterable[object]) -> Expression:
+        """Whether the value is one of `values`, a list or other iterable of values (at least one)."""
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            raise TypeError(f"is_in takes a list of values, not {values!r}")
+        return In(_operand(self), tuple(to_expression(v) for v in values), False)
+
+    def prev(self, n: int = 1) -> Expression:
+        """The value `n` rows earlier in the same partition; NULL where there is none."""
+        if isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 0:
+            raise ValueError(f"prev takes a whole number of rows, 0 or more, not {n!r}")
+        return Navigate("prev", _operand(self), n.__index__())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expression(Operators):
+    """A node of an expression tree. Compare trees with `same`: `==` builds a condition."""
+
+    span: Span = field(default=NOWHERE, kw_only=True, repr=False)
+    depth: int = field(default=1, init=False, repr=False)
+    size: int = field(default=1, init=False, repr=False)
+
+    __hash__ = object.__hash__
+
+    def __post_init__(self) -> None:
+        depth = size = 0
+        for child in self.children():
+            depth = max(depth, child.depth)
+            size += child.size
+        object.__setattr__(self, "depth", depth + 1)
+        object.__setattr__(self, "size", size + 1)
+        if depth >= DEPTH_MAX:
+            raise PatternError(f"an expression is nested deeper than {DEPTH_MAX} levels")
+        if size >= SIZE_MAX:
+            raise PatternError(f"an expression has more than {SIZE_MAX} parts")
+
+    def children(self) -> tuple[Expression, ...]:
+        return ()
+
+    def __str__(self) -> str:
+        from tocsin.language.render import render  # render reads every node class: it stands above this file
+
+        return render(self)[0]
+
+    def same(self, other: Expression) -> bool:
+        """Whether both trees say the same (places aside)."""
+        return self._key() == other._key()
+
+    def _key(self) -> tuple[object, ...]:
+        own = tuple(
+            (type(value), repr(value))
+            for name in self.__slots__
+            if name != "at"
+            and not isinstance(value := getattr(self, name), Expression)
+            and not _holds_expressions(value)
+        )
+        return (type(self), own, *(child._key() for child in self.children()))
+
+
+def _holds_expressions(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Expression)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Literal(Expression):
+    """A constant; `type` says how to read `value` (see LiteralType)."""
+
+    value: Any
+    type: LiteralType | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column(Expression):
+    """A column, of the rows of one pattern variable if `variable` is given.
+
+    `quoted` names must match a column exactly; others also without regard to case. `variable` is in upper
+    case unless it was quoted, as everywhere.
+    """
+
+    name: str
+    variable: str | None = None
+    quoted: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unary(Expression):
+    operator: Choice["-", "not"]
+    operand: Expression
+
+    def children(self) -> tuple[Expression, ...]:
+        return (self.operand,)
+
+
+BinaryOperator = Choice["+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">="]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binary(Expression):
+    """Arithmetic or a comparison. `at` is the place of the operator itself."""
+
+    operator: BinaryOperator
+    left: Expression
+    right: Expression
+    at: Span = field(default=NOWHERE, kw_only=True, repr=False)
+
+    def children(self) -> tuple[Expression, ...]:
+        return (self.left, self.right)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Logical(Expression):
+    """AND or OR of two or more conditions, none of which is a Logical of the same operator (see `logical`)."""
+
+    operator: Choice["and", "or"]
+    operands: tuple[Expression, ...]
+
+    def children(self) -> tuple[Expression, ...]:
+        return self.operands
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IsNull(Expression):
+    operand: Expression
+    negated: bool
+
+    def children(self) -> tuple[Expression, ...]:
+        return (self.operand,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Between(Expression):
+    operand: Expression
+    low: Expression
+    high: Expression
+    negated: bool
+
+    def children(self) -> tuple[Expression, ...]:
+        return (self.operand, self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class In(Expression):
+    operand: Expression
+    values: tuple[Expression, ...]
+    negated: bool
+
+    def children(self) -> tuple[Expression, ...]:
+        return (self.operand, *self.values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Navigate(Expression):
+    """The argument at another row: PREV and NEXT by rows of the partition, FIRST and LAST by rows of the match."""
+
+    kind: Choice["prev", "next", "first", "last"]
+    argument: Expression
+    offset: int
+
+    def children(self) -> tuple[Expression, ...]:
+        return (self.argument,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aggregate(Expression):
+    """COUNT, SUM, AVG, MIN or MAX over the rows of the match.
+
+    No `argument`: COUNT(*), or COUNT(v.*) with `variable`. Otherwise the variable is that of the argument.
+    """
+
+    function: Choice["count", "sum", "avg", "min", "max"]
+    argument: Expression | None
+    variable: str | None = None
+
+    def children(self) -> tuple[Expression, ...]:
+        return () if self.argument is None else (self.argument,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classifier(Expression):
+    """The variable that the last row (of those of `variable`) was matched to."""
+
+    variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchNumber(Expression):
+    """The match's number within its partition, from 1."""
+
+
+def col(name: str) -> Expression:
+    """A column, by its exact name.
+
+    >>> import tocsin.language.expression as tc
+    >>> print((tc.col("amount") < 10) & tc.col("country").is_in(["NL", "BE"]))
+    amount < 10 AND country IN ('NL', 'BE')
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"col takes the name of a column, not {name!r}")
+    return Column(name, None, True)
+
+
+def lit(value: object) -> Expression:
+    """A constant.
+
+    `value`: bool, int, float, str, bytes, None, datetime, date, time, timedelta, or a numpy scalar
+    (datetime64 and timedelta64 too). Raises TypeError for anything else.
+    """
+    return to_expression(value)
+
+
+def logical(operator: Choice["and", "or"], operands: Iterable[Expression], span: Span = NOWHERE) -> Logical:
+    """AND or OR of `operands`, with those of the same kind merged into one flat node."""
+    flat: list[Expression] = []
+    for operand in operands:
+        if isinstance(operand, Logical) and operand.operator == operator:
+            flat.extend(operand.operands)
+        else:
+            flat.append(operand)
+    return Logical(operator, tuple(flat), span=span)
+
+
+def to_expression(value: object) -> Expression:
+    """`value` itself if it is an expression, else the literal of it (see `lit`)."""
+    if isinstance(value, Expression):
+        return value
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        # A subclass (numpy's float64 is a float) is brought down to the plain type.
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise ValueError("an integer in an expression must fit 64 bits")
+        for plain in (bool, int, float, str, bytes):
+            if isinstance(value, plain):
+                return Literal(plain(value))
+        return Literal(None)
+    if isinstance(value, dt.datetime):
+        if value != value:  # pandas' NaT calls itself a datetime
+            return Literal(None)
+        since = value.replace(tzinfo=None) - dt.datetime(1970, 1, 1)
+        if value.tzinfo is None:
+            return Literal(datetime_ns(since, value), "timestamp")
+        return Literal(datetime_ns(value - dt.datetime(1970, 1, 1, tzinfo=dt.UTC), value), "instant")
+    if isinstance(value, dt.date):
+        return Literal((value - dt.date(1970, 1, 1)).days, "date")
+    if isinstance(value, dt.time) and value.tzinfo is None:
+        seconds = (value.hour * 60 + value.minute) * 60 + value.second
+        return Literal(seconds * 1_000_000_000 + value.microsecond * 1_000, "time")
+    if isinstance(value, dt.timedelta) or is_numpy(value, "timedelta64"):
+        return Literal(duration_ns(value), "interval")
+    if is_numpy(value, "datetime64"):
+        return _numpy_timestamp(value)
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        plain_value = value.item()
+        if type(plain_value) is not type(value):  # a longdouble stays one: Python has no such number
+            return to_expression(plain_value)
+    raise TypeError(
+        f"{value!r} of type {type(value).__name__} cannot stand in an expression: it takes columns, bool, int, "
+        "float, str, bytes, None, date, time, datetime, timedelta and numpy scalars"
+    )
+
+
+def _operand(value: Operators) -> Expression:
+    assert isinstance(value, Expression)
+    return value
+
+
+def datetime_ns(since: dt.timedelta, value: dt.datetime) -> int:
+    """Nanoseconds of `since`, of any length, and of the nanoseconds that pandas' datetimes have besides."""
+    whole = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+    return whole + int(getattr(value, "nanosecond", 0))
+
+
+def _numpy_timestamp(value: Any) -> Expression:
+    import numpy as np  # the value is numpy's: it is loaded already
+
+    if np.isnat(value):
+        return Literal(None)
+    unit, step = np.datetime_data(value.dtype)
+    if unit in ("Y", "M", "W", "D"):
+        return Literal(int(value.astype("datetime64[D]").astype(np.int64)), "date")
+    scale = {"h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 1_000, "ns": 1}.get(unit)
+    if scale is None:
+        raise TypeError(f"{value!r} is in the unit {unit!r}; the finest unit is the nanosecond")
+    return Literal(int(value.astype(np.int64)) * step * scale, "timestamp")
