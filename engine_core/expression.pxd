@@ -73,3 +73,13 @@ cdef class Program:
     # Runs rows start .. start+n of the inputs (lag vectors: rows 0 .. n); n <= CHUNK. The results are the registers
     # self.results[...] of the frame. A fault that the rest of a boolean result does not settle is reported.
     cdef int run(self, Frame *frame, const Input *inputs, int64_t start, int64_t n, Fault *fault) noexcept nogil
+
+    cdef int _pass(self, Frame *frame, const Input *inputs, int64_t start, int64_t n, bint track) noexcept nogil
+    cdef void _blame(self, Frame *frame, int64_t row, Fault *fault) noexcept nogil
+    cdef int _type(self, object number) except -1
+    cdef int _register(self, int register) except -1
+    cdef int _number(self, int type, object value, int64_t *out) except -1
+    cdef int _text(self, object value, Str *out) except -1
+    cdef int _constant(self, int i, object pair) except -1
+    cdef int _set(self, ValueSet *s, object triple) except -1
+    cdef int _verify(self, Instruction *ins, set written) except -1

@@ -47,7 +47,7 @@ COMPARISONS = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
 ARITHMETIC = {"add": 0, "sub": 1, "mul": 2, "div": 3, "mod": 4}
 TYPES = {"i64": TYPE_I64, "u64": TYPE_U64, "f64": TYPE_F64, "bool": TYPE_BOOL, "str": TYPE_STR}
 
-cdef const char *[5] SYMBOLS
+cdef const char *SYMBOLS[5]
 SYMBOLS[0] = b"+"
 SYMBOLS[1] = b"-"
 SYMBOLS[2] = b"*"

@@ -295,7 +295,7 @@ cdef int keymap_ids(KeyMap *m, const Column **columns, const int32_t *rows, int6
                 return status
         return STATUS_OK
     # One number without nulls: hash a block, prefetch its slots, then look them up.
-    for i in range(0, n, BLOCK):
+    for i from 0 <= i < n by BLOCK:
         block = n - i if n - i < BLOCK else BLOCK
         if rows == NULL and (c.kind == KIND_I64 or c.kind == KIND_U64):
             memcpy(keys, c.values + 8 * (start + i), block * 8)

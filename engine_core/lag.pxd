@@ -10,7 +10,7 @@ cdef struct Cell:               # a remembered value
     int32_t size                # text
     uint8_t valid               # 0: NULL, or no such row yet
     uint8_t owned               # the text is ours (malloc); else it lies in the batch under way
-    uint16_t unused
+    uint8_t unused[2]
 
 cdef struct LagColumn:
     int32_t column

@@ -43,3 +43,5 @@ cdef class PatternMatcher(Operator):
     cdef int _evaluate(self, BatchC *batch, int64_t start, int64_t n, int64_t at, Fault *fault) noexcept nogil
     cdef int _step(self, BatchC *batch, int64_t start, int64_t n, int64_t at, int64_t base) noexcept nogil
     cdef int _give(self, int status, BatchC **out, Fault *fault) noexcept nogil
+    cdef int _start(self) except -1
+    cdef int _swap(self, PatternMatcher other) except -1

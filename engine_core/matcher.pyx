@@ -355,7 +355,7 @@ cdef class PatternMatcher(Operator):
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, NULL)
         if self.conditions.can_fault:
-            for start in range(0, n, CHUNK):
+            for start from 0 <= start < n by CHUNK:
                 size = n - start if n - start < CHUNK else CHUNK
                 status = self._evaluate(batch, start, size, start, fault)
                 if status != STATUS_OK:
@@ -363,7 +363,7 @@ cdef class PatternMatcher(Operator):
                     if fault.code != status:
                         fault_set(fault, status, -1, -1, 0, 0, NULL)
                     return status
-        for start in range(0, n, CHUNK):
+        for start from 0 <= start < n by CHUNK:
             size = n - start if n - start < CHUNK else CHUNK
             if self.conditions.can_fault:
                 status = self._step(batch, start, size, start, base_sequence)

@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from .batch cimport BatchC
 from .builder cimport OutColumn
+from .column cimport Column
 from .expression cimport Frame, Input, Program
 from .status cimport Fault
 
@@ -29,3 +30,5 @@ cdef class Output:
     # reported; the others stay for the next call.
     cdef int take(self, BatchC **out, Fault *fault) noexcept nogil
     cdef int64_t waiting(self) noexcept nogil
+    cdef int _remove(self, int64_t row) noexcept nogil
+    cdef int _compute(self, Column *views, OutColumn *results, int64_t n, Fault *fault) noexcept nogil

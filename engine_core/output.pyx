@@ -148,7 +148,7 @@ cdef class Output:
         status = self.program.prepare(&self.frame, self.inputs, n)
         if status != STATUS_OK:
             return status
-        for start in range(0, n, CHUNK):
+        for start from 0 <= start < n by CHUNK:
             size = n - start if n - start < CHUNK else CHUNK
             status = self.program.run(&self.frame, self.inputs, start, size, fault)
             if status != STATUS_OK:

@@ -59,7 +59,7 @@ cdef class RowFilter(Operator):
         status = self.conditions.begin(batch.columns, n)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, NULL)
-        for start in range(0, n, CHUNK):
+        for start from 0 <= start < n by CHUNK:
             size = n - start if n - start < CHUNK else CHUNK
             status = self.conditions.chunk(batch.columns, NULL, start, size, self.bytes, NULL, fault)
             if status != STATUS_OK:

@@ -16,7 +16,7 @@
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define TOCSIN_CLONES __attribute__((target_clones("avx512bw", "avx2", "default")))
+#define TOCSIN_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define TOCSIN_CLONES
 #endif
