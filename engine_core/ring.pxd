@@ -18,7 +18,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
 
     cppclass RingC "tocsin::Ring":
         @staticmethod
-        RingC *make(int64_t capacity, bint many_producers, int64_t spins)
+        RingC *make(int64_t capacity, bint many_producers, int64_t spins, void (*recycle)(void *) noexcept nogil)
         @staticmethod
         void destroy(RingC *ring)
         bint foreign()
@@ -36,6 +36,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
         int64_t available(int reader)
         int64_t wait(int reader, int64_t timeout_ns)
         void advance(int reader, int64_t n)
+        void reclaim()
         void close()
 
 # What a slot says. On the way in: `id` is a stream; on the way out: a trigger.

@@ -2,9 +2,9 @@
 
 The engine's rings are filled and read by nogil code (shard.pyx) through `Ring.c`; the methods here are the same
 operations for tests and for whoever builds a topology in Python. Ownership: a slot that lies between the slowest
-reader and the claims holds one reference to its batch; readers take it over when they advance. With several
-readers the slot's batch belongs to the last of them, so the rings of an engine have one reader each for now.
-When a Ring dies the slots that nobody read are let go here.
+reader and the claims holds one reference to its batch. In a ring that recycles, readers borrow it, and the ring
+lets go of it when all have passed; else the one reader takes it over. What is left when a Ring dies is let
+go here.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t
@@ -50,10 +50,15 @@ cdef int64_t nanoseconds(object timeout) except? -2:
     return <int64_t>min(float(timeout) * 1e9, 9e18)
 
 
+cdef void recycle(void *batch) noexcept nogil:
+    batch_release(<BatchC *>batch)
+
+
 cdef class Ring:
     """A bounded ring of `slots` slots (rounded up to a power of two), read by every reader that joined.
 
-    many_producers: several threads claim (else only one at a time may).  spins: how often a waiter looks again
+    many_producers: several threads claim (else only one at a time may).  recycles: readers leave the batches in
+    their slots, and the ring lets go of what all of them have passed (else readers take them over).  spins: how often a waiter looks again
     before it sleeps; None: 1000, or 0 on a machine with one processor.
 
     >>> ring = Ring(4)
@@ -62,15 +67,19 @@ cdef class Ring:
     >>> ring.wait(reader)
     1
     """
-    def __cinit__(self, slots=1024, *, bint many_producers=True, spins=None):
+    def __cinit__(self, slots=1024, *, bint many_producers=True, bint recycles=False, spins=None):
         cdef int64_t wanted = 1
+        cdef void (*let_go)(void *) noexcept nogil
+        let_go = NULL
         if not 1 <= slots <= SLOTS_MAX:
             raise ValueError(f"ring_slots={slots!r}: a ring has between 1 and {SLOTS_MAX} slots")
         while wanted < slots:
             wanted *= 2
         if spins is None:
             spins = SPINS if (os.cpu_count() or 1) > 1 else 0
-        self.c = RingC.make(wanted, many_producers, spins)
+        if recycles:
+            let_go = recycle
+        self.c = RingC.make(wanted, many_producers, spins, let_go)
         if self.c == NULL:
             raise MemoryError(f"no memory for a ring of {wanted} slots of 64 bytes")
 
@@ -79,7 +88,7 @@ cdef class Ring:
         cdef Slot *slot
         if self.c == NULL or self.c.foreign():
             return
-        # Slots below the gate were taken over by readers, which clear what they take.
+        # Whoever takes a batch over, or recycles it, clears the slot.
         for i in range(self.c.capacity()):
             slot = self.c.at(i)
             if slot.batch != NULL:

@@ -14,9 +14,11 @@
 //   F5  late      a claim succeeded after one had been refused as closed (by the same producer)
 //   F6  overrun   more slots between claim and slowest reader than the ring has
 //   F7  disagree  two readers' sums differ, or one differs from the producers'
-//   F8  hang      a round takes longer than a minute (the alarm)
+//   F8  recycled  (every other round recycles) a batch was let go twice, never, or before a reader had passed it
+//   F9  hang      a round takes longer than a minute (the alarm)
 #include "ring.hpp"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -45,7 +47,22 @@ struct Tally {
     uint64_t sum = 0;
 };
 
-static void produce(Ring *ring, int producer, uint64_t seed, Tally *tally) {
+// One per slot of a round's pushes: 0 made, 1 let go. A reader that finds 1 was overtaken by the recycling.
+struct Item {
+    std::atomic<int> gone{0};
+};
+
+static std::atomic<uint64_t> made{0}, let_go{0};
+
+static void recycle(void *batch) {
+    Item *item = static_cast<Item *>(batch);
+    if (item->gone.exchange(1) != 0)
+        forbidden("F8 recycled twice", 0, 0);
+    let_go++;
+    delete item;
+}
+
+static void produce(Ring *ring, int producer, uint64_t seed, bool items, Tally *tally) {
     uint64_t number = 0, dice = seed * 2654435761u + 88172645463325252u;
     bool refused = false;
     for (int after_close = 0; after_close < 3;) {
@@ -62,7 +79,7 @@ static void produce(Ring *ring, int producer, uint64_t seed, Tally *tally) {
         }
         if (first == RING_FULL) {
             if (how == 2)
-                forbidden("F8 hang: an untimed claim returned full", producer, n);
+                forbidden("F9 hang: an untimed claim returned full", producer, n);
             std::this_thread::yield();
             continue;
         }
@@ -76,6 +93,8 @@ static void produce(Ring *ring, int producer, uint64_t seed, Tally *tally) {
             slot->base = static_cast<int64_t>(number);
             slot->ticket = first + i;
             slot->last = static_cast<int64_t>(word);
+            slot->batch = items ? new Item : nullptr;
+            made += items;
             tally->sum += word;
             tally->count++;
             number++;
@@ -106,6 +125,8 @@ static void consume(Ring *ring, int reader, int producers, Tally *tally) {
             if (slot->kind != 1 || slot->id < 0 || slot->id >= producers || slot->ticket != sequence ||
                 static_cast<uint64_t>(slot->last) != word)
                 forbidden("F1 torn", slot->id, static_cast<long>(sequence));
+            if (slot->batch != nullptr && static_cast<Item *>(slot->batch)->gone.load() != 0)
+                forbidden("F8 recycled too early", slot->id, static_cast<long>(sequence));
             if (number != next[static_cast<std::size_t>(slot->id)]++)
                 forbidden("F2 order", slot->id, static_cast<long>(number));
             tally->sum += word;
@@ -126,10 +147,11 @@ int main(int argc, char **argv) {
     uint64_t rounds = 0, total = 0;
     do {
 #if !defined(_WIN32)
-        alarm(60); // F8: SIGALRM ends the program
+        alarm(60); // F9: SIGALRM ends the program
 #endif
         // Few spins, so that sleeping and waking are what is tested.
-        Ring *ring = Ring::make(capacity, producers > 1, rounds % 2 ? 50 : 0);
+        Ring *ring = Ring::make(capacity, producers > 1, rounds % 2 ? 50 : 0, rounds & 2 ? recycle : nullptr);
+        made = let_go = 0;
         if (ring == nullptr)
             return 2;
         std::vector<Tally> pushed(static_cast<std::size_t>(producers)), seen(static_cast<std::size_t>(readers));
@@ -141,7 +163,7 @@ int main(int argc, char **argv) {
             threads.emplace_back(consume, ring, r, producers, &seen[static_cast<std::size_t>(r)]);
         for (int p = 0; p < producers; p++)
             threads.emplace_back(produce, ring, p, rounds * 131 + static_cast<uint64_t>(p),
-                                 &pushed[static_cast<std::size_t>(p)]);
+                                 (rounds & 2) != 0, &pushed[static_cast<std::size_t>(p)]);
         std::this_thread::sleep_for(std::chrono::milliseconds(1 + rounds % 20));
         ring->close();
         for (auto &thread : threads)
@@ -157,6 +179,9 @@ int main(int argc, char **argv) {
             if (t.sum != all.sum)
                 forbidden("F7 disagree", static_cast<long>(t.sum), static_cast<long>(all.sum));
         }
+        ring->reclaim();
+        if (made != let_go)
+            forbidden("F8 recycled never", static_cast<long>(made), static_cast<long>(let_go));
         total += all.count;
         Ring::destroy(ring);
         rounds++;
