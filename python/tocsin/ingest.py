@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tocsin_core.rows import RowBuilder
+from tocsin_core.row_builder import RowBuilder
 from tocsin_core.status import SchemaError
 
 SCALARS = (str, bytes, bytearray, int, float, bool, type(None), np.generic)
