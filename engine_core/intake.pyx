@@ -109,6 +109,16 @@ cdef class Intake:
         cdef int64_t mark = max(watermark_of(self.newest, self.lateness), self.told)
         return None if mark == INT64_MIN else mark
 
+    @property
+    def newest_time(self):
+        """The newest time seen, or None."""
+        return None if self.newest == INT64_MIN else self.newest
+
+    @property
+    def told_time(self):
+        """The latest time that `advance` was told, or None."""
+        return None if self.told == INT64_MIN else self.told
+
     def layout(self, int64_t index):
         """The Schema with number `index`, as slots carry it."""
         return self.layouts[index]

@@ -34,7 +34,7 @@ from tocsin_core.intake import claim_slots, try_claim_slot
 from tocsin_core.operator import Operator
 from tocsin_core.ring import Ring
 from tocsin_core.shard import BARRIER, CONTROL, DATA, FAULT, FINISH, Shard
-from tocsin_core.status import BackpressureError, ClosedError, TocsinError
+from tocsin_core.status import ClosedError, TocsinError
 from tocsin_core.topology import Node, Routes
 
 from .handlers import Outlet
@@ -378,6 +378,13 @@ class Runtime:
         self.state = "closed"
         self._closed.set()
 
+    def close_later(self) -> None:
+        """close(finish=False) that waits for nobody: for a collected engine, in whatever thread that is."""
+        if self.inline:
+            self.close(finish=False)
+        else:
+            threading.Thread(target=self.close, kwargs={"finish": False}, name="tocsin-closer", daemon=True).start()
+
     def end_at_exit(self) -> None:
         """The interpreter ends: handle what was pushed, but not for ever."""
         if self.state in ("closed", "forked"):
@@ -410,4 +417,3 @@ def _in_child() -> None:
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
-__all__ = ["BackpressureError", "FlushTimeoutError", "Runtime"]
