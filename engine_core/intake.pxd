@@ -1,0 +1,26 @@
+"""Intake: one stream's door into a ring."""
+from libc.stdint cimport int32_t, int64_t
+from .batch cimport Batch, BatchC
+from .ring cimport Ring
+from .schema cimport Schema
+
+
+cdef class Intake:
+    cdef readonly Ring ring
+    cdef readonly int id            # the stream's source id
+    cdef readonly Schema schema     # what the stream was declared with
+    cdef readonly int time_column   # or -1
+    cdef readonly int64_t lateness  # in the unit of the time column
+    cdef public int64_t next        # sequence of the next event that goes in
+    cdef int64_t newest
+    cdef BatchC *scanned            # the batch that `scan` saw last, and the newest time then; not owned
+    cdef int64_t scanned_newest
+    cdef int64_t told               # what `advance` was told
+    cdef Schema given               # of the last batch: the stream's, in the layout that the producer has
+    cdef int32_t given_index        # its place in `layouts`
+    cdef list layouts
+    cdef dict places
+    cdef object quick_type
+    cdef object quick_schema
+    cdef Batch adopt_quick(self, object data)
+    cdef int learn(self, Schema given) except -1

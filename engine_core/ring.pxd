@@ -1,0 +1,58 @@
+"""The ring of batches: ring.hpp's classes for nogil code, and Ring, which owns one and all that lies in it."""
+from libc.stdint cimport int32_t, int64_t
+
+cdef extern from "ring.hpp" namespace "tocsin" nogil:
+    const int64_t RING_FULL
+    const int64_t RING_CLOSED
+    const int64_t RING_TOO_MANY
+
+    cppclass Slot:
+        int32_t kind
+        int32_t id
+        void *batch
+        int64_t base
+        int64_t last
+        int64_t time
+        void *note
+        int64_t ticket
+
+    cppclass RingC "tocsin::Ring":
+        @staticmethod
+        RingC *make(int64_t capacity, bint many_producers, int64_t spins, void (*recycle)(void *) noexcept nogil)
+        @staticmethod
+        void destroy(RingC *ring)
+        bint foreign()
+        bint closed()
+        int64_t capacity()
+        int64_t claimed()
+        int64_t position(int reader)
+        int64_t depth()
+        int join()
+        int readers()
+        int64_t try_claim(int64_t n)
+        int64_t claim(int64_t n, int64_t timeout_ns)
+        Slot *at(int64_t sequence)
+        void publish(int64_t sequence)
+        int64_t available(int reader)
+        int64_t wait(int reader, int64_t timeout_ns)
+        void advance(int reader, int64_t n)
+        void reclaim()
+        void close()
+
+# What a slot says. On the way in: `id` is a stream; on the way out: a trigger.
+cdef enum SlotKind:
+    SLOT_NOTHING = 0    # claimed, and then there was nothing to say (the store refused the batch)
+    SLOT_DATA = 1       # in: `batch` with first sequence `base`, `time` the watermark after it; out: matches, from
+                        # the input rows `base`..`last`
+    SLOT_ADVANCE = 2    # in: the watermark of stream `id` is now `time`
+    SLOT_FINISH = 3     # in: end of input for every operator
+    SLOT_CONTROL = 4    # in: `note` is a Control record; out: it has taken effect
+    SLOT_BARRIER = 5    # in and out: everything before it has gone by (`ticket` says which)
+    SLOT_FAULT = 6      # out: trigger `id` could not process `batch`; `note` is a malloc'ed Fault
+
+cdef int64_t claim_blocking(RingC *ring, int64_t n, int64_t timeout_ns) except? -4
+
+
+cdef class Ring:
+    cdef RingC *c
+    cdef int _check(self, int reader) except -1

@@ -1,0 +1,425 @@
+"""Shard: takes batches from the inbox, runs the operators that listen, and passes on what they find.
+
+    inbox ──▶ step ──▶ route ──▶ node.process ──▶ emit ──▶ outbox (worker) or items (inline)
+                         ▲                          │
+                         └── matches are a stream ──┘
+
+One slot of the inbox is one *step*. A batch goes to every listener of its source; what a listener emits goes
+out first and then, at once and in the same step, to the triggers that listen to it (topology.pyx). The same
+step runs in two ways:
+
+    run()     the body of a worker thread: waits on the inbox, steps, writes to the outbox; holds the GIL never
+    drain()   on the caller's thread: steps until the inbox is empty; the outgoing things wait in `items`
+
+Outgoing things leave in the order of the slots that led to them: matches, faults, barriers and answers to control
+slots alike. `take` gives them to Python, wrapped as tuples
+
+    (kind, id, batch, first, last, fault, ticket)
+
+kind is one of the SLOT_ numbers; `batch` a Batch or None: for SLOT_DATA the matches of trigger `id`, for SLOT_FAULT
+the input that the trigger refused; first and last are the sequences of the input rows in the trigger's source;
+`fault` is an exception or None.
+
+Faults: an operator that refuses a batch has not changed its state (operator.pxd); the refused batch goes out
+with the fault, the other listeners go on, and the trigger sees the next batch.
+
+Invariants: the shard's thread alone touches `routes`, `items`, NodeC.emitted and the operators. A reference to a
+batch is owned by exactly one of: inbox slot (a ring that recycles), outbox slot, items. `room` for all that a step can emit is
+made before the step begins, so that an inline step cannot fail half-way.
+
+Cost: a step with no listener ~20 ns (the release of the batch comes on top, see ring.hpp).
+"""
+from libc.stdint cimport INT64_MIN, int32_t, int64_t
+from libc.stdlib cimport free, malloc, realloc
+
+from .batch cimport Batch, BatchC, batch_release, batch_retain
+from .intake cimport Intake
+from .operator cimport Operator
+from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
+                    Ring, RingC, Slot, claim_blocking)
+from .schema cimport Schema
+from .status cimport Fault, STATUS_OK, fault_exception
+from .topology cimport NodeC, Routes, RoutesC
+
+from .status import ClosedError
+
+DATA = SLOT_DATA
+FINISH = SLOT_FINISH
+CONTROL = SLOT_CONTROL
+BARRIER = SLOT_BARRIER
+FAULT = SLOT_FAULT
+
+TAKE_MAX = 256   # outgoing things per call of take: the GIL is taken once for so many
+
+
+cdef void fill(Outgoing *item, int kind, int id, BatchC *batch, int64_t base, int64_t last) noexcept nogil:
+    item.kind = kind
+    item.id = id
+    item.batch = batch
+    item.base = base
+    item.last = last
+    item.note = NULL
+    item.ticket = 0
+
+
+cdef void discard(Outgoing *item) noexcept nogil:
+    if item.batch != NULL:
+        batch_release(item.batch)
+    if item.kind == SLOT_FAULT:
+        free(item.note)
+
+
+cdef void emit(ShardC *shard, Outgoing *item) noexcept nogil:
+    """Passes `item` on, with its reference; waits for room in the outbox."""
+    cdef int64_t sequence
+    cdef Slot *slot
+    if shard.outbox == NULL:
+        shard.items[shard.size] = item[0]   # SAFETY: reserve() made room before the step
+        shard.size += 1
+        return
+    sequence = shard.outbox.claim(1, -1)
+    if sequence < 0:                        # closed by force: the engine gave up waiting for a handler
+        shard.lost += 1
+        discard(item)
+        return
+    slot = shard.outbox.at(sequence)
+    slot.kind = item.kind
+    slot.id = item.id
+    slot.batch = item.batch
+    slot.base = item.base
+    slot.last = item.last
+    slot.note = item.note
+    slot.ticket = item.ticket
+    shard.outbox.publish(sequence)
+
+
+cdef bint reserve(ShardC *shard) noexcept nogil:
+    """Room in `items` for all that one step can emit; False when there is no memory (nothing has changed).
+
+    A listener of a stream emits at most twice a step (batch, then watermark), one further down at most once for each
+    time its parent does, and once more at the end of input.
+    """
+    cdef int64_t most, wanted
+    cdef void *grown
+    if shard.outbox != NULL:
+        return True
+    most = 1
+    if shard.routes != NULL:
+        most += <int64_t>shard.routes.n_nodes * (shard.routes.depth + 2)
+    if shard.size + most <= shard.room:
+        return True
+    wanted = 2 * (shard.size + most)
+    grown = realloc(shard.items, <size_t>wanted * sizeof(Outgoing))
+    if grown == NULL:
+        return False
+    shard.items = <Outgoing *>grown
+    shard.room = wanted
+    return True
+
+
+cdef void report(ShardC *shard, NodeC *node, Fault *fault, BatchC *batch, int64_t base, int64_t last,
+                 int64_t layout) noexcept nogil:
+    """Sends a fault out, with a reference of its own to the batch that led to it (or NULL)."""
+    cdef Outgoing item
+    cdef Fault *copy = <Fault *>malloc(sizeof(Fault))
+    if batch != NULL:
+        batch_retain(batch)
+    fill(&item, SLOT_FAULT, node.id, batch, base, last)
+    item.ticket = layout
+    if copy != NULL:        # else take() says "out of memory", which it is
+        copy[0] = fault[0]
+        item.note = copy
+    emit(shard, &item)
+
+
+cdef void settle(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fault, BatchC *batch,
+                 int64_t base, int64_t last, int64_t layout) noexcept nogil:
+    """What follows a call of an operator: matches go out and on to their listeners, or the fault does."""
+    cdef Outgoing item
+    cdef int64_t first
+    if status != STATUS_OK:
+        fault.code = status
+        report(shard, node, fault, batch, base, last, layout)
+        return
+    if out == NULL:
+        return
+    if out.n_rows == 0:
+        batch_release(out)
+        return
+    first = node.emitted
+    node.emitted += out.n_rows
+    batch_retain(out)
+    fill(&item, SLOT_DATA, node.id, out, base, last)
+    item.ticket = first
+    emit(shard, &item)
+    route(shard, node.id, out, first, INT64_MIN, 0)
+    batch_release(out)
+
+
+cdef void clear(Fault *fault) noexcept nogil:
+    fault.code = STATUS_OK
+    fault.item = -1
+    fault.row = -1
+    fault.value = 0
+    fault.other = 0
+    fault.text = NULL
+
+
+cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int64_t time,
+                int64_t layout) noexcept nogil:
+    """Gives `batch` (or NULL: only the watermark `time` has moved) to every listener of `source`; borrows it."""
+    cdef const RoutesC *routes = shard.routes
+    cdef NodeC *node
+    cdef BatchC *out
+    cdef Fault fault
+    cdef int32_t i
+    cdef int status
+    cdef int64_t last = base
+    if routes == NULL or source >= routes.n_sources:
+        return
+    if batch != NULL:
+        last = base + batch.n_rows - 1
+    for i in range(routes.first[source], routes.first[source + 1]):
+        node = routes.nodes[i]
+        if batch != NULL:
+            clear(&fault)
+            out = NULL
+            status = (<Operator>node.operation).process(batch, base, &out, &fault)
+            settle(shard, node, status, out, &fault, batch, base, last, layout)
+        if time != INT64_MIN and node.timed:
+            clear(&fault)
+            out = NULL
+            status = (<Operator>node.operation).advance(time, &out, &fault)
+            settle(shard, node, status, out, &fault, NULL, last, last, layout)
+
+
+cdef void finish(ShardC *shard, int32_t source) noexcept nogil:
+    """End of input for the listeners of `source`: each says its last, its listeners hear it, then end themselves."""
+    cdef const RoutesC *routes = shard.routes
+    cdef NodeC *node
+    cdef BatchC *out
+    cdef Fault fault
+    cdef int32_t i
+    cdef int status
+    for i in range(routes.first[source], routes.first[source + 1]):
+        node = routes.nodes[i]
+        clear(&fault)
+        out = NULL
+        status = (<Operator>node.operation).finish(&out, &fault)
+        settle(shard, node, status, out, &fault, NULL, -1, -1, 0)
+        finish(shard, node.id)
+
+
+cdef void step(ShardC *shard, Slot *slot) noexcept nogil:
+    """One slot of the inbox; its batch is the ring's, which recycles it."""
+    cdef Outgoing item
+    cdef BatchC *batch = <BatchC *>slot.batch
+    cdef int32_t i
+    if slot.kind == SLOT_DATA:
+        route(shard, slot.id, batch, slot.base, slot.time, slot.ticket)
+    elif slot.kind == SLOT_ADVANCE:
+        route(shard, slot.id, NULL, slot.base, slot.time, 0)
+    elif slot.kind == SLOT_CONTROL:
+        shard.routes = <const RoutesC *>slot.note
+        slot.note = NULL
+        fill(&item, SLOT_CONTROL, 0, NULL, 0, 0)
+        item.ticket = slot.ticket
+        emit(shard, &item)
+    elif slot.kind == SLOT_BARRIER:
+        fill(&item, SLOT_BARRIER, 0, NULL, 0, 0)
+        item.ticket = slot.ticket
+        emit(shard, &item)
+    elif slot.kind == SLOT_FINISH and not shard.finished:
+        shard.finished = True
+        if shard.routes != NULL:
+            for i in range(shard.routes.n_roots):
+                finish(shard, shard.routes.roots[i])
+
+
+cdef void work(ShardC *shard) noexcept nogil:
+    """The life of a worker: until the inbox is closed and read to its end; then nothing more can go out."""
+    cdef int64_t n, i, place
+    while True:
+        n = shard.inbox.wait(shard.reader, -1)
+        if n == RING_CLOSED:
+            break
+        place = shard.inbox.position(shard.reader)
+        for i in range(n):
+            step(shard, shard.inbox.at(place + i))
+            # One by one: a producer waiting for room need not wait for the whole lot.
+            shard.inbox.advance(shard.reader, 1)
+    shard.outbox.close()
+
+
+cdef int64_t work_inline(ShardC *shard) noexcept nogil:
+    """Steps until the inbox is empty; how many, or -1 when memory ran out (what is left stays in the inbox)."""
+    cdef int64_t steps = 0
+    while shard.inbox.available(shard.reader) > 0:
+        if not reserve(shard):
+            return -1
+        step(shard, shard.inbox.at(shard.inbox.position(shard.reader)))
+        shard.inbox.advance(shard.reader, 1)
+        steps += 1
+    shard.inbox.reclaim()
+    return steps
+
+
+cdef class Shard:
+    """One worker's part: reads `inbox`; writes to `outbox`, or with None keeps what it finds until `take`.
+
+    Either one thread calls run() once and another take(), or (outbox=None) one thread at a time calls drain() and
+    take(). The caller makes a trigger known before the control slot that brings it, and forgets it after the
+    answer to the one that takes it away.
+
+    >>> from tocsin_core.ring import Ring
+    >>> shard = Shard(Ring(8, recycles=True))
+    >>> shard.barrier(7)
+    >>> shard.drain()
+    1
+    >>> [(kind == BARRIER, ticket) for kind, *_, ticket in shard.take()]
+    [(True, 7)]
+    """
+    def __cinit__(self, Ring inbox not None, Ring outbox=None):
+        self.inbox = inbox
+        self.outbox = outbox
+        self.known = {}
+        self.c.inbox = inbox.c
+        self.c.reader = inbox.join()
+        self.c.outbox = NULL
+        if outbox is not None:
+            self.c.outbox = outbox.c
+            self.outbox_reader = outbox.join()
+
+    def __dealloc__(self):
+        cdef int64_t i
+        for i in range(self.c.head, self.c.size):
+            discard(&self.c.items[i])
+        free(self.c.items)
+
+    @property
+    def lost(self):
+        """How many outgoing things were let go because the outbox was closed by force."""
+        return self.c.lost
+
+    def know(self, int id, Operator operator, source=None):
+        """Who is behind source id `id`: its operator, and the Intake or Operator that feeds it (None: forget it)."""
+        if operator is None:
+            self.known.pop(id, None)
+        else:
+            self.known[id] = (operator, source)
+
+    def run(self):
+        """The body of the worker thread: returns when the inbox is closed and empty, and closes the outbox."""
+        if self.c.outbox == NULL:
+            raise ValueError("a shard without an outbox is drained, not run")
+        with nogil:
+            work(&self.c)
+
+    def drain(self):
+        """Takes all steps there are, on this thread; returns their number."""
+        cdef int64_t steps
+        if self.c.outbox != NULL:
+            raise ValueError("a shard with an outbox is run by its thread, not drained")
+        with nogil:
+            steps = work_inline(&self.c)
+        if steps < 0:
+            raise MemoryError("no memory for the matches; the events wait in the ring: flush() tries again")
+        return steps
+
+    def take(self, *, timeout=0.0):
+        """The next outgoing things, at most TAKE_MAX, in order; [] for none in `timeout` seconds (None: for ever).
+
+        Returns None when the outbox is closed and empty.
+        """
+        cdef list found = []
+        cdef int64_t n, i, place, limit
+        cdef Outgoing item
+        cdef Slot *slot
+        if self.c.outbox == NULL:
+            while self.c.head < self.c.size and len(found) < TAKE_MAX:
+                self.c.head += 1
+                found.append(self.wrap(&self.c.items[self.c.head - 1]))
+            if self.c.head == self.c.size:
+                self.c.head = self.c.size = 0
+            return found
+        limit = -1 if timeout is None else <int64_t>(timeout * 1e9)
+        n = self.c.outbox.available(self.outbox_reader)
+        if n == 0 and limit != 0:
+            with nogil:
+                n = self.c.outbox.wait(self.outbox_reader, limit)
+        if n == RING_CLOSED:
+            return None
+        place = self.c.outbox.position(self.outbox_reader)
+        for i in range(min(n, <int64_t>TAKE_MAX)):
+            slot = self.c.outbox.at(place + i)
+            fill(&item, slot.kind, slot.id, <BatchC *>slot.batch, slot.base, slot.last)
+            item.note = slot.note
+            item.ticket = slot.ticket
+            slot.batch = NULL
+            slot.note = NULL
+            self.c.outbox.advance(self.outbox_reader, 1)
+            found.append(self.wrap(&item))
+        return found
+
+    cdef tuple wrap(self, Outgoing *item):
+        """One outgoing thing as a tuple; its reference goes over to the Batch."""
+        cdef Operator operator
+        cdef Schema schema
+        cdef Batch batch = None
+        cdef object fault = None
+        cdef Fault record
+        if item.kind == SLOT_FAULT:
+            clear(&record)
+            if item.note != NULL:
+                record = (<Fault *>item.note)[0]
+                free(item.note)
+                fault = (record.row, fault_exception(&record, ""))
+            else:
+                fault = (-1, MemoryError("no memory to say what was wrong"))
+        if item.batch != NULL:
+            operator, source = self.known[item.id]
+            if item.kind == SLOT_DATA:
+                schema = operator.output
+            elif isinstance(source, Operator):
+                schema = (<Operator>source).output
+            else:
+                schema = (<Intake>source).layouts[item.ticket]
+            batch = Batch.wrap(item.batch, schema)
+        return item.kind, item.id, batch, item.base, item.last, fault, item.ticket
+
+    # ------------------------------------------------------------------ what the engine itself puts into the inbox
+
+    def post(self, int64_t sequence, int kind, *, int id=0, int64_t time=INT64_MIN, int64_t base=0, int64_t ticket=0):
+        """Fills and publishes the claimed slot `sequence` of the inbox with a message that has no batch."""
+        cdef Slot *slot = self.inbox.c.at(sequence)
+        slot.kind = kind
+        slot.id = id
+        slot.batch = NULL
+        slot.note = NULL
+        slot.base = base
+        slot.last = base
+        slot.time = time
+        slot.ticket = ticket
+        self.inbox.c.publish(sequence)
+
+    def barrier(self, int64_t ticket):
+        """Puts a barrier into the inbox: it comes out of take() after all that was put in before. Claims a slot."""
+        cdef int64_t sequence = claim_blocking(self.inbox.c, 1, -1)
+        if sequence < 0:
+            raise ClosedError("the engine is closed")
+        self.post(sequence, SLOT_BARRIER, ticket=ticket)
+
+    def switch(self, int64_t sequence, Routes routes not None, int64_t ticket):
+        """Publishes a new version of the table in the claimed slot `sequence`; answered by (CONTROL, ..., ticket).
+
+        The caller keeps `routes` until a later version has been answered.
+        """
+        cdef Slot *slot = self.inbox.c.at(sequence)
+        slot.kind = SLOT_CONTROL
+        slot.id = 0
+        slot.batch = NULL
+        slot.note = &routes.c
+        slot.base = slot.last = 0
+        slot.time = INT64_MIN
+        slot.ticket = ticket
+        self.inbox.c.publish(sequence)

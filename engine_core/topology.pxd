@@ -1,0 +1,30 @@
+"""Who listens to whom: Node (one trigger's operator), Routes (one immutable version of the whole)."""
+from cpython.ref cimport PyObject
+from libc.stdint cimport int32_t, int64_t
+from .operator cimport Operator
+
+cdef struct NodeC:
+    PyObject *operation     # an Operator, borrowed: its Node keeps it
+    int32_t id              # the trigger's source id: what its matches are a stream under
+    int32_t timed           # its order is its stream's event time: it may be told the watermark
+    int64_t emitted         # matches so far = sequence of the next one; the shard's thread only
+
+cdef struct RoutesC:
+    int32_t n_sources
+    int32_t n_roots
+    int32_t n_nodes
+    int32_t depth           # longest chain of triggers
+    int32_t *roots          # n_roots source ids that are streams (nobody's output)
+    int32_t *first          # n_sources + 1: listeners of source s are nodes[first[s]] .. nodes[first[s + 1] - 1]
+    NodeC **nodes           # n_nodes
+
+
+cdef class Node:
+    cdef NodeC c
+    cdef readonly Operator operator
+    cdef readonly int source
+
+
+cdef class Routes:
+    cdef RoutesC c
+    cdef tuple keep

@@ -1,0 +1,96 @@
+"""Topology: which operators a batch of a source goes through, as a flat table that a shard reads without the GIL.
+
+A *source* is a stream or a trigger (its matches are a stream too); both share one run of small numbers, the
+source ids. `Routes` is one immutable version of the table; adding or removing a trigger makes a new version,
+which a control slot brings to the shard: so it takes effect at an exact place between two batches, on every
+shard the same. What changes from batch to batch (how many matches a trigger has emitted) lies in the `Node`,
+which the versions share and only the shard's thread touches.
+
+    first      [0, 2, 2, 3]              source 0 has listeners nodes[0], nodes[1]; source 2 has nodes[2]
+    nodes      [a, b, c]                 a and b listen to stream 0; c to trigger a, whose source id is 2
+    roots      [0]
+
+Order: a trigger is added after its source, so the table has no circle; `walk` goes depth first: a trigger's matches
+reach the triggers on it before the next trigger of the same source sees the batch.
+
+Ownership: Routes keeps its Nodes, a Node its Operator. Whoever hands Routes to a shard keeps them until the shard
+has answered the control slot that brought the next version. Limits: CHAIN_MAX triggers upon triggers (the walk
+recurses), 2^31 source ids.
+"""
+from cpython.ref cimport PyObject
+from libc.stdint cimport int32_t
+from libc.stdlib cimport free, malloc
+
+from .operator cimport Operator
+
+CHAIN_MAX = 200
+
+
+cdef class Node:
+    """One trigger in a topology: `operator` reads source `source`; its matches are source `id`.
+
+    timed: the operator is ordered by the event time of its stream and is told its watermark.
+    """
+    def __cinit__(self, int id, int source, Operator operator not None, *, bint timed=False):
+        if id < 0 or source < 0 or id == source:
+            raise ValueError(f"a node cannot have id {id} and source {source}")
+        self.operator = operator
+        self.source = source
+        self.c.operation = <PyObject *>operator
+        self.c.id = id
+        self.c.timed = timed
+        self.c.emitted = 0
+
+    @property
+    def id(self):
+        """The source id of its matches."""
+        return self.c.id
+
+
+cdef class Routes:
+    """One version of the table: `n_sources` source ids, of which `nodes` are triggers and the rest streams.
+
+    Raises ValueError for a node whose source does not come before it in `nodes` or is no source, and for chains of
+    more than CHAIN_MAX triggers upon triggers.
+    """
+    def __cinit__(self, int n_sources, nodes):
+        cdef Node node
+        cdef int32_t i, place
+        cdef dict depth = {}
+        cdef list listeners = [[] for _ in range(n_sources)]
+        for node in nodes:
+            if not 0 <= node.c.id < n_sources or not 0 <= node.source < n_sources or node.c.id in depth:
+                raise ValueError(f"node {node.c.id} on source {node.source} does not fit {n_sources} sources")
+            depth[node.c.id] = depth.get(node.source, 0) + 1
+            if depth[node.c.id] > CHAIN_MAX:
+                raise ValueError(f"more than {CHAIN_MAX} triggers upon triggers")
+            if listeners[node.c.id]:
+                raise ValueError(f"node {node.c.id} comes after a node that listens to it")
+            listeners[node.source].append(node)
+        self.keep = tuple(nodes)
+        self.c.n_sources = n_sources
+        self.c.n_nodes = <int32_t>len(self.keep)
+        self.c.n_roots = n_sources - self.c.n_nodes
+        self.c.depth = max(depth.values(), default=0)
+        self.c.first = <int32_t *>malloc((n_sources + 1) * sizeof(int32_t))
+        self.c.roots = <int32_t *>malloc((self.c.n_roots + 1) * sizeof(int32_t))
+        self.c.nodes = <NodeC **>malloc((self.c.n_nodes + 1) * sizeof(NodeC *))
+        if self.c.first == NULL or self.c.roots == NULL or self.c.nodes == NULL:
+            raise MemoryError("no memory for the table of triggers")
+        place = 0
+        for i in range(n_sources):
+            self.c.first[i] = place
+            for node in listeners[i]:
+                self.c.nodes[place] = &node.c
+                place += 1
+        self.c.first[n_sources] = place
+        place = 0
+        for i in range(n_sources):
+            if i not in depth:
+                self.c.roots[place] = i
+                place += 1
+
+    def __dealloc__(self):
+        free(self.c.first)
+        free(self.c.roots)
+        free(self.c.nodes)

@@ -1,0 +1,380 @@
+"""Engine: streams in, triggers over them, handlers out.
+
+The face of the runtime (runtime.py: threads, locks, order). Events of a stream reach its triggers in the order in which
+they were accepted, and the triggers upon triggers right after their parent. With a store, an event is in the
+store before any trigger sees it, and a match is in the match log before any handler gets it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType, TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from tocsin_core.operator import Operator
+from tocsin_core.row_builder import datetime_ns
+from tocsin_core.schema import Schema
+from tocsin_core.status import SchemaError, TocsinError
+
+from .compile import build_operator
+from .handlers import DEAD_LETTER_SCHEMA, DeadLetter, DeadLetters, Outlet
+from .language.duration import duration_ns
+from .runtime import Runtime
+from .storage import Store
+from .stream import Stream
+from .trigger import Trigger
+
+WORKERS_MAX = 1
+UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+
+class Engine:
+    """Matches events while they flow.
+
+    Args:
+        path: directory of the store (made if missing), or a Store, which stays open at the end; None: in memory.
+        workers: 1 matches on a thread of its own and calls handlers on another; 0 does all in the thread that pushes.
+        ring_slots: how many batches may wait for the worker (rounded up to a power of two).
+        overflow: what a push does when so many wait: "block" waits (Ctrl-C works), "raise" raises BackpressureError
+            and accepts nothing.
+        durability: of the store at `path`: "interval", "commit" or "none".
+        retries: how often a handler that failed is called again.
+        backoff: seconds before the first of these calls; doubled for each further one.
+
+    Raises StoreError when the store cannot be used, ValueError for a wrong option.
+
+    `close` (or the end of a with block) ends the input: all pushed events are matched and handled, patterns say what
+    only the end of input settles, handlers finish. That holds with a store too: a later Engine on it continues the
+    streams' sequences and logs, but its triggers begin afresh with the next event.
+
+    >>> import pyarrow as pa, tocsin as tc
+    >>> with tc.Engine(workers=0) as engine:
+    ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+    ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+    ...     trades.push({"price": [2.5, 4.0]})
+    ...     large.matched
+    1
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | Store | None = None, *, workers: int = 1, ring_slots: int = 1024,
+        overflow: Literal["block", "raise"] = "block", durability: Literal["commit", "interval", "none"] = "interval",
+        retries: int = 3, backoff: float = 0.01,
+    ) -> None:  # fmt: skip
+        if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= WORKERS_MAX:
+            raise ValueError(
+                f"workers={workers!r}: for now an engine has 1 worker thread, or 0 (all in the thread that pushes)"
+            )
+        if overflow not in ("block", "raise"):
+            raise ValueError(f'overflow={overflow!r}: for now "block" or "raise"')
+        if retries < 0 or backoff < 0:
+            raise ValueError(f"retries={retries!r} and backoff={backoff!r} must not be below zero")
+        self._store: Store | None
+        self._owns_store = path is not None and not isinstance(path, Store)
+        self._store = path if isinstance(path, Store) or path is None else Store(path, durability=durability)
+        self._retries = retries
+        self._backoff = backoff
+        self._streams: dict[str, Stream] = {}
+        self._triggers: dict[str, Trigger] = {}
+        try:
+            self._runtime = Runtime(workers, ring_slots, overflow == "block")
+        except BaseException:
+            if self._store is not None and self._owns_store:
+                self._store.close()
+            raise
+        if self._store is not None and self._owns_store:
+            self._runtime.on_closed.append(self._store.close)
+        self._finalizer = weakref.finalize(self, _dropped, self._runtime)
+        self._finalizer.atexit = False  # runtime.py sees to the end of the interpreter
+
+    # ------------------------------------------------------------------ streams and triggers
+
+    def stream(self, name: str, schema: Any, *, time: str | None = None, lateness: Any = "0s") -> Stream:
+        """Declare a stream.
+
+        Args:
+            name: unique among the engine's streams and triggers.
+            schema: pyarrow.Schema, or anything with `__arrow_c_schema__`.
+            time: the event time column: a timestamp, date or integer. Events come in its order, or are late.
+            lateness: how far behind the newest time the watermark stays: "2s", a timedelta, or for an integer
+                column a number in its unit. Events out of order within it are put in order before triggers see them.
+
+        Events behind the watermark (late ones) reach no trigger; they are counted, kept for `Stream.late()`, and are in
+        the store. With a store, a stream of this name continues there; its schema must be the same.
+
+        Raises SchemaError for a schema or time column that does not do, TocsinError when the name is taken.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine() as engine:
+        ...     schema = pa.schema([("ts", pa.timestamp("us")), ("price", pa.float64())])
+        ...     engine.stream("trades", schema, time="ts", lateness="2s")
+        Stream('trades', 2 columns, time='ts')
+        """
+        self._runtime.check()
+        self._check_name(name, "stream")
+        schema = schema if isinstance(schema, pa.Schema) else pa.schema(schema)
+        if len(schema) == 0:
+            raise SchemaError(f"stream {name!r} must have at least one column")
+        twice = [column for column in schema.names if schema.names.count(column) > 1]
+        if twice:
+            raise SchemaError(f"stream {name!r} has the column {twice[0]!r} twice; rename one")
+        Schema.from_arrow(schema)
+        wait = 0
+        if time is None:
+            if lateness not in ("0s", 0):
+                raise SchemaError(f"stream {name!r}: lateness={lateness!r} needs a time column; give time=")
+        else:
+            if time not in schema.names:
+                raise SchemaError(f"stream {name!r} has no column {time!r}{_nearest(time, schema.names)}")
+            wait = _lateness(lateness, schema.field(time))
+        log, first = None, 0
+        if self._store is not None:
+            log = self._store.create_stream(name, schema, time=time)
+            first = self._store.streams()[name].next_sequence
+        self._streams[name] = Stream(self, self._runtime, name, schema, time, wait, log, first)
+        return self._streams[name]
+
+    def trigger(self, name: str, source: str | Stream | Trigger, definition: Any) -> Trigger:
+        """Set a trigger on a stream, or on another trigger's matches; it sees the events from the next batch on.
+
+        Args:
+            name: unique among the engine's streams and triggers.
+            source: a Stream, a Trigger, or the name of one.
+            definition: a condition (`tc.col("price") > 3`), a MATCH_RECOGNIZE clause as text, a Pattern, or an Operator
+                of the core (not one that another trigger has).
+
+        Raises PatternError when the definition is wrong for the source, TocsinError for a name that is taken or unknown.
+        """
+        self._runtime.check()
+        self._check_name(name, "trigger")
+        parent = self._source(source)
+        feeder: Any
+        if isinstance(parent, Stream):
+            feeder, timed = parent._intake, parent.time is not None
+        else:
+            feeder, timed = parent._operator, False
+        if isinstance(definition, Operator):
+            operator, schema = definition, pa.schema(definition.output)
+            if any(other._operator is operator for other in self._triggers.values()):
+                raise TocsinError(f"trigger {name!r}: this operator belongs to another trigger; make a new one")
+            mismatch = operator.input.mismatch(Schema.from_arrow(parent.schema))
+            if mismatch:
+                raise SchemaError(f"trigger {name!r}, source {parent.name!r}: {mismatch}")
+        else:
+            operator, schema = build_operator(definition, parent.schema)
+            timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
+        store, log = self._store, None
+        open_dead: Callable[[], Any] | None = None
+        if store is not None:
+            log = store.matches.create_stream(name, schema)
+            letters = f"dead_letters/{name}"
+
+            def open_dead(store: Store = store, letters: str = letters) -> Any:
+                return store.create_stream(letters, DEAD_LETTER_SCHEMA)
+
+        outlet = Outlet(name, parent.name, schema, log, DeadLetters(name, open_dead), self._runtime.fault)
+        trigger = Trigger(self, name, parent, operator, outlet, self._retries, self._backoff)
+        trigger._id = self._runtime.add_trigger(parent._id, feeder, operator, outlet, timed=timed)
+        self._triggers[name] = trigger
+        return trigger
+
+    def on(self, name: str, **options: Any) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+        """Decorator: a handler for the trigger `name`; options as for `Trigger.handler`."""
+        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(**options)
+        return register
+
+    def remove(self, name: str) -> None:
+        """Take a trigger away: it sees no batch that is pushed from now on; its unfinished matches are let go.
+
+        Its matches from before are still handled, and its match log stays in the store. Raises TocsinError when another
+        trigger stands on it.
+        """
+        trigger = self._trigger(name)
+        upon = [other.name for other in self._triggers.values() if other.source is trigger]
+        if upon:
+            raise TocsinError(f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first")
+        self._runtime.remove_trigger(trigger._id)
+        del self._triggers[name]
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """The streams by name."""
+        return MappingProxyType(self._streams)
+
+    @property
+    def triggers(self) -> Mapping[str, Trigger]:
+        """The triggers by name."""
+        return MappingProxyType(self._triggers)
+
+    @property
+    def store(self) -> Store | None:
+        """The store, or None."""
+        return self._store
+
+    # ------------------------------------------------------------------ time, end, what went wrong
+
+    def advance(self, time: Any) -> None:
+        """Move the watermark of every stream that has a time column: no event before `time` is still to come.
+
+        `time` is a datetime (without a zone: UTC), a date, a numpy.datetime64, or an integer in the column's unit.
+        A time in the past changes nothing. Raises TocsinError when no stream has a time column.
+        """
+        self._runtime.check()
+        timed = [(stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time]
+        if not timed:
+            raise TocsinError("advance: no stream of this engine has a time column; declare one with time=")
+        moves = [(stream, _instant(time, field)) for stream, field in timed]
+        for stream, mark in moves:
+            stream._advance(mark)
+        if self._runtime.inline:
+            self._runtime.raise_faults("raised by advance()")
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Return when all that was pushed before has been matched and handled, with what handlers pushed meanwhile.
+
+        Raises what went wrong in a trigger since the last push or flush (EvaluationError, ...: it names trigger, stream
+        and event; the events are in the dead letters), and TimeoutError after `timeout` seconds. Not in a handler.
+        """
+        self._runtime.flush(timeout)
+
+    def close(self, *, timeout: float | None = None) -> None:
+        """End the input: match and handle all, finish the patterns, end the threads, close the store.
+
+        A second call does nothing. In a handler it returns at once and the rest follows. Raises what went wrong since the
+        last flush, once all is closed; TimeoutError after `timeout` seconds (the engine then goes on closing).
+        """
+        self._finalizer.detach()
+        self._runtime.close(timeout=timeout)
+
+    @property
+    def closed(self) -> bool:
+        """Whether pushes are refused."""
+        return self._runtime.state != "open"
+
+    def dead_letters(self, trigger: str) -> list[DeadLetter]:
+        """What the handlers of `trigger`, or the trigger itself, could not handle; oldest first.
+
+        With a store, those of earlier runs too; also for a trigger that only the store remembers.
+        """
+        letters = f"dead_letters/{trigger}"
+        store = self._store
+        if store is not None and letters in store.streams():
+            known = self._triggers.get(trigger)
+            dead = known._outlet.dead if known else DeadLetters(trigger, None)
+            return dead.list(store.scan(letters))
+        return self._trigger(trigger)._outlet.dead.list(None)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except Exception as at_close:
+            if failure is None:
+                raise
+            # The block's own exception matters more; this one is in the log and the dead letters.
+            failure.add_note(f"and close() raised {type(at_close).__name__}: {at_close}")
+
+    def __repr__(self) -> str:
+        return f"Engine({len(self._streams)} streams, {len(self._triggers)} triggers, {self._runtime.state})"
+
+    # ------------------------------------------------------------------ names
+
+    def _check_name(self, name: str, what: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise TocsinError(f"a {what}'s name must be a text of at least one character, not {name!r}")
+        if "/" in name:
+            raise TocsinError(f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own")
+        if name in self._streams or name in self._triggers:
+            kind = "stream" if name in self._streams else "trigger"
+            raise TocsinError(f"there is a {kind} {name!r} already; choose another name, or remove it first")
+
+    def _source(self, source: str | Stream | Trigger) -> Stream | Trigger:
+        if isinstance(source, (Stream, Trigger)):
+            mine = self._streams.get(source.name) is source or self._triggers.get(source.name) is source
+            if not mine:
+                raise TocsinError(f"{source!r} is not a stream or trigger of this engine (any more)")
+            return source
+        known: dict[str, Stream | Trigger] = {**self._streams, **self._triggers}
+        if source not in known:
+            raise TocsinError(f"there is no stream or trigger {source!r}{_nearest(str(source), list(known))}")
+        return known[source]
+
+    def _trigger(self, name: str) -> Trigger:
+        if name not in self._triggers:
+            raise TocsinError(f"there is no trigger {name!r}{_nearest(str(name), list(self._triggers))}")
+        return self._triggers[name]
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are {', '.join(map(repr, known))}" if known else "; there is none yet"
+
+
+def _unit_ns(kind: pa.DataType) -> int | None:
+    """Nanoseconds per unit of a time column; None for integers, which have no unit of their own."""
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
+        return UNIT_NS[kind.unit]
+    if pa.types.is_date32(kind):
+        return 86_400 * 10**9
+    if pa.types.is_date64(kind):
+        return 10**6
+    return None
+
+
+def _lateness(lateness: Any, field: pa.Field) -> int:
+    unit = _unit_ns(field.type)
+    if unit is None:
+        if lateness == "0s":
+            return 0
+        if isinstance(lateness, bool) or not isinstance(lateness, int) or not 0 <= lateness < 2**62:
+            raise SchemaError(
+                f"lateness={lateness!r}: column {field.name!r} is {field.type}; give a whole number in its unit, not below 0"
+            )
+        return lateness
+    try:
+        length = duration_ns(lateness)
+    except (TypeError, ValueError) as cause:
+        raise SchemaError(f"lateness={lateness!r}: {cause}") from cause
+    if length < 0 or length % unit:
+        raise SchemaError(
+            f"lateness={lateness!r} must not be below 0 and must be whole in the unit of column {field.name!r} ({field.type})"
+        )
+    return length // unit
+
+
+def _instant(time: Any, field: pa.Field) -> int:
+    unit = _unit_ns(field.type)
+    if isinstance(time, (int, np.integer)) and not isinstance(time, (bool, np.timedelta64)):
+        mark = int(time)
+    elif unit is None or not isinstance(time, (datetime.date, np.datetime64)):
+        what = "an integer" if unit is None else "a datetime, numpy.datetime64, or an integer in its unit"
+        raise TocsinError(f"advance({time!r}): column {field.name!r} is {field.type}; give {what}")
+    else:
+        length = datetime_ns(time)
+        if length is None:
+            raise TocsinError(f"advance({time!r}): this is no time")
+        mark = length // unit
+    if not -(2**63) < mark < 2**63:
+        raise TocsinError(f"advance({time!r}) is beyond what column {field.name!r} can hold")
+    return mark
+
+
+def _dropped(runtime: Runtime) -> None:
+    """The engine is gone and nobody closed it."""
+    if runtime.state in ("open", "closing"):
+        warnings.warn("a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2)
+        runtime.close_later()

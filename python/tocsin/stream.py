@@ -1,0 +1,289 @@
+"""Stream: the face of one stream; where data goes in.
+
+A push goes through these steps, and nothing has changed while the first two can fail:
+
+    1  data -> batches of the core, the schema checked (Intake.adopt; ingest.py for dicts)
+    2  room in the ring is claimed (BackpressureError here with overflow="raise")
+    3  Store.append, with a store: the sequence of the first event comes back
+    4  the slot is filled and published: triggers see the batch
+
+Late and out-of-order events (streams with a time column) take the side road through reorder.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from tocsin_core.batch import Batch
+from tocsin_core.intake import IN_ORDER, Intake, release_slot
+from tocsin_core.row_builder import RowBuilder
+from tocsin_core.schema import Schema
+from tocsin_core.status import SchemaError, TocsinError
+
+from .ingest import columns_batch, is_columns, rows_batch
+from .reorder import Reorder
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .runtime import Runtime
+
+
+class Stream:
+    """An ordered sequence of events with one Arrow schema; made by `Engine.stream`.
+
+    Attributes:
+        name: its name in the engine and the store.
+        schema: pyarrow.Schema.
+        time: the event time column, or None.
+
+    >>> import pyarrow as pa, tocsin as tc
+    >>> with tc.Engine(workers=0) as engine:
+    ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+    ...     trades.push({"price": 2.5})
+    ...     trades.push({"price": [3.0, 4.0]})
+    ...     trades.sequence
+    3
+    """
+
+    def __init__(
+        self, engine: Engine, runtime: Runtime, name: str, schema: pa.Schema, time: str | None, lateness: int, log: Any,
+        first_sequence: int,
+    ) -> None:  # fmt: skip
+        self._engine = engine  # a stream in use keeps its engine
+        self._runtime = runtime
+        self.name = name
+        self.schema = schema
+        self.time = time
+        core = Schema.from_arrow(schema)
+        column = -1 if time is None else core.names.index(time)
+        self._id = runtime.new_source()
+        self._intake = Intake(
+            runtime.inbox, self._id, core, time_column=column, lateness=lateness, quick_type=pa.RecordBatch
+        )
+        self._intake.next = first_sequence
+        self._rows = RowBuilder(core)
+        self._reorder = None if time is None else Reorder(schema, time, lateness)
+        self._log = log
+        # Inline one lock does for all, and handlers push in the thread that holds it: see runtime.py.
+        self._lock: Any = runtime.lock if runtime.inline else threading.Lock()
+        runtime.on_close.append(self._release_all)
+
+    # ------------------------------------------------------------------ push
+
+    def push(self, data: Any) -> None:
+        """Accept events: when it returns they are in the store (if there is one) and on their way to the triggers.
+
+        `data` is a record batch, or anything with ``__arrow_c_array__``; a table, a data frame or a reader, or anything
+        with ``__arrow_c_stream__`` (each of its batches is accepted on its own); a dict of numpy arrays or lists;
+        one event as a dict; a list of such dicts. Arrow buffers are not copied and must not be changed afterwards.
+
+        May be called from several threads. With workers=0 the events are matched and handled before it returns.
+
+        Raises:
+            SchemaError: the data does not fit the stream: the message names column, given and expected type.
+            OrderError: an event has no time, in a stream with a time column.
+            BackpressureError: the ring is full and the engine has overflow="raise".
+            ClosedError: the engine is closed.
+            Nothing was accepted then.
+            EvaluationError and other faults of triggers: workers=0: of this push, whose events *are* accepted;
+            workers=1: of an earlier push, and nothing of this one was accepted. A note on the exception says which.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     trades.push(pa.table({"price": [1.0, 2.0]}))
+        """
+        runtime = self._runtime
+        runtime.check()
+        if runtime.inline:
+            with self._lock:
+                runtime.check()
+                try:
+                    self._accept(data)
+                finally:
+                    runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
+                if runtime._faults and not runtime._pumping:
+                    runtime.raise_faults("raised by push(); its events were accepted, the trigger goes on with the next")
+            return
+        if runtime._faults and not runtime.in_dispatcher():
+            runtime.raise_faults("raised by push() for an earlier one; nothing of this push was accepted: push it again")
+        if not self._lock.acquire(False):
+            runtime.acquire(self._lock)
+        try:
+            runtime.check()
+            self._accept(data)
+        finally:
+            self._lock.release()
+
+    def _accept(self, data: Any) -> None:
+        if hasattr(data, "__arrow_c_array__"):
+            self._accept_batch(self._intake.adopt(data), data)
+        elif isinstance(data, Mapping):
+            batch = columns_batch(data, self.schema) if is_columns(data) else rows_batch((data,), self._rows, self.schema)
+            self._accept_batch(self._intake.adopt(batch), batch)
+        elif isinstance(data, (list, tuple)):
+            if data:
+                batch = rows_batch(data, self._rows, self.schema)
+                self._accept_batch(self._intake.adopt(batch), batch)
+        elif hasattr(data, "__arrow_c_stream__"):
+            self._accept_stream(data)
+        else:
+            raise SchemaError(
+                f"stream {self.name!r} cannot take {type(data).__name__}: push Arrow data (a record batch, a table, a "
+                "data frame), a dict of arrays, one event as a dict, or a list of them"
+            )
+
+    def _accept_stream(self, data: Any) -> None:
+        stream = Batch.import_stream(data, self._intake.schema)
+        self._intake.check(stream.schema)
+        batches: Iterable[Batch] = stream
+        slots: list[int | None] = []
+        if not hasattr(data, "read_next_batch"):
+            # All there already (a reader's batches may be more than memory holds): all or nothing.
+            batches = [batch for batch in stream if len(batch)]
+            for batch in batches:
+                self._intake.scan(batch)
+            if not self._runtime.block and batches:
+                first = self._runtime.claim(len(batches), f"stream {self.name!r}")
+                slots = list(range(first, first + len(batches)))
+        done = 0
+        try:
+            for done, batch in enumerate(batches):
+                adopted = self._intake.adopt(batch)
+                slot, slots[done : done + 1] = (slots[done], [None]) if slots else (None, [])
+                self._accept_batch(adopted, batch, slot)
+        except Exception as failure:
+            if done:
+                failure.add_note(f"the first {done} batches of this push had been accepted before")
+            raise
+        finally:
+            for slot in slots:
+                if slot is not None:
+                    release_slot(self._runtime.inbox, slot)
+
+    def _accept_batch(self, batch: Batch, data: Any, slot: int | None = None) -> None:
+        """`data`: the same events, for the store; slot: claimed already."""
+        intake, runtime = self._intake, self._runtime
+        if not len(batch):
+            if slot is not None:
+                release_slot(runtime.inbox, slot)
+            return
+        order = intake.scan(batch)
+        if slot is None:
+            slot = runtime.claim(1, f"stream {self.name!r}")
+        base = None
+        try:
+            if self._log is not None:
+                base = self._log.append(self._stored_form(data))
+            if order == IN_ORDER and not intake.lateness:
+                intake.put(slot, batch, base)
+                slot = None
+            else:
+                slot = self._put_in_order(slot, batch, base)
+        finally:
+            if slot is not None:
+                release_slot(runtime.inbox, slot)
+
+    def _stored_form(self, data: Any) -> pa.RecordBatch:
+        rows = data if isinstance(data, pa.RecordBatch) else pa.record_batch(data)
+        if not rows.schema.equals(self.schema):  # same logical types in another layout
+            rows = pa.Table.from_batches([rows]).cast(self.schema).combine_chunks().to_batches()[0]
+        return rows
+
+    # ------------------------------------------------------------------ event time
+
+    def _put_in_order(self, slot: int, batch: Batch, base: int | None) -> int | None:
+        """The side road: late rows aside, the others in order. Returns the slot if nothing went into it."""
+        reorder, intake = self._reorder, self._intake
+        assert reorder is not None
+        rows = reorder.sort_out(pa.record_batch(batch), intake.newest_time, intake.told_time)
+        intake.see(batch)
+        if not intake.lateness:
+            if rows is None:
+                return slot
+            intake.put(slot, intake.adopt(rows), base, seen=True)
+            return None
+        if rows is not None:
+            reorder.hold(rows)
+        return self._put_released(slot, reorder.release(intake.watermark))
+
+    def _put_released(self, slot: int | None, ready: list[pa.RecordBatch]) -> int | None:
+        for rows in ready:
+            if slot is None:
+                slot = self._claim_waiting()
+            self._intake.put(slot, self._intake.adopt(rows), seen=True)
+            slot = None
+        return slot
+
+    def _claim_waiting(self) -> int:
+        # What is accepted already goes in, whatever `overflow` says.
+        return self._runtime._claim_control()
+
+    def _advance(self, time: int) -> None:
+        """The watermark is at least `time` (the column's unit)."""
+        runtime = self._runtime
+        runtime.acquire(self._lock)
+        try:
+            runtime.check()
+            intake = self._intake
+            mark = intake.watermark
+            if mark is not None and time <= mark:
+                return
+            assert self._reorder is not None
+            if intake.lateness:
+                self._put_released(None, self._reorder.release(time))
+            intake.advance(self._claim_waiting(), time)
+            if runtime.inline:
+                runtime.pump()
+        finally:
+            self._lock.release()
+
+    def _release_all(self) -> None:
+        """The engine closes: no push is under way any more, and what waited for the watermark goes on."""
+        self._runtime.acquire(self._lock)
+        try:
+            if self._reorder is not None and self._reorder.waiting:
+                self._put_released(None, self._reorder.release(None))
+        finally:
+            self._lock.release()
+
+    def late(self) -> pa.Table:
+        """The events that came behind the watermark since the last call, as a pyarrow.Table; they are taken out.
+
+        They reached no trigger; with a store they are in it like all others. `late_count` counts all of them.
+        """
+        if self._reorder is None:
+            raise TocsinError(f"stream {self.name!r} has no time column: no event can be late; declare it with time=")
+        self._runtime.acquire(self._lock)
+        try:
+            return self._reorder.take_late()
+        finally:
+            self._lock.release()
+
+    @property
+    def late_count(self) -> int:
+        """How many events came behind the watermark."""
+        return 0 if self._reorder is None else self._reorder.late_count
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait for the watermark (streams with a lateness)."""
+        return 0 if self._reorder is None else self._reorder.waiting
+
+    @property
+    def watermark(self) -> int | None:
+        """No event with an earlier time is expected; in the time column's unit; None before the first event."""
+        mark: int | None = self._intake.watermark
+        return mark
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the next event that goes to the triggers: how many went before."""
+        return int(self._intake.next)
+
+    def __repr__(self) -> str:
+        return f"Stream({self.name!r}, {len(self.schema)} columns, time={self.time!r})"

@@ -1,0 +1,104 @@
+"""Trigger: the face of one trigger: its handlers, its matches, its dead letters. It is a stream for other triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, overload
+
+import pyarrow as pa
+
+from tocsin_core.operator import Operator
+
+from .handlers import Handler, MatchIterator, Outlet
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .stream import Stream
+
+
+class Trigger:
+    """A name, a source (stream or trigger) and what it waits for; made by `Engine.trigger`.
+
+    Attributes:
+        name: its name in the engine; its match log in the store has the same.
+        source: the Stream or Trigger whose events it sees.
+        schema: pyarrow.Schema of its matches.
+    """
+
+    def __init__(
+        self, engine: Engine, name: str, source: Stream | Trigger, operator: Operator, outlet: Outlet, retries: int,
+        backoff: float,
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self.name = name
+        self.source = source
+        self.schema: pa.Schema = outlet.schema
+        self._operator = operator
+        self._outlet = outlet
+        self._retries = retries
+        self._backoff = backoff
+        self._id = -1
+
+    @overload
+    def handler(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]: ...
+    @overload
+    def handler(
+        self, *, per_match: bool = ..., results: bool = ..., retries: int | None = ...
+    ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]: ...
+
+    def handler(
+        self, function: Callable[[Any], Any] | None = None, *, per_match: bool = False, results: bool = False,
+        retries: int | None = None,
+    ) -> Any:  # fmt: skip
+        """Register a function that receives matches, from the next batch on; a decorator, or called with a function.
+
+        It gets one pyarrow.RecordBatch of matches per call. It runs on the engine's dispatcher thread (workers=0: on the
+        thread that pushes), one call at a time, in the order of the events. It may push to streams of the engine and
+        may close the engine; it must not flush it. When it raises, it is called again after a short pause; after
+        `retries` more failures its matches go to the dead letters, a warning is logged, and the engine goes on.
+
+        Args:
+            per_match: call it with a dict for each match instead.
+            results: keep what it returns for `results()`.
+            retries: instead of the engine's.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     @large.handler(per_match=True)
+        ...     def show(match):
+        ...         print(match)
+        ...     trades.push({"price": [2.5, 4.0]})
+        {'price': 4.0}
+        """
+
+        def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            self._outlet.add(
+                Handler(
+                    function, per_match=per_match, results=results,
+                    retries=self._retries if retries is None else retries, backoff=self._backoff,
+                )
+            )  # fmt: skip
+            return function
+
+        return register if function is None else register(function)
+
+    def matches(self) -> MatchIterator:
+        """The pull side: an iterator over the record batches of matches from now on; it ends when the engine closes.
+
+        What is not taken waits in memory, without a bound.
+        """
+        return self._outlet.iterate()
+
+    def results(self) -> list[Any]:
+        """What handlers registered with results=True have returned since the last call, in order."""
+        return self._outlet.results()
+
+    @property
+    def matched(self) -> int:
+        """How many matches there were."""
+        return self._outlet.matched
+
+    def __repr__(self) -> str:
+        return f"Trigger({self.name!r} on {self.source.name!r})"
