@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 CORE = Path("engine_core")
 GENERATED = Path("build/cython")
@@ -94,6 +94,7 @@ if __name__ == "__main__":
         for source in sorted(CORE.glob("*.pyx"))
     ]
     setup(
+        packages=["tocsin_core", *find_packages("python")],
         ext_modules=cythonize(
             extensions,
             build_dir=str(GENERATED),

@@ -117,7 +117,8 @@ def install(extra):
     extras = project["project"]["optional-dependencies"]
     if extra and extra not in extras:
         fail("pyproject.toml has no extra %r; it has %s" % (extra, ", ".join(sorted(extras))))
-    layout = [project["project"], project["tool"]["setuptools"]]
+    folders = sorted(os.listdir(os.path.join(ROOT, "python")))  # what the editable install points to
+    layout = [project["project"], project["tool"]["setuptools"], folders]
     value = fingerprint([], needed, layout)
     if is_done("extra-" + extra, value):
         return
