@@ -5,6 +5,8 @@ a module whose .pyx, cimported .pxd or included headers changed; the changed one
 
     python setup.py build_ext --inplace         the core of a working tree (what `make` does)
     TOCSIN_SANITIZE=address,undefined ...       an instrumented core: see ci/sanitize
+    TOCSIN_CORE=in-place pip install -e .       Python only: the core was built in place just before (ci/env.py);
+                                                an editable install would compile all of it once more
 """
 
 import os
@@ -92,6 +94,7 @@ if __name__ == "__main__":
             depends=sorted(str(p) for p in headers_of(source)),
         )
         for source in sorted(CORE.glob("*.pyx"))
+        if os.environ.get("TOCSIN_CORE") != "in-place"
     ]
     setup(
         packages=["tocsin_core", *find_packages("python")],

@@ -80,12 +80,13 @@ def mark_done(name, value):
         file.write(value)
 
 
-def run(what, command):
+def run(what, command, **environment):
     """Runs a step; its output is shown only if it fails."""
+    env = dict(os.environ, **environment)
     started = time.time()
     sys.stderr.write("tocsin: %s ...\n" % what)
     with tempfile.TemporaryFile() as output:
-        if subprocess.call(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT):
+        if subprocess.call(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT):
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
             fail("%s failed: see above. The command was: %s" % (what, " ".join(command)))
@@ -133,9 +134,13 @@ def install(project, extra):
     value = fingerprint([], layout)
     if is_done("extra-" + extra, value):
         return
-    # No isolation: setup.py runs on what is installed here, and finds the core built already.
+    # No isolation: setup.py runs on what is installed here.
     target = ".[%s]" % extra if extra else "."
-    run("packages for %r" % (extra or "tocsin"), pip("--no-build-isolation", "--editable", target))
+    run(
+        "packages for %r" % (extra or "tocsin"),
+        pip("--no-build-isolation", "--editable", target),
+        TOCSIN_CORE="in-place",
+    )
     mark_done("extra-" + extra, value)
 
 
