@@ -5,8 +5,8 @@ a module whose .pyx, cimported .pxd or included headers changed; the changed one
 
     python setup.py build_ext --inplace         the core of a working tree (what `make` does)
     TOCSIN_SANITIZE=address,undefined ...       an instrumented core: see ci/sanitize
-    TOCSIN_CORE=in-place pip install -e .       Python only: the core was built in place just before (ci/env.py);
-                                                an editable install would compile all of it once more
+    TOCSIN_CORE=in-place pip install -e .       Python only, as ci/env.py does it after an in-place build:
+                                                else an editable install compiles all of the core once more
 """
 
 import os

@@ -135,12 +135,8 @@ def install(project, extra):
     if is_done("extra-" + extra, value):
         return
     # No isolation: setup.py runs on what is installed here.
-    target = ".[%s]" % extra if extra else "."
-    run(
-        "packages for %r" % (extra or "tocsin"),
-        pip("--no-build-isolation", "--editable", target),
-        TOCSIN_CORE="in-place",
-    )
+    command = pip("--no-build-isolation", "--editable", ".[%s]" % extra if extra else ".")
+    run("packages for %r" % (extra or "tocsin"), command, TOCSIN_CORE="in-place")
     mark_done("extra-" + extra, value)
 
 
