@@ -5,6 +5,8 @@ a module whose .pyx, cimported .pxd or included headers changed; the changed one
 
     python setup.py build_ext --inplace         the core of a working tree (what `make` does)
     TOCSIN_SANITIZE=address,undefined ...       an instrumented core: see ci/sanitize
+    TOCSIN_CORE=in-place pip install -e .       Python only, as ci/env.py does it after an in-place build:
+                                                else an editable install compiles all of the core once more
 """
 
 import os
@@ -13,7 +15,7 @@ import shutil
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 CORE = Path("engine_core")
 GENERATED = Path("build/cython")
@@ -92,8 +94,10 @@ if __name__ == "__main__":
             depends=sorted(str(p) for p in headers_of(source)),
         )
         for source in sorted(CORE.glob("*.pyx"))
+        if os.environ.get("TOCSIN_CORE") != "in-place"
     ]
     setup(
+        packages=["tocsin_core", *find_packages("python")],
         ext_modules=cythonize(
             extensions,
             build_dir=str(GENERATED),

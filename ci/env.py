@@ -80,12 +80,13 @@ def mark_done(name, value):
         file.write(value)
 
 
-def run(what, command):
+def run(what, command, **environment):
     """Runs a step; its output is shown only if it fails."""
+    env = dict(os.environ, **environment)
     started = time.time()
     sys.stderr.write("tocsin: %s ...\n" % what)
     with tempfile.TemporaryFile() as output:
-        if subprocess.call(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT):
+        if subprocess.call(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT):
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
             fail("%s failed: see above. The command was: %s" % (what, " ".join(command)))
@@ -107,26 +108,35 @@ def make_venv():
     mark_done("python", value)
 
 
-def install(extra):
-    """Installs build requirements, the extra's packages and tocsin itself as an editable package."""
-    import tomllib
+def read_project():
+    import tomllib  # since 3.11, which check_machine has made sure of
 
     with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
-        project = tomllib.load(file)
+        return tomllib.load(file)
+
+
+def install_build_requirements(project):
+    """What setup.py imports."""
     needed = project["build-system"]["requires"]
+    value = fingerprint([], needed)
+    if not is_done("build-requires", value):
+        run("build requirements", pip(*needed))
+        mark_done("build-requires", value)
+
+
+def install(project, extra):
+    """Installs the extra's packages, and tocsin itself as an editable package."""
     extras = project["project"]["optional-dependencies"]
     if extra and extra not in extras:
         fail("pyproject.toml has no extra %r; it has %s" % (extra, ", ".join(sorted(extras))))
-    layout = [project["project"], project["tool"]["setuptools"]]
-    value = fingerprint([], needed, layout)
+    folders = sorted(os.listdir(os.path.join(ROOT, "python")))  # what the editable install points to
+    layout = [project["project"], project["tool"]["setuptools"], folders]
+    value = fingerprint([], layout)
     if is_done("extra-" + extra, value):
         return
-    if not is_done("build-requires", fingerprint([], needed)):
-        run("build requirements", pip(*needed))
-        mark_done("build-requires", fingerprint([], needed))
-    # No isolation: the core is compiled in place by what was just installed; later builds are incremental.
-    target = ".[%s]" % extra if extra else "."
-    run("core and packages of %r" % (extra or "tocsin"), pip("--no-build-isolation", "--editable", target))
+    # No isolation: setup.py runs on what is installed here.
+    command = pip("--no-build-isolation", "--editable", ".[%s]" % extra if extra else ".")
+    run("packages for %r" % (extra or "tocsin"), command, TOCSIN_CORE="in-place")
     mark_done("extra-" + extra, value)
 
 
@@ -157,9 +167,11 @@ def main(arguments):
             import fcntl
 
             fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second waits
+        project = read_project()
         make_venv()
-        install(arguments[0] if arguments else "")
+        install_build_requirements(project)
         build_core()
+        install(project, arguments[0] if arguments else "")
 
 
 if __name__ == "__main__":

@@ -152,6 +152,8 @@ def _label_place(delay: list[int], i: int) -> tuple[int, int, str]:
 
 def _between(table: pa.Table, tail: str, start: dt.datetime, stop: dt.datetime) -> list[Row]:
     """The events or matches of one aircraft that lie between two instants or reach over one of them."""
+    if not table.num_rows:
+        return []  # a trigger that never fired has no columns either
     first, last = ("started", "ended") if "started" in table.column_names else ("ts", "ts")
     kind = table.schema.field(first).type
     keep = pc.and_(

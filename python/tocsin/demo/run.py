@@ -33,6 +33,7 @@ STREAM = "flights"
 SPIRAL = """
     PARTITION BY tailnum ORDER BY ts
     MEASURES FIRST(late.ts) AS started, LAST(later.ts) AS ended, COUNT(*) AS legs,
+             FIRST(late.local) AS first_clock, LAST(later.local) AS last_clock,
              FIRST(late.origin) AS first_origin, LAST(later.dest) AS last_dest,
              FIRST(late.dep_delay) AS first_delay, LAST(later.dep_delay) AS last_delay
     ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW
@@ -189,6 +190,8 @@ def run_engine(
 
 def in_one_order(matches: pa.Table) -> pa.Table:
     """The matches as a set: sorted by all their columns, in one chunk."""
+    if not matches.num_rows:
+        return pa.table({})
     return matches.sort_by([(name, "ascending") for name in matches.column_names]).combine_chunks()
 
 
@@ -202,10 +205,10 @@ def print_strongest(matches: dict[str, pa.Table], file: TextIO, rows: int = 5) -
     """A table of the spirals whose delay grew most."""
     spirals = matches["spiral"].to_pylist()
     spirals.sort(key=lambda m: m["first_delay"] - m["last_delay"])
-    print("\n  the strongest spirals: delay in minutes on the first and on the last leg", file=file)
-    print("  aircraft  first leg (UTC)   last leg (UTC)    legs  from  to   first   last", file=file)
+    print("\n  the strongest spirals: New York time, delay in minutes", file=file)
+    print("  aircraft  first leg         last leg          legs  from  to   first   last", file=file)
     for match in spirals[:rows]:
-        started, ended = (format(match[name], "%Y-%m-%d %H:%M") for name in ("started", "ended"))
+        started, ended = (format(match[name], "%Y-%m-%d %H:%M") for name in ("first_clock", "last_clock"))
         print(
             f"  {match['tailnum']:<8}  {started}  {ended}  {match['legs']:>4}  {match['first_origin']:<4}"
             f"  {match['last_dest']:<4} {match['first_delay']:>4}  {match['last_delay']:>5}",
