@@ -32,7 +32,7 @@ from .operator cimport Operator
 from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore, ordering_save)
 from .output cimport Output
 from .schema cimport Schema
-from .status cimport (STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set,
+from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set,
                       raise_fault)
 from .words cimport VALUES_MAX, ValueColumn
 
@@ -40,6 +40,12 @@ import os
 import zlib
 
 from .status import StateError
+
+cdef enum:                      # what was under way when a fault came: for its message
+    STAGE_NONE = 0
+    STAGE_CONDITION = 1
+    STAGE_LEAF = 2
+    STAGE_MEASURE = 3
 
 cdef bytes MAGIC = b"tocsin.matcher\x00\x01"
 
@@ -75,7 +81,8 @@ cdef class PatternMatcher(Operator):
             start_values, end_values, row_values: (column, type) each;
             leaves: (LEAVES number, value or key number, type, result type, offset, variables bit mask);
             names: variable names as bytes; fingerprint: 16 bytes that tell one plan from another;
-            condition_names: for messages.
+            condition_names, computed_names (measures that are more than a leaf): for messages;
+            make_conditions, make_result: functions that make fresh ones, for `restore`.
 
     Raises:
         ValueError: a number is out of range.
@@ -318,10 +325,12 @@ cdef class PatternMatcher(Operator):
         """The end of every call: what was found, or what went wrong."""
         cdef Attempts *a = &self.attempts
         if status == STATUS_OK and a.fault.code != STATUS_OK:
+            self.stage = STAGE_LEAF
             fault[0] = a.fault
             memset(&a.fault, 0, sizeof(Fault))
             return fault.code
         if status == STATUS_OK:
+            self.stage = STAGE_MEASURE
             status = self.result.take(out, fault)
             if status == STATUS_OK:
                 return STATUS_OK
@@ -342,6 +351,9 @@ cdef class PatternMatcher(Operator):
                              "the matcher ran out of memory and")
         if n == 0:
             return self._give(STATUS_OK, out, fault)
+        if n > 0x7fffffff:
+            return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
+        self.stage = STAGE_NONE
         status = ordering_check(&self.ordering, batch.columns, n, fault)
         if status != STATUS_OK:
             return status
@@ -359,6 +371,7 @@ cdef class PatternMatcher(Operator):
                 size = n - start if n - start < CHUNK else CHUNK
                 status = self._evaluate(batch, start, size, start, fault)
                 if status != STATUS_OK:
+                    self.stage = STAGE_CONDITION
                     lag_undo(&self.conditions.lags)
                     if fault.code != status:
                         fault_set(fault, status, -1, -1, 0, 0, NULL)
@@ -405,6 +418,17 @@ cdef class PatternMatcher(Operator):
         return self._give(status, out, fault)
 
     # ------------------------------------------------------------ binding
+
+    cdef str context(self, const Fault *fault):
+        if fault.code == STATUS_UNSORTED or fault.code == STATUS_NULL_TIME:
+            return f"ORDER BY {self.input.names[fault.item]}"
+        if self.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
+            return self.plan["condition_names"][fault.item]
+        if self.stage == STAGE_LEAF:
+            return f"MEASURES, match of events {fault.value} to {fault.other} (left out)"
+        if self.stage == STAGE_MEASURE:
+            return f"MEASURES {self.plan['computed_names'][fault.item]} (its match is left out)"
+        return ""
 
     @property
     def partitions(self):

@@ -15,5 +15,8 @@ cdef class Operator:
     cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil
+    # Words for a fault of this operator: which condition, measure or column it is about ("" if none fits).
+    cdef str context(self, const Fault *fault)
     cpdef bytes save(self)
     cpdef restore(self, bytes state)
+    cdef object result_of(self, int status, BatchC *out, const Fault *fault)

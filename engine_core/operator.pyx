@@ -9,8 +9,9 @@ Invariants: the nogil methods are called by one thread at a time; on a status ot
 before the call. `input` and `output` are set once, by the subclass's constructor.
 """
 from libc.stdint cimport int64_t
-from .batch cimport BatchC
-from .status cimport STATUS_OK, Fault
+from libc.string cimport memset
+from .batch cimport Batch, BatchC
+from .status cimport STATUS_OK, Fault, fault_exception
 
 
 cdef class Operator:
@@ -34,6 +35,55 @@ cdef class Operator:
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
         out[0] = NULL
         return STATUS_OK
+
+    cdef str context(self, const Fault *fault):
+        return ""
+
+    def run(self, Batch batch not None, int64_t base_sequence):
+        """Takes one batch on the caller's thread, without the GIL.
+
+        Args:
+            batch: of the schema `input` (`input.accepts` says so; it is not checked again here).
+            base_sequence: the stream's sequence of its first row.
+
+        Returns:
+            The Batch of matches that became certain, or None.
+
+        Raises:
+            EvaluationError, OrderError, ClosedError, LimitError: as the operator's own documentation says.
+        """
+        cdef Fault fault
+        cdef BatchC *out = NULL
+        cdef int status
+        memset(&fault, 0, sizeof(Fault))
+        with nogil:
+            status = self.process(batch.c, base_sequence, &out, &fault)
+        return self.result_of(status, out, &fault)
+
+    def run_advance(self, int64_t time):
+        """Moves the watermark to `time` (in the unit of the time column); what `run` returns and raises."""
+        cdef Fault fault
+        cdef BatchC *out = NULL
+        cdef int status
+        memset(&fault, 0, sizeof(Fault))
+        with nogil:
+            status = self.advance(time, &out, &fault)
+        return self.result_of(status, out, &fault)
+
+    def run_finish(self):
+        """End of input; what `run` returns and raises."""
+        cdef Fault fault
+        cdef BatchC *out = NULL
+        cdef int status
+        memset(&fault, 0, sizeof(Fault))
+        with nogil:
+            status = self.finish(&out, &fault)
+        return self.result_of(status, out, &fault)
+
+    cdef object result_of(self, int status, BatchC *out, const Fault *fault):
+        if status != STATUS_OK:
+            raise fault_exception(fault, self.context(fault))
+        return Batch.wrap(out, self.output) if out != NULL else None
 
     cpdef bytes save(self):
         """The whole state as bytes that `restore` of an operator of the same program takes."""

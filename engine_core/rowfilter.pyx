@@ -13,7 +13,7 @@ from .expression cimport CHUNK
 from .gather cimport batch_gather
 from .operator cimport Operator
 from .schema cimport Schema
-from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
+from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .vector cimport select_rows
 
 from .status import StateError
@@ -49,6 +49,8 @@ cdef class RowFilter(Operator):
         cdef int64_t n = batch.n_rows, start, size, found = 0
         cdef int status
         out[0] = NULL
+        if n > 0x7fffffff:
+            return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
         if n > self.room:
             free(self.rows)
             self.room = 0
@@ -69,6 +71,9 @@ cdef class RowFilter(Operator):
             return STATUS_OK
         out[0] = batch_gather(batch, self.rows, found, fault)
         return STATUS_OK if out[0] != NULL else fault.code
+
+    cdef str context(self, const Fault *fault):
+        return "condition"
 
     cpdef bytes save(self):
         return b""

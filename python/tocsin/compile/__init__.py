@@ -1,61 +1,47 @@
-"""Compile: trees and a schema -> checked, typed plans for the kernel.
+"""Compile: trees and a schema -> checked, typed plans -> operators of the core.
 
 `scope` finds columns, `operations` knows what can be computed with what, `typecheck` walks the trees,
-`automata` turns the row pattern into positions and successors, `plan` puts it all together; `ir` is the
-language in which the result is said.
+`automata` turns the row pattern into positions and successors, `plan` puts it all together (`clauses` is the
+door to that); `ir` is the language in which the result is said. `program` flattens trees for the expression
+kernel, and `assemble` makes the operator.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
+from tocsin_core.operator import Operator
 
+from tocsin.compile.assemble import FIRST_SEQUENCE, LAST_SEQUENCE, Assembled, assemble, build
+from tocsin.compile.clauses import compile_clause, compile_condition
 from tocsin.compile.ir import Leaf, Node
-from tocsin.compile.plan import Measure, Plan, make_plan
-from tocsin.compile.scope import Columns
-from tocsin.compile.typecheck import TypeCheck
-from tocsin.errors import PatternError
+from tocsin.compile.plan import Measure, Plan
 from tocsin.language.expression import Expression
-from tocsin.language.render import render
-from tocsin.language.source import Source
-from tocsin.sql.clause import Clause, parse_clause, parse_condition
+from tocsin.sql.clause import Clause
 
 
-def compile_clause(clause: str | Clause, schema: pa.Schema) -> Plan:
-    """The plan of a MATCH_RECOGNIZE clause over rows of `schema`.
+def build_operator(definition: str | Clause | Expression, schema: pa.Schema) -> tuple[Operator, pa.Schema]:
+    """The operator of a trigger's definition over events of `schema`, and the schema of its matches.
 
-    Raises PatternError, with the place in the text, for whatever is wrong in it or not supported.
+    Raises PatternError with the place for what is wrong in it or not supported; TypeError for no definition.
 
-    >>> schema = pa.schema({"ts": pa.timestamp("us"), "price": pa.float64()})
-    >>> plan = compile_clause("ORDER BY ts MEASURES LAST(B.price) AS bottom PATTERN (A B+) "
-    ...                       "DEFINE B AS price < PREV(price)", schema)
-    >>> plan.variables, plan.positions, plan.follow
-    (('A', 'B'), (0, 1), ((1,), (1, -1)))
-    >>> plan.output_schema.names
-    ['bottom']
+    >>> build_operator("price > 3", pa.schema({"price": pa.float64()}))[1].names
+    ['price']
     """
-    tree = parse_clause(clause) if isinstance(clause, str) else clause
-    try:
-        return make_plan(tree, schema)
-    except RecursionError:  # the caller's own stack was nearly used up
-        raise PatternError("the clause is nested too deeply for the stack that is left") from None
+    assembled = build(definition, schema)
+    return assembled.operator, assembled.output_schema
 
 
-def compile_condition(condition: str | Expression, schema: pa.Schema) -> Node:
-    """The typed tree of a condition over single rows of `schema`.
-
-    Raises PatternError with the place, for a Python expression in its text as SQL.
-
-    >>> compile_condition("price > 3", pa.schema({"price": pa.float64()})).op
-    'gt'
-    """
-    if isinstance(condition, str):
-        text, tree = condition, parse_condition(condition)
-    else:
-        text, tree = render(condition)
-    try:
-        return TypeCheck(Columns(schema, Source(text))).condition(tree)
-    except RecursionError:  # the caller's own stack was nearly used up
-        raise PatternError("the condition is nested too deeply for the stack that is left") from None
-
-
-__all__ = ["Leaf", "Measure", "Node", "Plan", "compile_clause", "compile_condition"]
+__all__ = [
+    "FIRST_SEQUENCE",
+    "LAST_SEQUENCE",
+    "Assembled",
+    "Leaf",
+    "Measure",
+    "Node",
+    "Plan",
+    "assemble",
+    "build",
+    "build_operator",
+    "compile_clause",
+    "compile_condition",
+]

@@ -21,7 +21,7 @@ from tocsin_core.output import Output
 from tocsin_core.rowfilter import RowFilter
 from tocsin_core.schema import Schema
 
-from tocsin.compile import compile_clause, compile_condition
+from tocsin.compile.clauses import compile_clause, compile_condition
 from tocsin.compile.ir import Leaf, Node, is_binary, is_text, kernel_kind, unit_ns, value_type
 from tocsin.compile.plan import Plan
 from tocsin.compile.program import ProgramBuilder, make_conditions, type_number
@@ -170,6 +170,7 @@ def assemble(plan: Plan, *, positions: bool = False) -> Assembled:
     ]
     fields = [pa.field(plan.output_schema.field(i).name, types[n_plain + i]) for i in range(len(plan.partition))]
     handed: set[int] = set()
+    computed: list[str] = []
     for measure in plan.measures:
         node = measure.node
         if node.op == "leaf" and node.attr not in handed:
@@ -179,6 +180,7 @@ def assemble(plan: Plan, *, positions: bool = False) -> Assembled:
         else:
             made = result_type(node.type if kernel_kind(node.type) is not None else pa.bool_())
             columns.append((-1, builder.add(node), *_layouts([made])[0]))
+            computed.append(measure.name)
             fields.append(pa.field(measure.name, made))
     if positions:
         columns += [(len(leaves) - 2, -1, 0, 0), (len(leaves) - 1, -1, 0, 0)]
@@ -216,6 +218,7 @@ def assemble(plan: Plan, *, positions: bool = False) -> Assembled:
             "names": [name.encode() for name in plan.variables],
             "fingerprint": hashlib.blake2b(mark.encode(), digest_size=16).digest(),
             "condition_names": plan.condition_names,
+            "computed_names": computed,
         }
     )
     return Assembled(operator, schema, output_schema, plan, None)

@@ -1,0 +1,53 @@
+"""A clause or condition and a schema -> its checked, typed plan."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from tocsin.compile.ir import Node
+from tocsin.compile.plan import Plan, make_plan
+from tocsin.compile.scope import Columns
+from tocsin.compile.typecheck import TypeCheck
+from tocsin.errors import PatternError
+from tocsin.language.expression import Expression
+from tocsin.language.render import render
+from tocsin.language.source import Source
+from tocsin.sql.clause import Clause, parse_clause, parse_condition
+
+
+def compile_clause(clause: str | Clause, schema: pa.Schema) -> Plan:
+    """The plan of a MATCH_RECOGNIZE clause over rows of `schema`.
+
+    Raises PatternError, with the place in the text, for whatever is wrong in it or not supported.
+
+    >>> schema = pa.schema({"ts": pa.timestamp("us"), "price": pa.float64()})
+    >>> plan = compile_clause("ORDER BY ts MEASURES LAST(B.price) AS bottom PATTERN (A B+) "
+    ...                       "DEFINE B AS price < PREV(price)", schema)
+    >>> plan.variables, plan.positions, plan.follow
+    (('A', 'B'), (0, 1), ((1,), (1, -1)))
+    >>> plan.output_schema.names
+    ['bottom']
+    """
+    tree = parse_clause(clause) if isinstance(clause, str) else clause
+    try:
+        return make_plan(tree, schema)
+    except RecursionError:  # the caller's own stack was nearly used up
+        raise PatternError("the clause is nested too deeply for the stack that is left") from None
+
+
+def compile_condition(condition: str | Expression, schema: pa.Schema) -> Node:
+    """The typed tree of a condition over single rows of `schema`.
+
+    Raises PatternError with the place, for a Python expression in its text as SQL.
+
+    >>> compile_condition("price > 3", pa.schema({"price": pa.float64()})).op
+    'gt'
+    """
+    if isinstance(condition, str):
+        text, tree = condition, parse_condition(condition)
+    else:
+        text, tree = render(condition)
+    try:
+        return TypeCheck(Columns(schema, Source(text))).condition(tree)
+    except RecursionError:  # the caller's own stack was nearly used up
+        raise PatternError("the condition is nested too deeply for the stack that is left") from None

@@ -1,0 +1,138 @@
+"""Matcher: one compiled pattern together with its state; push batches, get the matches that became certain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from tocsin_core.batch import Batch
+
+from tocsin.compile.assemble import assemble
+from tocsin.compile.clauses import compile_clause
+from tocsin.sql.clause import Clause
+from tocsin.tables import core_batches
+from tocsin.times import to_unit
+
+
+class Matcher:
+    """A row pattern over a sequence of events, matched as they come.
+
+    However the input is cut into batches, the same matches come out in the same order; each by the event (or
+    watermark) after which no future event can change it.
+
+    Args:
+        clause: the text of a MATCH_RECOGNIZE clause.
+        schema: pyarrow.Schema of the events. Text columns may come in any Arrow layout, dictionaries included.
+
+    Raises:
+        PatternError: the clause is wrong or not supported; the message shows the place.
+
+    Example:
+        >>> import pyarrow as pa, tocsin as tc
+        >>> matcher = tc.Matcher("MEASURES LAST(b.x) AS x PATTERN (a b+) DEFINE b AS x > PREV(x)",
+        ...                      pa.schema({"x": pa.int64()}))
+        >>> matcher.push({"x": [1, 2, 3]}).num_rows, matcher.push({"x": [0]}).to_pylist()
+        (0, [{'x': 3}])
+    """
+
+    def __init__(self, clause: str | Clause, schema: pa.Schema) -> None:
+        self._clause = clause
+        self._assembled = assemble(compile_clause(clause, schema))
+        self._operator = self._assembled.operator
+        self._sequence = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the events."""
+        return self._assembled.schema
+
+    @property
+    def output_schema(self) -> pa.Schema:
+        """Schema of the matches: the partition columns, then the measures."""
+        return self._assembled.output_schema
+
+    @property
+    def sequence(self) -> int:
+        """How many events have been pushed: the sequence of the next one."""
+        return self._sequence
+
+    def push(self, data: Any) -> pa.RecordBatch:
+        """Takes events and returns the matches that they made certain, in the order in which they became so.
+
+        Args:
+            data: anything that speaks the Arrow PyCapsule interface, or a dict of numpy arrays; its rows must
+                continue the order of ORDER BY.
+
+        Returns:
+            A record batch of `output_schema`, often of no rows.
+
+        Raises:
+            SchemaError: another schema. OrderError: a row that comes before its predecessor, or whose time is
+            null. EvaluationError: an integer overflow or division by zero in a condition. In all these cases
+            nothing of the batch at fault was taken. (In a measure: its match is left out, the rest comes with the next
+            call.) A push of several batches takes the ones before the fault.
+        """
+        found: list[pa.RecordBatch] = []
+        for batch in core_batches(data, self._operator.input):
+            matches = self._operator.run(batch, self._sequence)
+            self._sequence += batch.num_rows
+            if matches is not None:
+                found.append(pa.record_batch(matches))
+        return self._one(found)
+
+    def advance(self, time: Any) -> pa.RecordBatch:
+        """Moves the watermark: no event with a time below `time` will be pushed any more.
+
+        Args:
+            time: in the unit of the first ORDER BY column (int), or a datetime, date, timedelta or ISO text.
+
+        Returns:
+            The matches that this made certain (WITHIN closes).
+
+        Raises:
+            OrderError: later, when an event is pushed that is older than the watermark.
+            ValueError: the clause has no time (ORDER BY a time, timestamp, date or integer first).
+        """
+        plan = self._assembled.plan
+        if plan is None or plan.time is None:
+            raise ValueError("advance() needs a time: let ORDER BY begin with a time column, ascending")
+        field = self.schema.field(plan.time)
+        return self._one([self._operator.run_advance(to_unit(time, field.type, field.name))])
+
+    def finish(self) -> pa.RecordBatch:
+        """End of input: returns the matches that only the end can settle. Nothing can be pushed afterwards."""
+        return self._one([self._operator.run_finish()])
+
+    def explain(self) -> str:
+        """In words: how the pattern runs, what it costs per event, and what is kept (see tocsin.explain)."""
+        from tocsin.explain import explain_assembled
+
+        return explain_assembled(self._assembled)
+
+    def _one(self, found: list[Batch | pa.RecordBatch | None]) -> pa.RecordBatch:
+        batches = [b if isinstance(b, pa.RecordBatch) else pa.record_batch(b) for b in found if b is not None]
+        if len(batches) == 1:
+            return batches[0]
+        if not batches:
+            return _empty(self.output_schema)
+        return pa.concat_batches(batches)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "clause": self._clause,
+            "schema": self.schema,
+            "sequence": self._sequence,
+            "state": self._operator.save(),
+        }
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.__init__(saved["clause"], saved["schema"])  # type: ignore[misc]
+        self._operator.restore(saved["state"])
+        self._sequence = saved["sequence"]
+
+    def __repr__(self) -> str:
+        return f"<tocsin.Matcher of {self._sequence} events, {self._operator.open_attempts} open attempts>"
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], type=f.type) for f in schema], schema=schema)
