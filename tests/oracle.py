@@ -196,7 +196,11 @@ def values_of(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     kind = column.type
     if pa.types.is_dictionary(kind):
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        return [v for c in chunks for v in values_of(c.dictionary_decode())]
+        decoded: list[Any] = []
+        for chunk in chunks:
+            words = values_of(chunk.dictionary)
+            decoded += [None if i is None else words[i] for i in chunk.indices.to_pylist()]
+        return decoded
     unit = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}.get(getattr(kind, "unit", ""), 10**6)
     if pa.types.is_date32(kind):
         return [None if v is None else Instant(v * 86_400 * 10**9) for v in column.cast(pa.int32()).to_pylist()]

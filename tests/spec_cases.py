@@ -19,7 +19,7 @@ from typing import Any
 
 import oracle
 import pyarrow as pa
-from oracle_expression import Span, instant
+from oracle_expression import Instant, Span, instant
 
 FOLDER = Path(__file__).parent / "spec"
 KEYS = {
@@ -228,7 +228,7 @@ def _column(given: Any) -> pa.Array:
 def _measure_value(value: Any) -> Any:
     value = _from_toml(value)
     if isinstance(value, dict):
-        return Span(value["ns"])
+        return Span(value["ns"]) if "ns" in value else Instant(value["at_ns"])
     return instant(value) if isinstance(value, dt.date) else value
 
 
