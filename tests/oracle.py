@@ -1,33 +1,35 @@
-"""The naive oracle: row pattern matching as the standard words it, slow, and sharing no code with the product.
+"""The naive oracle: row pattern matching as the standard words it, slow, and sharing no code with the
+product.
 
-WHAT IT FINDS. Rows are put in the order of ORDER BY (stable) and numbered 0, 1, ... over all partitions. In each
-partition (nulls are one value, NaNs are one value) an attempt is made at the first row, then where AFTER MATCH SKIP
-says: past the last row of a match (`skip="past_last"`), at the row after its first (`"next"`), at the next row
-after a failed attempt or an empty match. An attempt's candidates are the paths through the program of
-`oracle_pattern`, most preferred first, whose every row satisfies the DEFINE of the variable it is mapped to (only
-TRUE does; a variable without DEFINE is always satisfied). WITHIN d admits only candidates with
-last.time - first.time < d, and the empty one. The first admissible candidate is the match. Empty matches are
-matches: they have a number, COUNT 0, and NULL for every measure that reads a row.
+WHAT IT FINDS. Rows are put in the order of ORDER BY (stable) and numbered 0, 1, ... over all partitions. In
+each partition (nulls are one value, NaNs are one value) an attempt is made at the first row, then where AFTER
+MATCH SKIP says: past the last row of a match (`skip="past_last"`), at the row after its first (`"next"`), at
+the next row after a failed attempt or an empty match. An attempt's candidates are the paths through the
+program of `oracle_pattern`, most preferred first, whose every row satisfies the DEFINE of the variable it is
+mapped to (only TRUE does; a variable without DEFINE is always satisfied). WITHIN d admits only candidates
+with last.time - first.time < d, and the empty one. The first admissible candidate is the match. Empty matches
+are matches: they have a number, COUNT 0, and NULL for every measure that reads a row.
 
 WHEN A MATCH IS CERTAIN (`_settled`). Let an input be extended in any way that respects the order: rows of any
-partition, of times not below the last one seen, on which every defined variable holds or not INDEPENDENTLY of all
-else (conditions are letters: what they compute is not looked into, so `x > 1 AND x < 0` counts as satisfiable),
-undefined variables hold on every row; or nothing more comes. `_settled` is the number of the first row such that
-after it, in every such extension, this match is reported with these measures. None: only the end of input
-tells. It is computed, not searched for, by these rules, each of them exact under the assumption:
-  - An attempt's live paths at some point of the input are those which may still consume a row: after the window
-    has closed (a row of ANY partition with time >= first.time + d has been seen), none. Any live path can still
-    succeed. So an attempt is DECIDED once no live path is preferred to its best complete one.
-  - past_last: a match is certain when its own attempt and every earlier attempt of its partition are decided (an
-    undecided one may still end beyond, and swallow this one).
+partition, of times not below the last one seen, on which every defined variable holds or not INDEPENDENTLY of
+all else (conditions are letters: what they compute is not looked into, so `x > 1 AND x < 0` counts as
+satisfiable), undefined variables hold on every row; or nothing more comes. `_settled` is the number of the
+first row such that after it, in every such extension, this match is reported with these measures. None: only
+the end of input tells. It is computed, not searched for, by these rules, each of them exact under the
+assumption:
+  - An attempt's live paths at some point of the input are those which may still consume a row: after the
+    window has closed (a row of ANY partition with time >= first.time + d has been seen), none. Any live path
+    can still succeed. So an attempt is DECIDED once no live path is preferred to its best complete one.
+  - past_last: a match is certain when its own attempt and every earlier attempt of its partition are decided
+    (an undecided one may still end beyond, and swallow this one).
   - next: when its own attempt is decided; and if a measure reads MATCH_NUMBER(), when besides every earlier
     attempt of its partition is COUNTED: has a complete path (it will match, whichever wins), or is decided.
 `decide` steps sets of paths row by row, the way an automaton does, and so is also a second opinion on the
 backtracking; a disagreement is an AssertionError.
 
-COST. Backtracking remembers the (instruction, row) pairs that are known to fail right after a consumed row: what
-follows depends on nothing else there, so this is sound, and it keeps (A+)+ B polynomial. Meant for tables of
-tens of rows.
+COST. Backtracking remembers the (instruction, row) pairs that are known to fail right after a consumed row:
+what follows depends on nothing else there, so this is sound, and it keeps (A+)+ B polynomial. Meant for
+tables of tens of rows.
 """
 
 from __future__ import annotations
@@ -93,11 +95,13 @@ def attempt(program: Program, holds: Holds, start: int, stop: int) -> list[str] 
     return search(0, start)
 
 
-def decide(program: Program, holds: Holds, start: int, stop: int) -> tuple[int | None, int | None, int | None]:
+def decide(
+    program: Program, holds: Holds, start: int, stop: int
+) -> tuple[int | None, int | None, int | None]:
     """Steps the live paths of the attempt at `start` over its rows: (length, counted, decided).
 
-    `length`: of the match over all rows, None if there is none; `counted`: the row of the partition by which a
-    complete path existed; `decided`: the row by which no live path was preferred to the best complete one.
+    `length`: of the match over all rows, None if there is none; `counted`: the row of the partition by which
+    a complete path existed; `decided`: the row by which no live path was preferred to the best complete one.
     Rows are those of the partition, before `stop`; None: not by any of them.
     """
     live = list(ways(program, 0))
@@ -145,8 +149,8 @@ def match_letters(
 ) -> list[dict[str, Any]]:
     """Matches over rows 0, 1, ... of which only the letters are known.
 
-    `holds(variable, row)`, and `partitions` as lists of row numbers; `times` (non-decreasing) and `within` in one
-    unit. Each match: `_start`, `_rows` (row numbers), `_classifier`, `_match_number`, `_settled`.
+    `holds(variable, row)`, and `partitions` as lists of row numbers; `times` (non-decreasing) and `within` in
+    one unit. Each match: `_start`, `_rows` (row numbers), `_classifier`, `_match_number`, `_settled`.
     """
     matches: list[dict[str, Any]] = []
     for rows in partitions:
@@ -155,7 +159,7 @@ def match_letters(
             return holds(variable, rows[i])
 
         start, number = 0, 1
-        earlier_decided: float = -1  # by which global row the attempts so far were decided (infinity: end of input)
+        earlier_decided: float = -1  # the row by which the attempts so far were decided; infinity: the end
         earlier_counted: float = -1
         while start < len(rows):
             stop, closes = len(rows), math.inf
@@ -191,8 +195,15 @@ def match_letters(
 # ---------------------------------------------------------------- tables, conditions, measures
 
 
+def _nanoseconds(kind: pa.DataType) -> int:
+    """In one unit of a temporal type; date64 counts milliseconds, date32 days."""
+    unit = {pa.date32(): "day", pa.date64(): "ms"}.get(kind) or kind.unit
+    return {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "day": 86_400 * 10**9}[unit]
+
+
 def values_of(column: pa.ChunkedArray | pa.Array) -> list[Any]:
-    """An Arrow column as the oracle's values: times become exact Instants and Spans, dictionaries their values."""
+    """An Arrow column as the oracle's values: times become exact Instants and Spans, dictionaries their
+    values."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
@@ -201,19 +212,18 @@ def values_of(column: pa.ChunkedArray | pa.Array) -> list[Any]:
             words = values_of(chunk.dictionary)
             decoded += [None if i is None else words[i] for i in chunk.indices.to_pylist()]
         return decoded
-    unit = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}.get(getattr(kind, "unit", ""), 10**6)
-    if pa.types.is_date32(kind):
-        return [None if v is None else Instant(v * 86_400 * 10**9) for v in column.cast(pa.int32()).to_pylist()]
-    if pa.types.is_date64(kind) or pa.types.is_timestamp(kind):
-        return [None if v is None else Instant(v * unit) for v in column.cast(pa.int64()).to_pylist()]
-    if pa.types.is_duration(kind):
-        return [None if v is None else Span(v * unit) for v in column.cast(pa.int64()).to_pylist()]
+    if pa.types.is_temporal(kind):
+        counts = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64()).to_pylist()
+        as_value = Span if pa.types.is_duration(kind) else Instant
+        return [None if v is None else as_value(v * _nanoseconds(kind)) for v in counts]
     if pa.types.is_float16(kind):
         return [None if v is None else float(v) for v in column.to_pylist()]
     return column.to_pylist()
 
 
-def _conditions(data: Mapping[str, list], define: Mapping[str, str], partitions: Iterable[Sequence[int]]) -> Holds:
+def _conditions(
+    data: Mapping[str, list], define: Mapping[str, str], partitions: Iterable[Sequence[int]]
+) -> Holds:
     truth: dict[tuple[str, int], bool] = {}
     for variable, text in define.items():
         tree = parse(text)
@@ -230,11 +240,14 @@ def _conditions(data: Mapping[str, list], define: Mapping[str, str], partitions:
 
 
 def _at_row(node: tuple, data: Mapping[str, list], rows: Sequence[int], i: int) -> Any:
-    """A leaf of a condition at the i-th row of its partition; PREV moves i, and before the first row is NULL."""
+    """A leaf of a condition at the i-th row of its partition; PREV moves i, and before the first row is
+    NULL."""
     if node[0] == "col":
         return data[node[2]][rows[i]] if i >= 0 else None
     if node[0] == "prev":
-        return evaluate(node[1], lambda leaf: _at_row(leaf, data, rows, i - node[2])) if i >= node[2] else None
+        if i < node[2]:
+            return None
+        return evaluate(node[1], lambda leaf: _at_row(leaf, data, rows, i - node[2]))
     raise OracleError(f"{node[0]} in a condition")
 
 
@@ -308,9 +321,10 @@ def run(
 ) -> list[dict[str, Any]]:
     """All matches of a clause over a finished table, partitions in order of appearance, then by start.
 
-    `within` is a number in the unit of the first ORDER BY column, or an INTERVAL literal. Each match is a dict of
-    the partition values, the measures, and `_start`, `_first`, `_last` (None for an empty match), `_classifier`,
-    `_match_number`, `_settled`. Raises EvaluationError as the file's top says, OracleError for what is no clause.
+    `within` is a number in the unit of the first ORDER BY column, or an INTERVAL literal. Each match is a
+    dict of the partition values, the measures, and `_start`, `_first`, `_last` (None for an empty match),
+    `_classifier`, `_match_number`, `_settled`. Raises EvaluationError as the file's top says, OracleError for
+    what is no clause.
     """
     if isinstance(rows, pa.Table):
         data = {name: values_of(rows.column(name)) for name in rows.column_names}
@@ -352,7 +366,8 @@ def run(
         for name, tree in trees.items():
             row[name] = checked(_measure(tree, data, match, known), f"measure {name}")
         used = match.pop("_rows")
-        results.append({**row, **match, "_first": used[0] if used else None, "_last": used[-1] if used else None})
+        match |= {"_first": used[0] if used else None, "_last": used[-1] if used else None}
+        results.append(row | match)
     return results
 
 
@@ -365,4 +380,4 @@ def _span(within: int | str, kind: pa.DataType | None) -> int:
         return value.ns
     if kind is None or not (pa.types.is_temporal(kind)):
         return within
-    return within * {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}.get(getattr(kind, "unit", ""), 86_400 * 10**9)
+    return within * _nanoseconds(kind)

@@ -1,10 +1,10 @@
 """The oracle's expressions: text -> tree -> value, one row at a time, on plain Python values.
 
 Only tests use this; it shares nothing with the product. Values are Python's own: None is NULL, `bool`, `int`,
-`float`, `str`, plus `Instant` (dates and timestamps) and `Span` (durations), both exact counts of nanoseconds,
-so that every unit compares with every other. A fault (overflow of int64, integer division by zero) is a value
-too, `Fault`: FALSE AND fault is FALSE and TRUE OR fault is TRUE, in either order; everything else that touches
-a fault is a fault, and a condition that ends as a fault raises `EvaluationError`.
+`float`, `str`, plus `Instant` (dates and timestamps) and `Span` (durations), both exact counts of
+nanoseconds, so that every unit compares with every other. A fault (overflow of int64, integer division by
+zero) is a value too, `Fault`: FALSE AND fault is FALSE and TRUE OR fault is TRUE, in either order; everything
+else that touches a fault is a fault, and a condition that ends as a fault raises `EvaluationError`.
 
 Trees are tuples, `(kind, ...)`:
     ("lit", value)            ("col", variable or None, name)      ("prev", tree, n)
@@ -223,7 +223,10 @@ class _Parser:
                 self.need(self.sym(")"), ")")
                 return ("count", None)
             kind, variable = self.toks[self.at]
-            if kind in ("word", "quoted") and [t[1] for t in self.toks[self.at + 1 : self.at + 3]] == [".", "*"]:
+            if kind in ("word", "quoted") and [t[1] for t in self.toks[self.at + 1 : self.at + 3]] == [
+                ".",
+                "*",
+            ]:
                 self.at += 3
                 self.need(self.sym(")"), ")")
                 return ("count", variable)

@@ -16,10 +16,10 @@ swaps the two ways of its splits):
     P{n,}       P n times; split(back to the last P, out)         P+ is P{1,}      P? is P{0,1}
 
 EMPTY ITERATIONS. A path that comes back to an instruction which it has already passed since the last row it
-consumed is cut there (it would repeat itself for ever). With these translations, which are those of Trino, that
-decides every quantified pattern which can match nothing: an iteration that consumed no row never leads to a
-further one. Where the empty iteration is the first, the path leaves the loop; after an iteration that did
-consume rows, an empty one is not a path at all (the path without it leads to the same place). Therefore
+consumed is cut there (it would repeat itself for ever). With these translations, which are those of Trino,
+that decides every quantified pattern which can match nothing: an iteration that consumed no row never leads
+to a further one. Where the empty iteration is the first, the path leaves the loop; after an iteration that
+did consume rows, an empty one is not a path at all (the path without it leads to the same place). Therefore
 `(()|A)* B` prefers B at once, but once in the loop prefers another A to B.
 
 Limits: bounds are written out, so they have to be small. `{0}`, `{,0}` and m < n are errors, as in Trino.

@@ -1,9 +1,9 @@
 """Loads the engine-independent cases of `spec/*.toml`; `spec/README.md` is the format's description.
 
-A case is one MATCH_RECOGNIZE clause, one small table and the literal matches expected of it. To make every mapped
-row visible through measures alone, two columns join each table: `n`, the row's number, and `bit`, two to the
-n-th, so that SUM(A.bit) says exactly which rows were mapped to A; and measures over them join each clause.
-`SpecCase.expected_rows()` has what those measures must be, `SpecCase.clause()` asks for them.
+A case is one MATCH_RECOGNIZE clause, one small table and the literal matches expected of it. To make every
+mapped row visible through measures alone, two columns join each table: `n`, the row's number, and `bit`, two
+to the n-th, so that SUM(A.bit) says exactly which rows were mapped to A; and measures over them join each
+clause. `SpecCase.expected_rows()` has what those measures must be, `SpecCase.clause()` asks for them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from oracle_expression import Instant, Span, instant
 
 FOLDER = Path(__file__).parent / "spec"
 KEYS = {
-    "name", "pattern", "define", "undefined", "measures", "types", "partition_by", "order_by", "skip", "within",
-    "letters", "masks", "columns", "matches", "error", "doors",
+    "name", "pattern", "define", "undefined", "measures", "types", "partition_by", "order_by", "skip",
+    "within", "letters", "masks", "columns", "matches", "error", "doors",
 }  # fmt: skip
 SKIP_TEXT = {"past_last": "SKIP PAST LAST ROW", "next": "SKIP TO NEXT ROW"}
 DOORS = ("match_recognize", "matcher", "engine")
@@ -32,8 +32,9 @@ DOORS = ("match_recognize", "matcher", "engine")
 
 @dataclass(frozen=True)
 class Expected:
-    """One expected match. `start` is where it begins, `rows` the rows it maps, in order (none: an empty match);
-    `settled` the row by which it is certain, None for the end of input, "?" where the case does not say."""
+    """One expected match. `start` is where it begins, `rows` the rows it maps, in order (none: an empty
+    match); `settled` the row by which it is certain, None for the end of input, "?" where the case does not
+    say."""
 
     start: int
     rows: tuple[int, ...]
@@ -193,7 +194,8 @@ def assert_same(found: Iterable[tuple], wanted: Iterable[tuple], what: str) -> N
 
 
 def arrow_type(text: str) -> pa.DataType:
-    """`int64`, `timestamp[us]`, `timestamp[ns, Europe/Paris]`, `duration[ms]`, `dictionary[int8, string]`, ..."""
+    """`int64`, `timestamp[us]`, `timestamp[ns, Europe/Paris]`, `duration[ms]`, `dictionary[int8, string]`,
+    ..."""
     name, _, inner = text.rstrip("]").partition("[")
     parts = [p.strip() for p in inner.split(",")] if inner else []
     if name == "dictionary":
@@ -232,7 +234,9 @@ def _measure_value(value: Any) -> Any:
     return instant(value) if isinstance(value, dt.date) else value
 
 
-def _expected(given: Mapping[str, Any], groups: Mapping[int, Sequence[int]], names: Iterable[str]) -> Expected:
+def _expected(
+    given: Mapping[str, Any], groups: Mapping[int, Sequence[int]], names: Iterable[str]
+) -> Expected:
     measures = {name: _measure_value(v) for name, v in given.get("measures", {}).items()}
     assert set(measures) == set(names), f"measures {sorted(measures)} are not those of the clause"
     settled = given.get("settled", "?")

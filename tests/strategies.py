@@ -1,9 +1,9 @@
 """Hypothesis strategies: random patterns, conditions, tables and cuts, and whole cases made of them.
 
-Everything stays small (4 variables, 12 rows, numbers from -1 to 3), since what breaks a matcher is structure, not
-size; and since small numbers collide, which is what conditions, ties and windows are about. `Case.oracle()` gives
-the right answer, `Case.clause()` and `Case.table` the question. Patterns with great bounds under other bounds are
-left out: the oracle writes bounds out.
+Everything stays small (4 variables, 12 rows, numbers from -1 to 3), since what breaks a matcher is structure,
+not size; and since small numbers collide, which is what conditions, ties and windows are about.
+`Case.oracle()` gives the right answer, `Case.clause()` and `Case.table` the question. Patterns with great
+bounds under other bounds are left out: the oracle writes bounds out.
 """
 
 from __future__ import annotations
@@ -61,19 +61,30 @@ def patterns(names: str = "ABCD", leaves: int = 6) -> st.SearchStrategy[str]:
 
 _numbers = st.integers(-1, 3).map(str)
 _operands = st.one_of(
-    st.sampled_from(["x", "y", "x", "PREV(x)", "PREV(y)", "PREV(x, 2)", "x + y", "x - PREV(x)", "-y", "2 * x", "NULL"]),
+    st.sampled_from(
+        ["x", "y", "x", "PREV(x)", "PREV(y)", "PREV(x, 2)", "x + y", "x - PREV(x)", "-y", "2 * x", "NULL"]
+    ),
     _numbers,
 )
-_comparisons = st.tuples(_operands, st.sampled_from(["=", "<>", "<", "<=", ">", ">="]), _operands).map(" ".join)
+_comparisons = st.tuples(_operands, st.sampled_from(["=", "<>", "<", "<=", ">", ">="]), _operands).map(
+    " ".join
+)
 _predicates = st.one_of(
     _comparisons,
     _comparisons,
     st.builds("{} > {}".format, st.sampled_from(["x", "y"]), _numbers),
     st.builds("{} IS {}NULL".format, st.sampled_from(["x", "y", "PREV(x)"]), st.sampled_from(["", "NOT "])),
     st.builds("x {}BETWEEN {} AND {}".format, st.sampled_from(["", "NOT "]), _numbers, _operands),
-    st.builds("y {}IN ({}, {})".format, st.sampled_from(["", "NOT "]), _numbers, st.one_of(_numbers, st.just("NULL"))),
+    st.builds(
+        "y {}IN ({}, {})".format,
+        st.sampled_from(["", "NOT "]),
+        _numbers,
+        st.one_of(_numbers, st.just("NULL")),
+    ),
     st.sampled_from(["x = 1", "x = 2", "x > 0", "TRUE", "x < PREV(x)", "x > PREV(x)"]),
 )
+_withins: st.SearchStrategy[int | None] = st.sampled_from([None, None, 1, 2, 3, 6])
+_skips = st.sampled_from(["past_last", "next"])
 conditions: st.SearchStrategy[str] = st.recursive(
     _predicates,
     lambda inner: st.one_of(
@@ -93,7 +104,7 @@ class Case:
     partition_by: tuple[str, ...]
     skip: str
     within: int | None  # seconds; `t` counts them
-    table: pa.Table  # k string, t timestamp[s] non-decreasing, x int64, y int16, n and bit as in the spec cases
+    table: pa.Table  # of `tables()`
 
     def all_measures(self) -> dict[str, str]:
         return {**self.measures, **identifying_measures(pattern_variables(self.pattern))}
@@ -127,6 +138,7 @@ class Case:
 
 @st.composite
 def tables(draw: st.DrawFn, max_rows: int = 12) -> pa.Table:
+    """k string, t timestamp[s] that never falls, x int64, y int16, and `n` and `bit` as in the spec cases."""
     n = draw(st.integers(0, max_rows))
 
     def column(values: st.SearchStrategy[Any]) -> list[Any]:
@@ -151,13 +163,14 @@ def tables(draw: st.DrawFn, max_rows: int = 12) -> pa.Table:
 def cases(
     draw: st.DrawFn,
     *,
-    within: st.SearchStrategy[int | None] = st.sampled_from([None, None, 1, 2, 3, 6]),
-    skip: st.SearchStrategy[str] = st.sampled_from(["past_last", "next"]),
+    within: st.SearchStrategy[int | None] = _withins,
+    skip: st.SearchStrategy[str] = _skips,
 ) -> Case:
     pattern = draw(patterns())
     names = pattern_variables(pattern)
     defined = draw(st.lists(st.sampled_from(names), unique=True, min_size=max(1, len(names) - 1)))
-    measures = draw(st.lists(st.sampled_from([m for m in MEASURES if m[:2] != "a_" or "A" in names]), unique=True))
+    usable = [m for m in MEASURES if m[:2] != "a_" or "A" in names]
+    measures = draw(st.lists(st.sampled_from(usable), unique=True))
     return Case(
         pattern=pattern,
         define={v: draw(conditions) for v in names if v in defined},

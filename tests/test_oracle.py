@@ -1,16 +1,18 @@
-"""The oracle against the spec cases, which were worked out by hand, and against its own definition of certainty."""
+"""The oracle against the spec cases, which were worked out by hand, and against its own definition of
+certainty."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracle_pattern import compile_pattern, variables
+from oracle_pattern import compile_pattern
 from spec_cases import SpecCase, assert_same, dict_keys, load
-from strategies import patterns
+from strategies import Case, cases, patterns
 
 CASES = load()
 
@@ -46,7 +48,8 @@ def test_there_are_enough_cases() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["", "A )", "( A", "A | ", "A{0}", "A{,0}", "A{3,2}", "A{}", "A{,}", "A**", "* A", "A ^", "A{1", "A{x}"]
+    "pattern",
+    ["", "A )", "( A", "A | ", "A{0}", "A{,0}", "A{3,2}", "A{}", "A{,}", "A**", "* A", "A ^", "A{1", "A{x}"],
 )
 def test_the_oracle_refuses_what_is_no_pattern(pattern: str) -> None:
     with pytest.raises(oracle.OracleError):
@@ -54,39 +57,83 @@ def test_the_oracle_refuses_what_is_no_pattern(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x >", "x = ", "(x", "NOT", "x IN ()", "x BETWEEN 1", "x IS 1", "F(x)", "PREV(x, -1)", "x y", "'x"]
+    "text",
+    ["", "x >", "x = ", "(x", "NOT", "x IN ()", "x BETWEEN 1", "x IS 1", "F(x)", "PREV(x, -1)", "x y", "'x"],
 )
 def test_the_oracle_refuses_what_is_no_expression(text: str) -> None:
     with pytest.raises(oracle.OracleError):
         oracle.run([{"x": 1}], pattern="A", define={"A": text})
 
 
-@settings(max_examples=150, deadline=None)
+# ---------------------------------------------------------------- certainty, by trying every continuation
+
+MASKS = ["U", "AU", "BU", "ABU"]  # U is a variable without a condition
+Event = tuple[str, int, int]  # the letters that hold, the partition, the time since the event before
+
+
+def _found(program: list, events: tuple[Event, ...], **how: Any) -> list[dict]:
+    times = list(itertools.accumulate(e[2] for e in events))
+    partitions = [[i for i, e in enumerate(events) if e[1] == p] for p in (0, 1)]
+    return oracle.match_letters(program, lambda v, r: v in events[r][0], partitions, times=times, **how)
+
+
+def _check_certainty(pattern: str, prefix: list[Event], steps: list[Event], depth: int, **how: Any) -> None:
+    """A match is certain after `prefix` exactly if it is found in `prefix` and every continuation of it."""
+    program = compile_pattern(pattern)
+    assume(sum(i[0] == "row" for i in program) <= depth + 1)  # so that `depth` rows complete any path begun
+    keys = ["_start", "_classifier"] + ["_match_number"] * how.get("numbered", False)
+
+    def reports(events: tuple[Event, ...]) -> list[list]:
+        return [[m[k] for k in keys] for m in _found(program, events, **how)]
+
+    start = tuple(prefix)
+    futures = [reports(start + f) for n in range(depth + 1) for f in itertools.product(steps, repeat=n)]
+    found = _found(program, start, **how)
+    for match in found:
+        always = all([match[k] for k in keys] in future for future in futures)
+        assert always == (match["_settled"] is not None), (pattern, prefix, match)
+    for row in range(len(start)):  # and so after every shorter prefix
+        shorter = [m for m in _found(program, start[: row + 1], **how) if m["_settled"] is not None]
+        assert shorter == [m for m in found if m["_settled"] is not None and m["_settled"] <= row]
+
+
+skips = st.sampled_from(["past_last", "next"])
+
+
 @given(
-    patterns(names="AB", leaves=3),
-    st.lists(st.sampled_from(["", "A", "B", "AB"]), min_size=1, max_size=3),
-    st.sampled_from(["past_last", "next"]),
+    patterns("ABU", 4),
+    st.lists(st.sampled_from(MASKS), min_size=1, max_size=4),
+    skips,
     st.booleans(),
 )
-def test_settled_is_what_its_definition_says(pattern: str, masks: list[str], skip: str, numbered: bool) -> None:
-    """Every continuation up to three rows is tried: a match that is certain is in all of them, with its number; one
-    that is not is missing from one of them."""
-    program = compile_pattern(pattern)
-    if sum(i[0] == "row" for i in program) > 4:
-        return
+def test_settled_is_what_its_definition_says(
+    pattern: str, masks: list[str], skip: str, numbered: bool
+) -> None:
+    steps = [(mask, 0, 0) for mask in MASKS]
+    _check_certainty(pattern, [(m, 0, 0) for m in masks], steps, 3, skip=skip, numbered=numbered)
 
-    def matches(letters: tuple[str, ...]) -> list[dict]:
-        return oracle.match_letters(
-            program, lambda v, r: v in letters[r], [range(len(letters))], skip=skip, numbered=numbered
-        )
 
-    def reported(match: dict, among: list[dict]) -> bool:
-        keys = ["_start", "_classifier"] + ["_match_number"] * numbered
-        return any(all(match[k] == other[k] for k in keys) for other in among)
+@given(
+    patterns("ABU", 3),
+    st.lists(
+        st.tuples(st.sampled_from(MASKS), st.sampled_from([0, 0, 1]), st.integers(0, 2)),
+        min_size=1,
+        max_size=5,
+    ),
+    skips,
+    st.integers(1, 3),
+)
+@settings(max_examples=max(10, settings().max_examples // 4))
+def test_settled_under_within_is_what_its_definition_says(
+    pattern: str, prefix: list[Event], skip: str, within: int
+) -> None:
+    steps = [(mask, p, gap) for mask in MASKS for p in (0, 1) for gap in (0, 1)]
+    _check_certainty(pattern, prefix, steps, 2, skip=skip, within=within)
 
-    prefix = tuple(masks)
-    letters = ["".join(c) for c in itertools.product(*(("", v) for v in variables(program)))]
-    futures = [matches(prefix + f) for n in range(4) for f in itertools.product(letters, repeat=n)]
-    for match in matches(prefix):
-        certain = match["_settled"] is not None  # by the last row of the prefix
-        assert certain == all(reported(match, future) for future in futures), (match, prefix)
+
+@given(cases())
+def test_the_two_ways_of_the_oracle_agree(case: Case) -> None:
+    """Backtracking and stepping sets of paths: `match_letters` asserts that they find one length."""
+    for match in case.oracle():
+        assert (match["_first"] is None) == (match["_classifier"] == [])
+        assert match["_settled"] is None or match["_settled"] >= match["_start"]
