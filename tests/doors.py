@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
+
 import tocsin
 from spec_cases import row_keys
 

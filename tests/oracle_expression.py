@@ -236,7 +236,7 @@ class _Parser:
         n = None
         if name not in AGGREGATES and self.sym(","):
             kind, digits = self.toks[self.at]
-            self.need(kind == "num" and digits.isdigit() or None, "a whole number")
+            self.need((kind == "num" and digits.isdigit()) or None, "a whole number")
             self.at += 1
             n = int(digits)
         self.need(self.sym(")"), ")")

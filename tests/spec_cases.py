@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import oracle
 import pyarrow as pa
+
+import oracle
 from oracle_expression import Instant, Span, instant
 
 FOLDER = Path(__file__).parent / "spec"
@@ -246,7 +247,9 @@ def _expected(
     first, last = given["rows"]
     rows = tuple(r for r in groups[first] if first <= r <= last)
     classifier = tuple(given["classifier"])
-    assert rows and rows[-1] == last and len(rows) == len(classifier), f"rows and classifier of {given}"
+    assert rows, f"no rows from {first} to {last}"
+    assert rows[-1] == last, f"rows {first} and {last} are of two partitions"
+    assert len(rows) == len(classifier), f"{len(rows)} rows, but {len(classifier)} names"
     return Expected(first, rows, classifier, measures, settled)
 
 
@@ -268,7 +271,8 @@ def _case(file: str, given: Mapping[str, Any]) -> SpecCase:
     else:
         assert not free, f"no DEFINE for {free}; list them in `undefined` if that is meant"
     n_rows = max(map(len, columns.values()))
-    assert not {"n", "bit"} & set(columns) and n_rows <= 62, "`n` and `bit` are the loader's; at most 62 rows"
+    assert not {"n", "bit"} & set(columns), "`n` and `bit` are the loader's columns"
+    assert n_rows <= 62, "at most 62 rows"
     columns["n"] = pa.array(range(n_rows), pa.int64())
     columns["bit"] = pa.array([1 << i for i in range(n_rows)], pa.int64())
     data = pa.table(columns)

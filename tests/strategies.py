@@ -12,9 +12,10 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-import oracle
 import pyarrow as pa
 from hypothesis import strategies as st
+
+import oracle
 from oracle_pattern import compile_pattern
 from spec_cases import clause_text, identifying_measures, pattern_variables
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import oracle
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
+import oracle
 from oracle_pattern import compile_pattern
 from spec_cases import SpecCase, assert_same, dict_keys, load
 from strategies import Case, cases, patterns

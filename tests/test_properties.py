@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-import doors
 import pytest
-import tocsin
 from hypothesis import given
 from hypothesis import strategies as st
+
+import doors
+import tocsin
 from spec_cases import assert_same, dict_keys, row_keys
 from strategies import Case, cases, cuts
 

@@ -3,8 +3,9 @@ with."""
 
 from __future__ import annotations
 
-import doors
 import pytest
+
+import doors
 import tocsin
 from spec_cases import SpecCase, assert_same, dict_keys, load
 
