@@ -12,9 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import doors
+import oracle
 import tocsin
-from spec_cases import assert_same, dict_keys, row_keys
-from strategies import Case, cases, cuts
+from oracle_pattern import compile_pattern
+from spec_cases import assert_same, dict_keys, pattern_variables, row_keys
+from strategies import Case, cases, cuts, patterns
+from tocsin.compile.automata import MATCH, build
+from tocsin.language.pattern import parse_pattern
+
+
+@given(patterns())
+def test_the_automaton_has_the_paths_of_the_oracle_in_their_order(pattern: str) -> None:
+    """Position for position: the lists of what may come next, cut after the place where the match may end."""
+    program, names = compile_pattern(pattern), pattern_variables(pattern)
+    rows = [at for at, instruction in enumerate(program) if instruction[0] == "row"]
+
+    def reached(at: int) -> tuple[int, ...]:
+        found = [rows.index(pc) if pc in rows else MATCH for pc in oracle.ways(program, at)]
+        return tuple(found[: found.index(MATCH) + 1] if MATCH in found else found)
+
+    automaton = build(parse_pattern(pattern), {name: i for i, name in enumerate(names)})
+    assert automaton.variables == tuple(names.index(program[pc][1]) for pc in rows)
+    assert automaton.first == reached(0)
+    assert automaton.follow == tuple(reached(pc + 1) for pc in rows)
 
 
 @given(cases())
