@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import oracle
@@ -107,6 +107,9 @@ skips = st.sampled_from(["past_last", "next"])
     skips,
     st.booleans(),
 )
+@example("(A B A | B)", ["AU", "BU"], "past_last", False)
+@example("(A B A | B)", ["AU", "BU"], "next", False)
+@example("(A B A | B)", ["AU", "BU"], "next", True)
 def test_settled_is_what_its_definition_says(
     pattern: str, masks: list[str], skip: str, numbered: bool
 ) -> None:
@@ -124,6 +127,7 @@ def test_settled_is_what_its_definition_says(
     skips,
     st.integers(1, 3),
 )
+@example("(A B? | B)", [("ABU", 0, 0), ("BU", 1, 0)], "past_last", 2)
 @settings(max_examples=max(10, settings().max_examples // 4))
 def test_settled_under_within_is_what_its_definition_says(
     pattern: str, prefix: list[Event], skip: str, within: int
