@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from time import perf_counter_ns, sleep
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,9 @@ PRICE_ABOVE = 180.0
 SIZE_BELOW = 101
 WITHIN_US = 60_000_000
 BATCH_ROWS = 4_096
+HANDOVER_BATCHES, HANDOVER_TURNS = 64, 312  # 19 968 batches: each of 64 in turn, 312 times
+SINGLE_EVENTS = 20_000
+PACE_PER_SECOND = 5_000
 
 
 @dataclass
@@ -143,3 +148,23 @@ def wide(events: int) -> Data:
 GENERATORS: dict[str, Callable[[int], Data]] = {
     make.__name__: make for make in (orders, sequence, sequence_dense, vshape, open_attempts, runs, wide)
 }
+
+
+def single_events(data: Data) -> list[dict[str, Any]]:
+    """The first 20 000 rows (at most) as dicts of Python numbers; ts in microseconds."""
+    columns = [column[:SINGLE_EVENTS].tolist() for column in data.columns.values()]
+    return [dict(zip(data.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def paced(events: list[dict[str, Any]], push: Callable[[dict[str, Any]], object]) -> list[int]:
+    """Push one event each 200 microseconds (asleep in between); the nanosecond at which each was pushed."""
+    begun = []
+    gap = 1_000_000_000 // PACE_PER_SECOND
+    due = perf_counter_ns()
+    for event in events:
+        due += gap
+        while (left := due - perf_counter_ns()) > 0:
+            sleep(left * 1e-9)
+        begun.append(perf_counter_ns())
+        push(event)
+    return begun

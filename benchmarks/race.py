@@ -6,32 +6,23 @@ go into pytest-benchmark's `extra_info`; `benchmarks.report` makes the ratios. N
 """
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.checksum import checksum
+import pytest
+
 from benchmarks.loops import BUILD
+from benchmarks.timing import Timed, measured, summed
 
 ROOT = Path(__file__).resolve().parent.parent
 RIVALS_PYTHON = BUILD / "rivals" / "bin" / "python"
 ROUNDS = 5
-
-
-@dataclass
-class Timed:
-    """What a run returns that measures itself: its seconds, its answer (or a call that makes it, untimed)."""
-
-    seconds: float
-    answer: Any
-    detail: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,6 +31,7 @@ class Reference:
 
     `goal` is the least ratio tocsin's rate / this rate that DESIGN asks for (None: for information).
     `exact=False`: its answer may differ (`note` says why); the report then says by how many matches.
+    `work` counts its units of work when they are not the row's.
     """
 
     name: str
@@ -47,7 +39,7 @@ class Reference:
     goal: float | None = None
     exact: bool = True
     note: str = ""
-    events: int | None = None
+    work: int | None = None
 
 
 class Missing(Exception):
@@ -94,43 +86,31 @@ class Rival:
         self._child.stdout.close()
 
 
-def measured(run: Callable[[], Any]) -> Timed:
-    """One run of `run`, timed here unless it times itself."""
-    gc.collect()
-    begin = time.perf_counter()
-    answer = run()
-    seconds = time.perf_counter() - begin
-    return answer if isinstance(answer, Timed) else Timed(seconds, answer)
-
-
-def summed(timed: Timed, columns: Sequence[str]) -> tuple[int, int]:
-    """(matches, hash) of a run's answer; a rival's process has summed it already."""
-    answer = timed.answer() if callable(timed.answer) else timed.answer
-    return answer if isinstance(answer, tuple) else checksum(answer, columns)
-
-
 class Race:
     """The `race` fixture's value; one call makes one row."""
 
-    def __init__(self, benchmark: Any, events: int, references_only: bool, work: Path) -> None:
+    def __init__(self, benchmark: Any, events: int, references_only: bool, folder: Path) -> None:
         self.benchmark = benchmark
         self.events = events
         self.references_only = references_only
-        self.work = work
+        self.folder = folder
 
     def __call__(self, row: str, subject: Callable[[], Any], references: Sequence[Reference], *,
                  columns: Sequence[str], rivals: dict[str, dict[str, Any]] | None = None,
                  judge: Callable[[], Any] | None = None, itself: Sequence[Reference] = (),
-                 events: int | None = None, unit: str = "M events/s", rounds: int = ROUNDS) -> None:
+                 work: int | None = None, unit: str = "M events/s", rounds: int = ROUNDS) -> None:
         """Run one row.
 
-        `references` run in this process, `rivals` (module name -> arguments of Reference) in theirs;
-        `itself` are tocsin's own runs (left out, like `subject`, with --references-only). `judge` gives the
-        answer all are held to (the first reference's when there is none). `events` counts the units of work.
+        `references` run in this process, `rivals` in theirs (module name -> arguments of Reference;
+        they also take `events`, the size of their input); `itself` are tocsin's own runs (left out, like
+        `subject`, with --references-only). `judge` gives the answer all are held to (the first reference's
+        when there is none). `work` counts the units of work (the events of the run when it is not given).
 
         Raises AssertionError when an answer that must be exact is not.
         """
-        events = self.events if events is None else events
+        work = self.events if work is None else work
+        if self.references_only and not references and not rivals:
+            pytest.skip("has no reference but tocsin itself")
         judged = summed(measured(judge if judge else references[0].run), columns)
         runners = [*references, *([] if self.references_only else itself)]
         processes: list[Rival] = []
@@ -138,12 +118,13 @@ class Race:
         try:
             for module, arguments in (rivals or {}).items():
                 try:
-                    rival = Rival(module, arguments.get("events") or events, columns, self.work)
+                    options = dict(arguments)
+                    rival = Rival(module, options.pop("events", work), columns, self.folder)
                 except Missing as missing:
                     absent.append({"name": module, "note": str(missing)})
                     continue
                 processes.append(rival)
-                runners.append(Reference(rival.name, rival.run, **arguments))
+                runners.append(Reference(rival.name, rival.run, **options))
             said: dict[str, dict[str, Any]] = {}
             for runner in runners:
                 rows, total = summed(measured(runner.run), columns)
@@ -151,7 +132,7 @@ class Race:
                     assert (rows, total) == judged, f"{row}: {runner.name} answers {(rows, total)}, not {judged}"
                 said[runner.name] = {
                     "name": runner.name, "goal": runner.goal, "note": runner.note, "seconds": [], "detail": {},
-                    "events": runner.events or events, "matches": rows, "exact": runner.exact,
+                    "work": runner.work or work, "matches": rows, "exact": runner.exact,
                 }
             own: list[Timed] = []
 
@@ -174,6 +155,6 @@ class Race:
             for rival in processes:
                 rival.close()
         self.benchmark.extra_info.update(
-            row=row, unit=unit, events=events, matches=judged[0], references=list(said.values()), absent=absent,
+            row=row, unit=unit, work=work, matches=judged[0], references=list(said.values()), absent=absent,
             seconds=[timed.seconds for timed in own], detail=own[-1].detail if own else {},
             median=median([timed.seconds for timed in own]) if own else None)

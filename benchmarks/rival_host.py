@@ -21,7 +21,7 @@ def main(module: str, events: str, columns: str, folder: str) -> None:
     os.dup2(2, 1)  # what a library prints must not mix with our lines
     try:
         from benchmarks import data
-        from benchmarks.race import measured, summed
+        from benchmarks.timing import measured, summed
 
         rival = importlib.import_module(f"benchmarks.rivals.{module}")
     except ModuleNotFoundError as missing:
