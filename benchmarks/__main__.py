@@ -1,4 +1,4 @@
-"""python -m benchmarks [--events N] [--references-only] [--no-install] [pytest's options]: run all, print ratios.
+"""python -m benchmarks [--events N] [--references-only] [--no-install] [pytest's options]: all rows, ratios.
 
 First the rivals that need packages of their own get a virtual environment in build/benchmarks/rivals; when
 that fails (no network), the table says so in their rows and the rest runs.

@@ -22,8 +22,9 @@ def bench_length(race: Race) -> None:
     within = 4 * data.WITHIN_US
     race("pattern length 12", subject.match(events, subject.sequence_clause(within, long)),
          [Reference("C, one attempt at a time", loops.sequence_n(events, long, within))],
-         itself=[Reference("itself at length 3", subject.match(events, subject.sequence_clause(within, short)),
-                           goal=FLAT, exact=False, note="another pattern")],
+         itself=[Reference("itself at length 3",
+                           subject.match(events, subject.sequence_clause(within, short)), goal=FLAT,
+                           exact=False, note="another pattern")],
          work=events.events, columns=subject.SEQUENCE_COLUMNS)
 
 
@@ -54,14 +55,14 @@ def _run_matches(events: data.Data, needs_a: bool, a_max: int | None) -> pa.Tabl
 
 
 def _bench_runs(race: Race, row: str, pattern: str, needs_a: bool, a_max: int | None = None) -> None:
-    """Ten times the events must take about ten times the time, on runs of a thousand rows, half without a b."""
+    """Ten times the events must take about ten times the time: runs of a thousand rows, half without a b."""
     large = data.runs(max(data.EVENTS_SMOKE, race.events // SHARE))
     small = data.runs(large.events // 10)
     clause = subject.runs_clause(pattern)
     race(row, subject.match(large, clause), [],
          itself=[
-             Reference("itself at a tenth of the events", subject.match(small, clause), goal=FLAT, exact=False,
-                       work=small.events, note="fewer events"),
+             Reference("itself at a tenth of the events", subject.match(small, clause), goal=FLAT,
+                       exact=False, work=small.events, note="fewer events"),
              Reference("itself with a+ b", subject.match(large, subject.runs_clause("a+ b")), exact=False,
                        note="another pattern"),
          ],

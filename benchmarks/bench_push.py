@@ -46,6 +46,7 @@ def bench_dict_event(race: Race) -> None:
 
 def bench_dict_event_paced(race: Race) -> None:
     wide = data.wide(min(race.events, 5_000))
-    race("one event as a dict, push → handler, one worker, 5 000/s (p50)", subject.single(wide, workers=1), [],
+    race("one event as a dict, push → handler, one worker, 5 000/s (p50)",
+         subject.single(wide, workers=1), [],
          rivals={"queue_paced": {"events": wide.events, "work": 1}},
          judge=lambda: {"handled": [wide.events]}, work=1, unit="µs", columns=("handled",))

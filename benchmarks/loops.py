@@ -84,7 +84,8 @@ def sequence(data: Data, within_us: int = WITHIN_US, dense: bool = False) -> Cal
     scalars: list = [ctypes.c_int64(within_us)]
     if dense:
         scalars.append(ctypes.c_int64(int(c["key"].max()) + 1))
-    return _loop("sequence_dense" if dense else "sequence_hashed", [c["key"], c["ts"], c["kind"]], scalars, out)
+    name = "sequence_dense" if dense else "sequence_hashed"
+    return _loop(name, [c["key"], c["ts"], c["kind"]], scalars, out)
 
 
 def sequence_n(data: Data, kinds: list[int], within_us: int = WITHIN_US) -> Callable[[], Answer]:

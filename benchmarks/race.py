@@ -49,13 +49,14 @@ class Missing(Exception):
 class Rival:
     """A file of benchmarks/rivals in a process of its own; `run()` lets it run once and gives a Timed."""
 
-    def __init__(self, module: str, events: int, columns: Sequence[str], work: Path) -> None:
+    def __init__(self, module: str, events: int, columns: Sequence[str], folder: Path) -> None:
         found: list[str] = []
         for python in (Path(sys.executable), RIVALS_PYTHON):
             if not python.exists():
                 continue
             self._child = subprocess.Popen(
-                [str(python), "-m", "benchmarks.rival_host", module, str(events), ",".join(columns), str(work)],
+                [str(python), "-m", "benchmarks.rival_host", module, str(events), ",".join(columns),
+                 str(folder)],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             hello = self._line()
             if "name" in hello:
@@ -129,10 +130,10 @@ class Race:
             for runner in runners:
                 rows, total = summed(measured(runner.run), columns)
                 if runner.exact:
-                    assert (rows, total) == judged, f"{row}: {runner.name} answers {(rows, total)}, not {judged}"
+                    assert (rows, total) == judged, f"{row}: {runner.name} says {(rows, total)}, not {judged}"
                 said[runner.name] = {
-                    "name": runner.name, "goal": runner.goal, "note": runner.note, "seconds": [], "detail": {},
-                    "work": runner.work or work, "matches": rows, "exact": runner.exact,
+                    "name": runner.name, "goal": runner.goal, "note": runner.note, "seconds": [],
+                    "detail": {}, "work": runner.work or work, "matches": rows, "exact": runner.exact,
                 }
             own: list[Timed] = []
 

@@ -33,7 +33,8 @@ def main(module: str, events: str, columns: str, folder: str) -> None:
     for _ in sys.stdin:
         timed = measured(lambda: rival.run(state))
         rows, total = summed(timed, columns.split(","))
-        print(json.dumps({"seconds": timed.seconds, "checksum": [rows, total], "detail": timed.detail}), file=answers)
+        said = {"seconds": timed.seconds, "checksum": [rows, total], "detail": timed.detail}
+        print(json.dumps(said), file=answers)
 
 
 if __name__ == "__main__":

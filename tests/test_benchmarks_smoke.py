@@ -19,7 +19,7 @@ FILES = sorted((ROOT / "benchmarks").glob("bench_*.py"))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_answers_equal_their_references(file: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--no-install", f"--events={EVENTS_SMOKE}", "--benchmark-disable",
-         "-p", "no:xdist", str(file)],
+        [sys.executable, "-m", "benchmarks", "--no-install", f"--events={EVENTS_SMOKE}",
+         "--benchmark-disable", "-p", "no:xdist", str(file)],
         cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]

@@ -20,7 +20,8 @@ WITH signed AS (
 flagged AS (
     SELECT *, sign IS DISTINCT FROM lag(sign) OVER (PARTITION BY key ORDER BY ts) AS head FROM signed),
 numbered AS (
-    SELECT *, count_if(head) OVER (PARTITION BY key ORDER BY ts ROWS UNBOUNDED PRECEDING) AS run FROM flagged),
+    SELECT *, count_if(head) OVER (PARTITION BY key ORDER BY ts ROWS UNBOUNDED PRECEDING) AS run
+    FROM flagged),
 islands AS (
     SELECT key, run, any_value(sign) AS sign, count(*) AS n, arg_min(prev, ts) AS before,
            min(prev_ts) AS before_ts, arg_min(price, ts) AS head, min(ts) AS head_ts,

@@ -42,7 +42,8 @@ def run(df: pl.DataFrame) -> pl.DataFrame:
         .with_columns(match=c("place") % 2 == 0)
         .with_columns(taken=(c("linked") & c("match").shift(1)).fill_null(False))
         .filter("match")
-        .select("key", start_price=pl.when("taken").then("first").otherwise("before"), low="last", high="high",
+        .select("key", low="last", high="high",
+                start_price=pl.when("taken").then("first").otherwise("before"),
                 start_ts=pl.when("taken").then("first_ts").otherwise("before_ts"), end_ts="end_ts")
         .collect()
     )

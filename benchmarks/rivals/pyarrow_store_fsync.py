@@ -1,7 +1,7 @@
 """pyarrow: batches appended to one IPC stream file, fsync after each."""
-from benchmarks.timing import Timed
 from benchmarks.rivals import pyarrow_store
 from benchmarks.rivals.pyarrow_store import setup  # noqa: F401
+from benchmarks.timing import Timed
 
 NAME = "pyarrow IPC stream, fsync each"
 REQUIRES = ("pyarrow",)

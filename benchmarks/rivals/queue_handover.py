@@ -1,4 +1,4 @@
-"""queue.Queue: references to batches from one thread to another, and back the count of those it looked for."""
+"""queue.Queue: references to batches from one thread to another; the worker counts those it looks for."""
 import queue
 import threading
 
