@@ -7,6 +7,7 @@ go into pytest-benchmark's `extra_info`; `benchmarks.report` makes the ratios. N
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -157,5 +158,6 @@ class Race:
                 rival.close()
         self.benchmark.extra_info.update(
             row=row, unit=unit, work=work, matches=judged[0], references=list(said.values()), absent=absent,
+            load=os.getloadavg()[0], cores=os.cpu_count(),
             seconds=[timed.seconds for timed in own], detail=own[-1].detail if own else {},
             median=median([timed.seconds for timed in own]) if own else None)

@@ -35,6 +35,8 @@ def lines(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         name = row["row"]
         if "p99_us" in row["detail"]:
             tocsin += f" (p99 {row['detail']['p99_us']:.0f})"
+        if row["load"] > row["cores"]:
+            name += f" [BUSY MACHINE: load {row['load']:.1f} on {row['cores']} cores]"
         for reference in row["references"]:
             seconds = median(reference["seconds"])
             its = rate(reference["work"], seconds, unit)
