@@ -1,0 +1,1 @@
+"""Benchmarks: every speed promise beside its reference, in one run, on the same data, with equal answers."""

@@ -1,0 +1,228 @@
+"""tocsin as the benchmarks call it: its public API only, and every call of it in this file.
+
+Each function gives a run (a call without arguments) for `benchmarks.race`. tocsin is imported on the first
+run, so that the references can be measured without it.
+"""
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import pyarrow as pa
+
+from benchmarks.data import HANDOVER_TURNS, PRICE_ABOVE, SIZE_BELOW, WITHIN_US, Data, paced, single_events
+from benchmarks.timing import Timed, measured
+
+SEQUENCE_COLUMNS = ("key", "start_ts", "end_ts")
+VSHAPE_COLUMNS = ("key", "start_price", "low", "high", "start_ts", "end_ts")
+
+VSHAPE = """
+    PARTITION BY key ORDER BY ts
+    MEASURES strt.price AS start_price, LAST(down.price) AS low, LAST(up.price) AS high,
+             FIRST(strt.ts) AS start_ts, LAST(up.ts) AS end_ts
+    ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW
+    PATTERN (strt down{2,} up{2,})
+    DEFINE down AS price < PREV(price), up AS price > PREV(price)
+"""
+
+
+def sequence_clause(within_us: int | None = WITHIN_US, kinds: Sequence[int] = (0, 1, 2)) -> str:
+    """`s0 x1*? s1 x2*? s2 …` WITHIN so many microseconds (None: no WITHIN), step i being kind = kinds[i]."""
+    steps = [f"s{i}" for i in range(len(kinds))]
+    pattern = steps[0] + "".join(f" x{i}*? {step}" for i, step in enumerate(steps) if i)
+    within = "" if within_us is None else f" WITHIN INTERVAL '{within_us // 1_000_000}' SECOND"
+    define = ", ".join(f"{step} AS kind = {kind}" for step, kind in zip(steps, kinds, strict=True))
+    return f"""
+        PARTITION BY key ORDER BY ts
+        MEASURES FIRST({steps[0]}.ts) AS start_ts, LAST({steps[-1]}.ts) AS end_ts
+        ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW
+        PATTERN ({pattern}){within}
+        DEFINE {define}
+    """
+
+
+def runs_clause(pattern: str) -> str:
+    """A pattern of a (kind = 0) and b (kind = 1) in one partition."""
+    return f"""
+        ORDER BY ts
+        MEASURES FIRST(ts) AS start_ts, LAST(ts) AS end_ts
+        ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW
+        PATTERN ({pattern})
+        DEFINE a AS kind = 0, b AS kind = 1
+    """
+
+
+def match(data: Data, clause: str) -> Callable[[], pa.Table]:
+    """One call over the whole table."""
+    def run() -> pa.Table:
+        import tocsin as tc
+
+        return tc.match_recognize(data.table, clause)
+
+    return run
+
+
+def push(data: Data, clause: str, rows: int) -> Callable[[], pa.Table]:
+    """A Matcher, fed in batches of `rows` rows."""
+    batches = data.batches(rows)
+
+    def run() -> pa.Table:
+        import tocsin as tc
+
+        matcher = tc.Matcher(clause, batches[0].schema)
+        found = [matcher.push(batch) for batch in batches]
+        found.append(matcher.finish())
+        return pa.Table.from_batches(found)
+
+    return run
+
+
+def condition(data: Data, rows: int = 65_536) -> Callable[[], pa.Table]:
+    """An inline engine with one condition; the handler keeps the batches it is given."""
+    batches = data.batches(rows)
+
+    def run() -> pa.Table:
+        import tocsin as tc
+
+        found: list[pa.RecordBatch] = []
+        with tc.Engine(workers=0) as engine:
+            stream = engine.stream("orders", batches[0].schema, time="ts")
+            passing = engine.trigger(
+                "small_and_dear", stream, (tc.col("price") > PRICE_ABOVE) & (tc.col("size") < SIZE_BELOW))
+            passing.handler(found.append)
+            for batch in batches:
+                stream.push(batch)
+            engine.flush()
+        return pa.Table.from_batches(found)
+
+    return run
+
+
+def triggers(data: Data, thresholds: Sequence[tuple[float, int]], rows: int = 65_536) -> Callable[[], Any]:
+    """An inline engine with one condition `price > p AND size < s` for each pair; the matches of each."""
+    batches = data.batches(rows)
+
+    def run() -> dict[str, list[int]]:
+        import tocsin as tc
+
+        counts = [0] * len(thresholds)
+
+        def counter(i: int) -> Callable[[pa.RecordBatch], None]:
+            def count(matches: pa.RecordBatch) -> None:
+                counts[i] += matches.num_rows
+
+            return count
+
+        with tc.Engine(workers=0) as engine:
+            stream = engine.stream("orders", batches[0].schema, time="ts")
+            for i, (price, size) in enumerate(thresholds):
+                condition = (tc.col("price") > price) & (tc.col("size") < size)
+                engine.trigger(f"t{i}", stream, condition).handler(counter(i))
+            for batch in batches:
+                stream.push(batch)
+            engine.flush()
+        return {"trigger": list(range(len(counts))), "matches": counts}
+
+    return run
+
+
+def handover(data: Data) -> Callable[[], Any]:
+    """Batches through the ring to one worker, which looks for one row of the last of them."""
+    batches = data.batches()
+    sought = batches[-1].column("id")[-1].as_py()
+
+    def run() -> dict[str, list[int]]:
+        import tocsin as tc
+
+        seen = 0
+
+        def count(matches: pa.RecordBatch) -> None:
+            nonlocal seen
+            seen += matches.num_rows
+
+        with tc.Engine(workers=1) as engine:
+            stream = engine.stream("wide", batches[0].schema)
+            engine.trigger("sought", stream, tc.col("id") == sought).handler(count)
+            for _ in range(HANDOVER_TURNS):
+                for batch in batches:
+                    stream.push(batch)
+            engine.flush()
+        return {"seen": [seen]}
+
+    return run
+
+
+def single(data: Data, workers: int, limit: int | None = None) -> Callable[[], Timed]:
+    """One event as a dict, push -> handler: inline as fast as it goes, or paced through a worker."""
+    events = single_events(data)[:limit]
+
+    def run() -> Timed:
+        import tocsin as tc
+
+        at: list[int] = []
+        with tc.Engine(workers=workers) as engine:
+            stream = engine.stream("wide", data.table.schema, time="ts")
+            trigger = engine.trigger("all", stream, tc.col("v0") > -100.0)
+            trigger.handler(lambda matches: at.append(perf_counter_ns()))
+            begun = []
+            if workers:
+                begun = paced(events, stream.push)
+            else:
+                for event in events:
+                    begun.append(perf_counter_ns())
+                    stream.push(event)
+            engine.flush()
+        return Timed.latencies(begun, at)
+
+    return run
+
+
+def store_append(data: Data, folder: Path, durability: str) -> Callable[[], Timed]:
+    """Batches appended to a new store; read back untimed."""
+    batches = data.batches()
+    path = folder / f"append_{durability}.store"
+
+    def run() -> Timed:
+        import tocsin as tc
+
+        def append() -> None:
+            with tc.Store(path, durability=durability) as store:
+                for batch in batches:
+                    store.append("wide", batch)
+
+        shutil.rmtree(path, ignore_errors=True)
+        timed = measured(append)
+        with tc.Store(path) as store:
+            timed.answer = store.scan("wide").read_all()
+        shutil.rmtree(path)
+        return timed
+
+    return run
+
+
+def replay(data: Data, clause: str, folder: Path) -> Callable[[], Timed]:
+    """A store (filled once, untimed) scanned through a Matcher."""
+    path = folder / "replay.store"
+
+    def run() -> Timed:
+        import tocsin as tc
+
+        if not path.exists():
+            with tc.Store(path, durability="none") as store:
+                for batch in data.batches(65_536):
+                    store.append("events", batch)
+
+        def again() -> pa.Table:
+            with tc.Store(path) as store:
+                reader = store.scan("events")
+                matcher = tc.Matcher(clause, reader.schema)
+                found = [matcher.push(batch) for batch in reader]
+                found.append(matcher.finish())
+                return pa.Table.from_batches(found)
+
+        return measured(again)
+
+    return run
