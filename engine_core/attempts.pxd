@@ -21,7 +21,7 @@ cdef enum:
 cdef enum:
     NO_CANDIDATE = -1
 
-# One open attempt, followed by the kept values of its first row.
+# One open attempt, followed by the kept values of its first row, and (overlapping and numbered) its match number.
 cdef struct Start:
     int64_t sequence
     int64_t time
@@ -46,6 +46,7 @@ cdef struct Part:               # one partition that has open attempts
     uint32_t *roots
     uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
     uint32_t head, tail, starts_room
+    uint32_t counted            # overlapping and numbered: [head, counted) have their numbers
     uint32_t n_groups, groups_room, n_roots
     int64_t record_head, record_tail, records_room
     uint32_t partition

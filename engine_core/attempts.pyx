@@ -54,6 +54,10 @@ cdef inline uint64_t *start_words(const Start *s) noexcept nogil:
     return <uint64_t *>(<uint8_t *>s + sizeof(Start))
 
 
+cdef inline int64_t *start_number(const Attempts *a, const Start *s) noexcept nogil:
+    return <int64_t *>(<uint8_t *>s + a.start_stride - 8)
+
+
 cdef inline uint64_t *group_words(const Group *g) noexcept nogil:
     return <uint64_t *>(<uint8_t *>g + sizeof(Group))
 
@@ -73,6 +77,8 @@ cdef inline uint8_t *inline_groups(const Attempts *a, const Part *p) noexcept no
 cdef int attempts_init(Attempts *a) noexcept nogil:
     """Works out the strides; the plan's fields, dfa, measures and keys are set by the caller."""
     a.start_stride = sizeof(Start) + (8 * (1 + a.n_start_values) if a.n_start_values else 0)
+    if a.overlapping and a.numbered:
+        a.start_stride += 8
     a.group_stride = sizeof(Group) + (8 * (1 + a.n_end_values) if a.n_end_values else 0)
     a.part_stride = sizeof(Part) + INLINE_STARTS * a.start_stride + INLINE_GROUPS * a.group_stride
     a.part_stride = (a.part_stride + 63) // 64 * 64
@@ -138,6 +144,7 @@ cdef void part_clear(Attempts *a, Part *p) noexcept nogil:
     a.n_open -= p.tail - p.head
     p.head = 0
     p.tail = 0
+    p.counted = 0
     p.n_groups = 0
     p.n_roots = 0
     p.held = False
@@ -335,14 +342,17 @@ cdef void start_free(Attempts *a, Part *p, Start *s) noexcept nogil:
 cdef int start_room(Attempts *a, Part *p) noexcept nogil:
     """Room for one more attempt behind the youngest."""
     cdef Start *s
-    cdef uint32_t i, k, n, room
+    cdef uint32_t i, k, n, room, counted
     cdef uint8_t *memory
     cdef Group *where = NULL
     if p.tail == p.starts_room:
         # First let go of what cannot be reported any more: holes, and under SKIP PAST LAST ROW the ends without a match.
         k = 0
+        counted = 0
         for i in range(p.head, p.tail):
             s = start_at(a, p, i)
+            if i == p.counted:
+                counted = k
             if s.group == NO_GROUP:
                 continue
             if not a.dfa.start_accept and \
@@ -355,6 +365,7 @@ cdef int start_room(Attempts *a, Part *p) noexcept nogil:
             k += 1
         n = p.tail - p.head
         a.n_open -= n - k
+        p.counted = counted if p.counted < p.tail else k
         p.head = 0
         p.tail = k
         if 2 * k >= p.starts_room:
@@ -452,7 +463,7 @@ cdef void records_trim(Attempts *a, Part *p) noexcept nogil:
 
 # ---------------------------------------------------------------- ends of attempts
 
-cdef int emit(Attempts *a, Part *p, uint32_t partition, int64_t first, int64_t last, const uint64_t *start_values,
+cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t last, const uint64_t *start_values,
               const uint64_t *end_values) noexcept nogil:
     """One match; `last` = NO_CANDIDATE for an empty one. A measure's fault keeps the match out and is remembered."""
     cdef Found found
@@ -461,10 +472,8 @@ cdef int emit(Attempts *a, Part *p, uint32_t partition, int64_t first, int64_t l
     cdef int64_t begin
     memset(&found, 0, sizeof(Found))
     memset(&fault, 0, sizeof(Fault))
-    found.partition = partition
-    if a.numbered:
-        a.match_numbers[partition] += 1
-        found.number = a.match_numbers[partition]
+    found.partition = p.partition
+    found.number = number
     found.first_sequence = first
     found.last_sequence = last
     found.empty = last == NO_CANDIDATE
@@ -483,18 +492,25 @@ cdef int emit(Attempts *a, Part *p, uint32_t partition, int64_t first, int64_t l
     return status
 
 
-cdef int emit_start(Attempts *a, Part *p, Start *s, int64_t candidate, Group *where) noexcept nogil:
+cdef inline int64_t next_number(Attempts *a, const Part *p) noexcept nogil:
+    if not a.numbered:
+        return 0
+    a.match_numbers[p.partition] += 1
+    return a.match_numbers[p.partition]
+
+
+cdef int emit_start(Attempts *a, Part *p, Start *s, int64_t number, int64_t candidate, Group *where) noexcept nogil:
     cdef const uint64_t *ends = NULL
     if candidate != NO_CANDIDATE and a.n_end_values:
         ends = group_words(where)
-    return emit(a, p, p.partition, s.sequence, candidate, start_words(s) if a.n_start_values else NULL, ends)
+    return emit(a, p, number, s.sequence, candidate, start_words(s) if a.n_start_values else NULL, ends)
 
 
 cdef int end_front(Attempts *a, Part *p) noexcept nogil:
     """The oldest attempt is over: report it, and drop what its match covers."""
     cdef Start *s = start_at(a, p, p.head)
     cdef Group *where = NULL
-    cdef int64_t candidate
+    cdef int64_t candidate, number
     cdef int status = STATUS_OK
     if s.group == NO_GROUP:         # a hole: reported before
         p.head += 1
@@ -502,10 +518,16 @@ cdef int end_front(Attempts *a, Part *p) noexcept nogil:
         return STATUS_OK
     candidate = candidate_of(a, p, s, &where)
     if candidate != NO_CANDIDATE or a.dfa.start_accept:
-        status = emit_start(a, p, s, candidate, where)
+        if a.overlapping and p.counted > p.head:
+            number = start_number(a, s)[0] if a.numbered else 0
+        else:
+            number = next_number(a, p)
+        status = emit_start(a, p, s, number, candidate, where)
     start_free(a, p, s)
     p.head += 1
     a.n_open -= 1
+    if p.counted < p.head:
+        p.counted = p.head
     if candidate != NO_CANDIDATE and not a.overlapping:
         while p.head < p.tail and start_at(a, p, p.head).sequence <= candidate:
             start_free(a, p, start_at(a, p, p.head))
@@ -528,6 +550,22 @@ cdef int end_resolved(Attempts *a, Part *p) noexcept nogil:
     return STATUS_OK
 
 
+cdef void make_hole(Attempts *a, Part *p, Start *s) noexcept nogil:
+    """An attempt that is over leaves its group and keeps its place, until those before it are over too."""
+    start_free(a, p, s)
+    s.group = NO_GROUP
+    if a.n_start_values:
+        memset(start_words(s), 0, 8 * (1 + a.n_start_values))
+
+
+cdef void drop_holes(Attempts *a, Part *p) noexcept nogil:
+    while p.head < p.tail and start_at(a, p, p.head).group == NO_GROUP:
+        p.head += 1
+        a.n_open -= 1
+    if p.counted < p.head:
+        p.counted = p.head
+
+
 cdef int end_anywhere(Attempts *a, Part *p, uint32_t members) noexcept nogil:
     """SKIP TO NEXT ROW: reports the `members` attempts that this row resolved, wherever they stand, oldest first."""
     cdef uint32_t i = p.tail, first
@@ -547,14 +585,39 @@ cdef int end_anywhere(Attempts *a, Part *p, uint32_t members) noexcept nogil:
             continue
         candidate = candidate_of(a, p, s, &where)
         if status == STATUS_OK and (candidate != NO_CANDIDATE or a.dfa.start_accept):
-            status = emit_start(a, p, s, candidate, where)
-        start_free(a, p, s)
-        s.group = NO_GROUP
-        if a.n_start_values:
-            memset(start_words(s), 0, 8 * (1 + a.n_start_values))
-    while p.head < p.tail and start_at(a, p, p.head).group == NO_GROUP:
-        p.head += 1
-        a.n_open -= 1
+            status = emit_start(a, p, s, 0, candidate, where)
+        make_hole(a, p, s)
+    drop_holes(a, p)
+    return status
+
+
+cdef int end_numbered(Attempts *a, Part *p) noexcept nogil:
+    """SKIP TO NEXT ROW with MATCH_NUMBER(): gives the numbers that are certain, and reports whoever is over and has one.
+
+    A number is certain as soon as each earlier start is known to match or not; how far it matches does not
+    matter. Nothing is reported twice: who was is a hole.
+    """
+    cdef uint32_t i
+    cdef Start *s
+    cdef Group *where = NULL
+    cdef int64_t candidate
+    cdef int status = STATUS_OK
+    while p.counted < p.tail:
+        s = start_at(a, p, p.counted)
+        if candidate_of(a, p, s, &where) != NO_CANDIDATE or a.dfa.start_accept:
+            start_number(a, s)[0] = next_number(a, p)
+        elif group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED == 0:
+            break
+        p.counted += 1
+    for i in range(p.head, p.counted):
+        s = start_at(a, p, i)
+        if s.group == NO_GROUP or group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED == 0:
+            continue
+        candidate = candidate_of(a, p, s, &where)
+        if status == STATUS_OK and (candidate != NO_CANDIDATE or a.dfa.start_accept):
+            status = emit_start(a, p, s, start_number(a, s)[0], candidate, where)
+        make_hole(a, p, s)
+    drop_holes(a, p)
     return status
 
 
@@ -570,7 +633,7 @@ cdef int expire(Attempts *a, Part *p, int64_t time) noexcept nogil:
         if status != STATUS_OK:
             return status
         # Whoever is the oldest now may be over already.
-        status = end_resolved(a, p)
+        status = end_numbered(a, p) if a.overlapping and a.numbered else end_resolved(a, p)
         if status != STATUS_OK:
             return status
     return STATUS_OK
@@ -834,11 +897,15 @@ cdef int step(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, u
         status = start_new(a, p, sequence, time, code, &resolved)
         if status != STATUS_OK:
             return status
-    if resolved or p.head == p.tail:
-        if a.overlapping and not a.numbered:
-            status = end_anywhere(a, p, resolved)
-        else:
-            status = end_resolved(a, p)
+    if a.overlapping and a.numbered:
+        status = end_numbered(a, p)
+        if status != STATUS_OK:
+            return status
+        if p.head == p.tail:
+            part_release(a, p)
+            return STATUS_OK
+    elif resolved or p.head == p.tail:
+        status = end_anywhere(a, p, resolved) if a.overlapping else end_resolved(a, p)
         if status != STATUS_OK:
             return status
         if p.head == p.tail:

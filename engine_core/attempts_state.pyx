@@ -95,6 +95,10 @@ cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
         blob_i64(b, s.time)
         blob_i64(b, s.group)
         save_values(b, a.start_values, a.n_start_values, <const uint64_t *>(<const uint8_t *>s + sizeof(Start)))
+        if a.overlapping and a.numbered:
+            blob_put(b, <const uint8_t *>s + a.start_stride - 8, 8)
+    if a.overlapping and a.numbered:
+        blob_i64(b, p.counted - p.head)
     blob_i64(b, p.record_tail - p.record_head)
     for k in range(p.record_head, p.record_tail):
         rec = <const Record *>(p.records + k * a.measures.record_stride)
@@ -280,7 +284,7 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         if r.failed or s.sequence <= previous or s.sequence >= next_sequence:
             return STATUS_STATE
         if s.group == NO_GROUP:
-            if not a.overlapping or a.numbered:
+            if not a.overlapping:
                 return STATUS_STATE
         elif s.group >= p.n_groups or (<Group *>(p.groups + s.group * a.group_stride)).unused:
             return STATUS_STATE
@@ -288,6 +292,13 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         status = restore_values(r, a.start_values, a.n_start_values, <uint64_t *>(<uint8_t *>s + sizeof(Start)))
         if status != STATUS_OK:
             return status
+        if a.overlapping and a.numbered:
+            reader_take(r, <uint8_t *>s + a.start_stride - 8, 8)
+    if a.overlapping and a.numbered:
+        k = reader_i64(r)
+        if r.failed or k < 0 or k > n:
+            return STATUS_STATE
+        p.counted = <uint32_t>k
     status = count_members(a, p)
     if status != STATUS_OK:
         return status
