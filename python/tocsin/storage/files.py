@@ -34,11 +34,7 @@ _PIECES_MAX = 512
 def store_error(what: str, path: str | Path, cause: OSError | None = None) -> StoreError:
     """A StoreError that names what could not be done, the file, and the cause."""
     reason = "" if cause is None else f": {cause.strerror or cause}"
-    error = StoreError(f"{what} {str(path)!r}{reason}")
-    error.filename = str(path)
-    if cause is not None:
-        error.errno = cause.errno
-    return error
+    return StoreError(f"{what} {str(path)!r}{reason}")
 
 
 def open_append(path: Path) -> int:

@@ -12,17 +12,14 @@ others append, and the next thread's fsync covers all of theirs (group commit).
 
 Invariants
 - The file ends with the last whole frame that was accepted: any failure on the way cuts it back there, and
-  the
-  sequence is given out again. If even cutting fails, the log refuses appends until it succeeds.
+  the sequence is given out again. If even cutting fails, the log refuses appends until it succeeds.
 - A scan sees batches below `_visible`: all accepted ones, with "commit" all durable ones.
 - `_synced <= _next`; frames at or above `_synced` lie in the growing segment (sealing syncs).
 - With "commit" a failed fsync takes back all that it should have covered, for every thread that waits for it:
-  the
-  kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events were
+  the kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events were
   already accepted: the failure is raised by the next append, sync or close, once.
 - A segment's name is the sequence the next event had when it was made, so sequences go on after reopening
-  even
-  if everything before was removed.
+  even if everything before was removed.
 
 Lock order: `_sync_lock`, then `_lock`.
 """

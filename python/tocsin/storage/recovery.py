@@ -25,7 +25,7 @@ from pathlib import Path
 
 from .files import open_append, open_read, store_error, sync_file
 from .frame import END_OF_STREAM
-from .index import OFFSET, SEQUENCE, BatchIndex, load_index, save_index
+from .index import LENGTH, OFFSET, ROWS, SEQUENCE, BatchIndex, load_index, save_index
 from .segment import Segment, list_segments, walk
 
 
@@ -130,25 +130,35 @@ class Refresher:
 
 def _open_known(first: int, path: Path) -> Segment:
     known = load_index(path)
-    return Segment(path, first) if known is None else Segment(path, first, known[0], known[1])
+    if known is None:
+        return Segment(path, first)
+    index, covered = known
+    return Segment(path, first, index, covered, vouched=index.count)
 
 
 def _extend(segment: Segment, *, sealed_by_next: bool) -> Segment:
     """The segment with what was added to it since; the one given is left as it is."""
     rows = segment.index.view()
-    start, sequence, kept = segment.end, segment.first_sequence, 0
-    if len(rows):
-        # Walk over the last known frame again: a writer takes batches back whose fsync failed, and puts others
-        # in their place.
-        start, sequence, kept = int(rows[-1, OFFSET]), int(rows[-1, SEQUENCE]), len(rows) - 1
     fd = open_read(segment.path)
     try:
+        kept = _still_there(fd, segment)
+        start = int(rows[kept - 1, OFFSET] + rows[kept - 1, LENGTH]) if kept else 0
+        sequence = int(rows[kept - 1, SEQUENCE] + rows[kept - 1, ROWS]) if kept else segment.first_sequence
         walked = walk(fd, start, sequence, verify=False)
-        if len(rows) and (not walked.entries or walked.entries[0] != tuple(rows[-1].tolist())):
-            walked, kept = walk(fd, 0, segment.first_sequence, verify=False), 0
     finally:
         os.close(fd)
     index = BatchIndex(rows[:kept].copy())
     for entry in walked.entries:
         index.append(entry)
-    return Segment(segment.path, segment.first_sequence, index, walked.end, walked.sealed or sealed_by_next)
+    sealed = walked.sealed or sealed_by_next
+    return Segment(segment.path, segment.first_sequence, index, walked.end, sealed, segment.vouched)
+
+
+def _still_there(fd: int, segment: Segment) -> int:
+    """How many of the known rows hold: a writer takes batches back whose fsync failed, and puts others there."""
+    count = segment.index.count
+    if count == segment.vouched:
+        return count
+    last = segment.index.view()[-1]
+    again = walk(fd, int(last[OFFSET]), int(last[SEQUENCE]), verify=False)
+    return count if again.entries and again.entries[0] == tuple(last.tolist()) else segment.vouched

@@ -202,7 +202,18 @@ def _cut(batch: pa.RecordBatch, query: Query, row: list[int]) -> pa.RecordBatch:
         return batch.slice(0, 0)
     if hits[-1] - hits[0] + 1 == len(hits):
         return batch.slice(int(hits[0]), len(hits))
-    return batch.filter(pa.array(mask))
+    return pa.RecordBatch.from_arrays(
+        [_filter(column, mask, hits) for column in batch.columns], schema=batch.schema
+    )
+
+
+def _filter(column: pa.Array, mask: npt.NDArray[np.bool_], hits: npt.NDArray[np.intp]) -> pa.Array:
+    try:
+        return column.filter(pa.array(mask))
+    except pa.ArrowNotImplementedError:  # views, in pyarrow up to 26 at least: put runs of rows together
+        breaks = np.flatnonzero(np.diff(hits) > 1) + 1
+        runs = zip(hits[np.r_[0, breaks]].tolist(), hits[np.r_[breaks - 1, -1]].tolist(), strict=True)
+        return pa.concat_arrays([column.slice(first, last - first + 1) for first, last in runs])
 
 
 def _evaluate(where: pc.Expression, data: pa.RecordBatch | pa.Table, stream: str) -> pa.Array:

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from tocsin.errors import SchemaError, StoreError
@@ -243,8 +243,13 @@ def _compact(column: pa.Array) -> pa.Array:
         if len(column.dictionary) <= max(len(column), 256) or column.type.ordered:
             return column  # an ordered dictionary's order is data
         return _dictionary(column.dictionary_decode(), column.type)
-    held = sum(buffer.size for buffer in column.buffers()[2:] if buffer is not None)
-    if held <= _VIEW_SLACK_BYTES or held <= 2 * (pc.sum(pc.binary_length(column)).as_py() or 0):
+    _, views, *shared = column.buffers()
+    held = sum(buffer.size for buffer in shared if buffer is not None)
+    if views is None or held <= _VIEW_SLACK_BYTES:
+        return column
+    # A view is 16 bytes, the first four of them the text's length.
+    lengths = np.frombuffer(views, "<i4", 4 * len(column), 16 * column.offset)[::4]
+    if held <= 2 * int(lengths.sum(dtype=np.int64)):
         return column
     plain = pa.large_string() if column.type == pa.string_view() else pa.large_binary()
     return column.cast(plain).cast(column.type)

@@ -54,6 +54,7 @@ class Segment:
     index: BatchIndex = field(default_factory=BatchIndex)
     end: int = 0  # bytes up to the end of the last whole frame
     sealed: bool = False
+    vouched: int = 0  # so many index rows were read from an intact index file: nobody takes those back
 
     @property
     def next_sequence(self) -> int:

@@ -40,6 +40,21 @@ _NUMPY_FS = {  # femtoseconds: numpy's units go below the nanosecond
     "ps": 10**3,
     "fs": 1,
 }
+_DTYPES = {  # of the types a time column may have
+    kind.id: np.dtype(dtype)
+    for kind, dtype in [
+        (pa.int8(), "i1"),
+        (pa.int16(), "<i2"),
+        (pa.int32(), "<i4"),
+        (pa.int64(), "<i8"),
+        (pa.uint8(), "u1"),
+        (pa.uint16(), "<u2"),
+        (pa.uint32(), "<u4"),
+        (pa.timestamp("s"), "<i8"),
+        (pa.date32(), "<i4"),
+        (pa.date64(), "<i8"),
+    ]
+}
 _DAY_NS = 86400 * 10**9
 _EPOCH = dt.datetime(1970, 1, 1)
 _FRACTION = re.compile(r"(?<=:\d\d)[.,](\d+)")
@@ -47,18 +62,16 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 
 def is_time_type(kind: pa.DataType) -> bool:
-    return pat.is_timestamp(kind) or pat.is_date(kind) or (pat.is_integer(kind) and kind != pa.uint64())
+    return kind.id in _DTYPES
 
 
 def time_values(column: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]:
     """(values as int64, validity or None when nothing is null); values at nulls are arbitrary."""
-    kind = column.type
-    letter = "u" if pat.is_unsigned_integer(kind) else "i"
+    dtype = _DTYPES[column.type.id]
     buffer = column.buffers()[1]
     if buffer is None:
         return np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
-    width = kind.bit_width // 8
-    raw = np.frombuffer(buffer, f"{letter}{width}", len(column), column.offset * width)
+    raw = np.frombuffer(buffer, dtype, len(column), column.offset * dtype.itemsize)
     valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
     return raw.astype(np.int64, copy=False), valid
 
