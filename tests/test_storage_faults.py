@@ -112,6 +112,12 @@ def test_bytes_that_cannot_be_cut_off_stop_appends_until_they_can(store, tmp_pat
     assert values(store) == [0, 1, 2]
 
 
+def append_until_it_fails(store: Store, stored: list[int]) -> None:
+    for _ in range(9):  # more than a segment holds
+        store.append("t", {"x": list(range(100))})
+        stored += range(100)
+
+
 def test_a_segment_that_cannot_be_started_or_sealed_leaves_the_old_one_in_use(store, tmp_path, monkeypatch):
     while len(list((tmp_path / "s/streams/t").glob("0*.arrow"))) < 2:
         store.append("t", {"x": list(range(100))})
@@ -121,16 +127,12 @@ def test_a_segment_that_cannot_be_started_or_sealed_leaves_the_old_one_in_use(st
         os, "write", lambda fd, piece: fail_with(errno.ENOSPC)() if len(piece) == 8 else real(fd, piece)
     )
     with pytest.raises(StoreError, match="cannot seal segment"):
-        for _ in range(9):
-            store.append("t", {"x": list(range(100))})
-            before += range(100)
+        append_until_it_fails(store, before)
     monkeypatch.setattr(os, "write", real)
     assert values(store) == before
     monkeypatch.setattr(os, "replace", fail_with(errno.EIO))
     with pytest.raises(StoreError, match="cannot start segment"):
-        for _ in range(9):
-            store.append("t", {"x": list(range(100))})
-            before += range(100)
+        append_until_it_fails(store, before)
     monkeypatch.setattr(os, "replace", REAL["replace"])
     assert store.append("t", {"x": [5]}) == len(before)
     assert values(store) == [*before, 5]
@@ -216,6 +218,12 @@ def test_one_fsync_serves_many_threads(tmp_path, monkeypatch):
         monkeypatch.setattr(os, name, REAL[name])
 
 
+def append_nothing_until(store: Store, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        time.sleep(0.005)
+        store.append("t", {"x": pa.array([], pa.int64())})
+
+
 def test_a_failed_background_sync_is_told_by_the_next_call(tmp_path, monkeypatch):
     with Store(tmp_path / "s", durability="interval", interval_ms=1) as store:
         store.create_stream("t", SCHEMA)
@@ -224,13 +232,10 @@ def test_a_failed_background_sync_is_told_by_the_next_call(tmp_path, monkeypatch
         store.sync()
         sync_fails(monkeypatch, True)
         store.append("t", {"x": [1]})
-        deadline = time.monotonic() + 10
         with pytest.raises(
             StoreError, match="events 1 to 1 were accepted but may not survive a power failure"
         ):
-            while time.monotonic() < deadline:
-                time.sleep(0.005)
-                store.append("t", {"x": pa.array([], pa.int64())})
+            append_nothing_until(store, time.monotonic() + 10)
         sync_fails(monkeypatch, False)
         assert store.append("t", {"x": [2]}) == 2
         assert values(store) == [0, 1, 2]
@@ -276,12 +281,12 @@ def test_foreign_folders_are_refused_and_not_touched(tmp_path):
         with pytest.raises(StoreError, match="does not say that this is a tocsin store"):
             Store(folder)
         assert [p.name for p in folder.iterdir()] == ["tocsin.json"]
-    with pytest.raises(StoreError, match="home' is not a tocsin store .it has 'letter'"):
+    with pytest.raises(StoreError, match=r"home' is not a tocsin store .it has 'letter'"):
         Store(tmp_path / "home")
     assert [p.name for p in (tmp_path / "home").iterdir()] == ["letter"]
     with pytest.raises(StoreError, match="is a file"):
         Store(tmp_path / "file")
-    with pytest.raises(StoreError, match="cannot make|is a file|cannot open"):
+    with pytest.raises(StoreError, match=r"cannot make|is a file|cannot open"):
         Store(tmp_path / "file" / "below")
     with pytest.raises(StoreError, match="no store"):
         Store(tmp_path / "nowhere", read_only=True)
@@ -357,7 +362,7 @@ def test_another_process_reads_while_this_one_writes(tmp_path):
             assert reader.streams()["t"].rows == len(expected)
             if i % 10 == 7:
                 assert run(READ, tmp_path / "s") == f"{expected} {len(expected)}"
-        assert not (tmp_path / "s/LOCK").read_text() == ""
+        assert (tmp_path / "s/LOCK").read_text() != ""
 
 
 def test_a_reader_notices_batches_that_were_taken_back(tmp_path, monkeypatch):

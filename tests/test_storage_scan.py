@@ -58,19 +58,22 @@ ALL_TYPES = {
     "time64": pa.array([1, None, 3, 4], pa.time64("ns")),
     "timestamp": pa.array([1, None, 3, 4], pa.timestamp("ns", "Europe/Berlin")),
     "duration": pa.array([1, None, 3, 4], pa.duration("us")),
-    "decimal": pa.array([decimal.Decimal("1.25"), None, decimal.Decimal("-2"), decimal.Decimal(0)], pa.decimal128(20, 3)),
+    "decimal": pa.array(
+        [decimal.Decimal(n) if n else None for n in ("1.25", "", "-2", "0")], pa.decimal128(20, 3)),
     "string": pa.array(["a", None, "", "ü"]),
     "large_string": pa.array(["a", None, "", "ü"], pa.large_string()),
     "string_view": pa.array(["a", None, "a text that is too long to be inlined", "ü"], pa.string_view()),
     "binary": pa.array([b"\0", None, b"", b"x"]),
     "fixed": pa.array([b"ab", None, b"cd", b"ef"], pa.binary(2)),
     "dictionary": pa.array(["a", None, "b", "a"]).dictionary_encode(),
-    "dictionary8": pa.DictionaryArray.from_arrays(pa.array([0, None, 1, 0], pa.uint8()), pa.array(["x", "y"], pa.string_view())),
+    "dictionary8": pa.DictionaryArray.from_arrays(
+        pa.array([0, None, 1, 0], pa.uint8()), pa.array(["x", "y"], pa.string_view())),
     "list": pa.array([[1, 2], None, [], [3]]),
     "struct": pa.array([{"x": 1}, None, {"x": None}, {"x": 2}]),
     "map": pa.array([[("a", 1)], None, [], [("b", 2)]], pa.map_(pa.string(), pa.int64())),
     "null": pa.nulls(4),
-    "list of dictionary": pa.array([["a"], None, [], ["b", "a"]], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+    "list of dictionary": pa.array(
+        [["a"], None, [], ["b", "a"]], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
 }  # fmt: skip
 
 
@@ -231,7 +234,8 @@ def test_data_come_in_every_form(tmp_path):
         store.create_stream("t", pa.schema([("a", pa.int64()), ("s", pa.string())]))
         table = pa.table({"s": ["x", "y"], "a": [1, 2]})  # other order
         for data in (
-            table, table.to_batches()[0], pl.DataFrame(table), pa.concat_tables([table.slice(0, 1), table.slice(1)]),
+            table, table.to_batches()[0], pl.DataFrame(table),
+            pa.concat_tables([table.slice(0, 1), table.slice(1)]),
             {"a": np.array([1, 2]), "s": ["x", "y"]},
             table.set_column(0, "s", table["s"].dictionary_encode()),
             table.set_column(0, "s", table["s"].cast(pa.large_string())),
@@ -314,7 +318,8 @@ def test_misfits_are_named_and_change_nothing(store):
 
 def test_wrong_questions_are_named(store):
     cases = [
-        ({"columns": ["prise"]}, "no column 'prise'; there are"), ({"columns": "price"}, "list of column names"),
+        ({"columns": ["prise"]}, "no column 'prise'; there are"),
+        ({"columns": "price"}, "list of column names"),
         ({"where": pc.field("prise") > 1}, "prise"), ({"where": pc.field("price")}, "must give booleans"),
         ({"where": "price > 1"}, "expression"), ({"start": "soon"}, "start='soon' is not a time"),
         ({"start": "2024-01-01T00:00Z"}, "has a time zone"), ({"stop": 1.5}, "stop=1.5 is not a time"),
@@ -340,8 +345,10 @@ def test_declaring_again_is_idempotent_and_strict(store):
     with pytest.raises(SchemaError, match="time column 'ts', not None"):
         store.create_stream("trades", TRADES)
     for schema, time, text in [
-        (pa.schema([]), None, "without columns"), (pa.schema([("a", pa.int8())] * 2), None, "'a' occurs twice"),
-        (TRADES, "t", "no time column 't'"), (TRADES, "price", "'price' is double"), ("x", None, "pyarrow.Schema"),
+        (pa.schema([]), None, "without columns"),
+        (pa.schema([("a", pa.int8())] * 2), None, "'a' occurs twice"),
+        (TRADES, "t", "no time column 't'"),
+        (TRADES, "price", "'price' is double"), ("x", None, "pyarrow.Schema"),
     ]:  # fmt: skip
         with pytest.raises(SchemaError, match=text):
             store.create_stream("new", schema, time)
@@ -389,8 +396,7 @@ def test_many_threads_append_and_one_reads(durability, tmp_path):
         taken: list[tuple[int, int]] = []
 
         def work(thread: int) -> None:
-            for n in range(60):
-                taken.append((log.append({"thread": [thread] * 3, "n": [n] * 3}), thread))
+            taken.extend((log.append({"thread": [thread] * 3, "n": [n] * 3}), thread) for n in range(60))
 
         threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
         for thread in threads:
@@ -417,7 +423,8 @@ def test_a_closed_store_says_so(store):
     log = store.log("trades")
     store.close()
     store.close()
-    for call in (lambda: store.append("trades", trades(0, 1)), lambda: log.append(trades(0, 1)), lambda: store.scan("trades"),
+    for call in (lambda: store.append("trades", trades(0, 1)), lambda: log.append(trades(0, 1)),
+                 lambda: store.scan("trades"),
                  store.streams, lambda: store.create_stream("x", TRADES)):  # fmt: skip
         with pytest.raises(ClosedError, match="closed"):
             call()

@@ -43,6 +43,7 @@ def open_append(path: Path) -> int:
 
 
 def open_read(path: Path) -> int:
+    """A descriptor for `read_at`."""
     return os.open(path, os.O_RDONLY | _BINARY)
 
 
@@ -83,6 +84,7 @@ def read_at(fd: int, offset: int, size: int) -> bytes:
 
 
 def sync_file(fd: int) -> None:
+    """Return when what was written to the file is on the device."""
     if sys.platform == "darwin":
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
     elif hasattr(os, "fdatasync"):

@@ -70,10 +70,12 @@ class Head(NamedTuple):
 
     @property
     def body_offset(self) -> int:
+        """Where the body begins, from the start of the message."""
         return PREFIX_BYTES + self.metadata + RECORD_BYTES
 
     @property
     def size(self) -> int:
+        """The whole message."""
         return PREFIX_BYTES + self.metadata + RECORD_BYTES + self.body
 
 
@@ -147,7 +149,7 @@ def parse_head(block: Piece) -> Head | None:
 
 
 def metadata_size(record: Piece) -> int | None:
-    """The flatbuffer's size as a record (64 bytes, not yet verified) tells it, to find where its head begins."""
+    """The flatbuffer's size as a record (64 bytes, not yet verified) tells it: where its head begins."""
     magic, _, metadata, *_ = _RECORD.unpack_from(record)
     return metadata if magic == MAGIC and metadata <= METADATA_BYTES_MAX else None
 
@@ -163,7 +165,7 @@ def decode_schema(block: bytes) -> pa.Schema | None:
 def decode_frame(
     frame: pa.Buffer, schema: pa.Schema, sequence: int, rows: int, verify: bool
 ) -> pa.RecordBatch | None:
-    """The record batch of a frame, without a copy unless it has dictionaries; None where the frame is damaged.
+    """The record batch of a frame, not copied unless it has dictionaries; None where the frame is damaged.
 
     `sequence` and `rows` are what the index says; a frame that says otherwise is not the one looked for.
     """

@@ -55,6 +55,7 @@ class BatchIndex:
         self.count = 0 if rows is None else len(rows)
 
     def append(self, entry: Entry) -> None:
+        """Add the next batch."""
         if self.count == len(self._matrix):
             grown = np.empty((max(16, 2 * self.count), 6), np.int64)
             grown[: self.count] = self._matrix
@@ -63,9 +64,11 @@ class BatchIndex:
         self.count += 1
 
     def drop_from(self, count: int) -> None:
+        """Keep the first `count` rows."""
         self.count = count
 
     def view(self) -> Matrix:
+        """All rows, not copied."""
         return self._matrix[: self.count]
 
     def before(self, sequence: int) -> Matrix:
@@ -75,10 +78,12 @@ class BatchIndex:
 
 
 def index_path(segment: Path) -> Path:
+    """The index file of a segment file."""
     return segment.with_suffix(".index")
 
 
 def save_index(segment: Path, index: BatchIndex, covered: int) -> None:
+    """Put the index beside its segment; `covered` bytes of that must be durable already."""
     rows = index.view().astype("<i8", copy=False).tobytes()
     header = _HEADER.pack(_MAGIC, covered, index.count)
     total = zlib.crc32(rows, zlib.crc32(header))

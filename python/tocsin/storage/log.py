@@ -16,8 +16,8 @@ Invariants
 - A scan sees batches below `_visible`: all accepted ones, with "commit" all durable ones.
 - `_synced <= _next`; frames at or above `_synced` lie in the growing segment (sealing syncs).
 - With "commit" a failed fsync takes back all that it should have covered, for every thread that waits for it:
-  the kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events were
-  already accepted: the failure is raised by the next append, sync or close, once.
+  the kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events
+  were already accepted: the failure is raised by the next append, sync or close, once.
 - A segment's name is the sequence the next event had when it was made, so sequences go on after reopening
   even if everything before was removed.
 
@@ -141,7 +141,7 @@ class Log:
                 self._failure = failure
 
     def seal(self) -> None:
-        """End the growing segment, so that any Arrow reader finds a complete stream; the next append starts one."""
+        """End the growing segment: any Arrow reader finds a complete stream. The next append starts one."""
         with self._lock:
             self._check_open()
             self._tell_failure()

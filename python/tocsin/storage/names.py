@@ -20,7 +20,7 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 
 
-def encode_name(name: str) -> str:
+def encode_name(name: object) -> str:
     """The folder's name for a stream.
 
     >>> encode_name("trades"), encode_name("../a b"), encode_name("nul")

@@ -7,11 +7,9 @@ A writer (`recover_segments`), holding the store's lock, looks at every segment:
 - The torn tail, everything behind the last whole frame that no index vouches for, is cut off and reported.
   What was torn was never acknowledged with durability "commit"; else it is what a power failure took.
 - A damaged batch with whole ones behind it is no torn tail. It stays, its sequences stay taken, and the scan
-  that
-  meets it raises.
+  that meets it raises.
 - A last segment of which not even the schema message is whole holds no event; it keeps its name, and with it
-  the
-  next sequence, and the first append writes it anew.
+  the next sequence, and the first append writes it anew.
 
 A reader beside a living writer (`Refresher`) changes nothing: it looks again before each scan, at new files
 and at what was added to the last one, and takes whole frames only.
@@ -72,7 +70,7 @@ def _recover(first: int, path: Path, stream: str, last: bool, recovered: list[Re
     try:
         size = os.fstat(fd).st_size
         if size < segment.end:
-            # The index vouches for more than is there: not a torn tail. Nothing may be written behind the hole.
+            # The index vouches for more than is there: no torn tail. Nothing may be written behind it.
             segment.sealed = True
             recovered.append(
                 Recovered(stream, str(path), f"{segment.end - size} bytes are missing at the end")
@@ -155,7 +153,7 @@ def _extend(segment: Segment, *, sealed_by_next: bool) -> Segment:
 
 
 def _still_there(fd: int, segment: Segment) -> int:
-    """How many of the known rows hold: a writer takes batches back whose fsync failed, and puts others there."""
+    """How many known rows hold: a writer takes batches back whose fsync failed, and puts others there."""
     count = segment.index.count
     if count == segment.vouched:
         return count

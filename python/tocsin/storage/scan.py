@@ -78,7 +78,8 @@ class Query:
         if self.sequence_name is not None:
             if schema.get_field_index(self.sequence_name) >= 0:
                 raise SchemaError(
-                    f"stream {self.stream!r} has a column {self.sequence_name!r}; choose another name for the sequence"
+                    f"stream {self.stream!r} has a column {self.sequence_name!r}; "
+                    "choose another name for the sequence"
                 )
             schema = schema.append(pa.field(self.sequence_name, pa.int64(), nullable=False))
         return schema
@@ -163,7 +164,8 @@ def _read(reader: SegmentReader, path: Path, query: Query, row: list[int]) -> pa
 def _raise_if_wanted(query: Query, path: Path, first: int, after: int) -> None:
     if first < query.stop_sequence and after > query.first_sequence:
         raise store_error(
-            f"stream {query.stream!r}: events {first} to {after - 1} are lost (their file is missing or the heads of "
+            f"stream {query.stream!r}: events {first} to {after - 1} are lost (their file is missing "
+            f"or the heads of "
             f"their batches are damaged); read on with sequence=({after}, None); in",
             path,
         )

@@ -143,6 +143,7 @@ def has_dictionaries(kind: pa.DataType) -> bool:
 
 
 def save_schema(folder: Path, name: str, schema: pa.Schema, time: str | None) -> None:
+    """Write schema.arrow, whole or not at all."""
     replace_file(folder / FILE, [encode_schema(stored_schema(name, schema, time), 0)])
 
 
@@ -170,7 +171,7 @@ def load_schema(folder: Path, name: str) -> tuple[pa.Schema, str | None, bool]:
         schema = stored.with_metadata(metadata or None)
         return schema, None if time is None else time.decode(), source.name == FILE
     raise StoreError(
-        f"stream {name!r}: {str(folder / FILE)!r} is missing or damaged, and no segment has a whole copy of it"
+        f"stream {name!r}: {str(folder / FILE)!r} is missing or damaged, and no segment has a copy"
     )
 
 
@@ -198,7 +199,8 @@ def _cast(name: str, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch
             arrays.append(_encode_as(column, field.type))
         except pa.ArrowException as cause:
             raise SchemaError(
-                f"stream {name!r}: column {field.name!r} ({column.type}) cannot be stored as {field.type}: {cause}"
+                f"stream {name!r}: column {field.name!r} ({column.type}) "
+                f"cannot be stored as {field.type}: {cause}"
             ) from cause
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -238,7 +240,7 @@ def _is_view(kind: pa.DataType) -> bool:
 
 
 def _compact(column: pa.Array) -> pa.Array:
-    """The same values without the parent's: views drop foreign text, small slices foreign dictionary values."""
+    """The same values without the parent's: views drop foreign text, slices foreign dictionary values."""
     if pat.is_dictionary(column.type):
         if len(column.dictionary) <= max(len(column), 256) or column.type.ordered:
             return column  # an ordered dictionary's order is data

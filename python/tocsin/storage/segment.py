@@ -58,6 +58,7 @@ class Segment:
 
     @property
     def next_sequence(self) -> int:
+        """The sequence behind the last event."""
         if not self.index.count:
             return self.first_sequence
         last = self.index.view()[-1]
@@ -75,6 +76,7 @@ class Walk:
 
 
 def segment_path(folder: Path, first_sequence: int) -> Path:
+    """The file whose first event has this sequence."""
     return folder / f"{first_sequence:020d}{SUFFIX}"
 
 
@@ -156,6 +158,7 @@ class SegmentReader:
         return self._whole.slice(offset, min(length, self._whole.size - offset))
 
     def close(self) -> None:
+        """Let the file go; batches that were read live on."""
         self._whole = None
         if self._fd >= 0:
             os.close(self._fd)

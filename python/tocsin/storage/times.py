@@ -62,6 +62,7 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 
 def is_time_type(kind: pa.DataType) -> bool:
+    """Whether a time column may have this type."""
     return kind.id in _DTYPES
 
 
@@ -107,7 +108,8 @@ def parse_bound(value: TimeValue, kind: pa.DataType, where: str) -> int:
     if isinstance(value, dt.date):
         return _from_ns(_ns(dt.datetime.combine(value, dt.time())), None, kind, where, value)
     raise SchemaError(
-        f"{where}={value!r} is not a time; give a datetime, a np.datetime64, ISO text, or an integer in units of {kind}"
+        f"{where}={value!r} is not a time; give a datetime, a np.datetime64, ISO text, "
+        f"or an integer in units of {kind}"
     )
 
 
@@ -128,7 +130,7 @@ def _from_text(text: str, kind: pa.DataType, where: str) -> int:
 
 
 def _from_ns(ns: int, zone: str | None, kind: pa.DataType, where: str, value: object) -> int:
-    """Nanoseconds since 1970 (of UTC if `zone`, else of a clock on the wall) in the column's unit, rounded up."""
+    """Nanoseconds since 1970 (of UTC if `zone`, else of a wall clock) in the column's unit, rounded up."""
     column_zone = kind.tz if pat.is_timestamp(kind) else None
     if zone and not column_zone:
         raise SchemaError(
