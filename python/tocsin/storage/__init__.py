@@ -1,0 +1,21 @@
+"""The durable, Arrow-based log of events and matches.
+
+    store.py     the directory, as its user sees it     recovery.py  opening a log; readers beside a writer
+    manifest.py  tocsin.json: is it ours                segment.py   one file: walk its frames, read them
+    folder.py    logs by name: streams, matches         index.py     where each batch lies, what it spans
+    flusher.py   the thread that syncs                  frame.py     a batch as bytes
+    log.py       one stream: append, sync, roll         checksum.py  the sum over a batch's body
+    scan.py      from a question to batches             schema.py    the kept schema, data that fit it
+    lock.py      one writing process per store          times.py     time column, ranges, bounds
+    files.py     every system call that writes          names.py     stream name <-> folder name
+
+Arrows run down: store -> folder -> flusher -> log -> recovery, scan -> segment -> index, frame -> files.
+Nothing here imports the engine.
+"""
+
+from .folder import LogFolder, StreamInfo
+from .log import Durability, Log
+from .recovery import Recovered
+from .store import Store
+
+__all__ = ["Durability", "Log", "LogFolder", "Recovered", "Store", "StreamInfo"]

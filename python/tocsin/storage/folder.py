@@ -1,0 +1,326 @@
+"""The logs under one folder, by name: declare, append, scan, list.
+
+A store has two such folders, for streams and for matches. Opening one opens (and recovers) every log in it; a
+log whose schema cannot be read is set aside with its error, so that the others stay usable. A reader looks
+for new streams when it is asked for one that it does not know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tocsin.errors import ClosedError, SchemaError, StoreError
+
+from .files import store_error, sync_folder
+from .flusher import Flusher
+from .index import ROWS, TIME_MAX, TIME_MIN
+from .log import Durability, Log
+from .names import decode_name, encode_name
+from .recovery import Recovered
+from .scan import Query, scan_batches
+from .schema import FILE as SCHEMA_FILE
+from .schema import check_schema, difference, load_schema, save_schema
+from .times import TimeValue, parse_bound
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What `streams()` tells of one stream.
+
+    Attributes:
+        name, schema: as declared.
+        time: the time column, or None.
+        rows: events in the store.
+        next_sequence: the sequence that the next event will get.
+        time_range: (smallest, largest) value of the time column as scalars of its type; None without any.
+        batches, segments, bytes: how they are stored.
+    """
+
+    name: str
+    schema: pa.Schema
+    time: str | None
+    rows: int
+    next_sequence: int
+    time_range: tuple[pa.Scalar, pa.Scalar] | None
+    batches: int
+    segments: int
+    bytes: int
+
+
+class LogFolder:
+    """The logs under one folder, by name. `Store` and `Store.matches` have its methods."""
+
+    def __init__(
+        self, folder: Path, durability: Durability, segment_bytes: int, flusher: Flusher | None
+    ) -> None:
+        self._folder = folder
+        self._durability: Durability = durability
+        self._segment_bytes = segment_bytes
+        self._flusher = flusher
+        self._lock = threading.Lock()
+        self._logs: dict[str, Log] = {}
+        self._damaged: dict[str, StoreError] = {}
+        self._closed = False
+        self.recovered: list[Recovered] = []
+        self._open_logs()
+
+    def create_stream(self, name: str, schema: pa.Schema, time: str | None = None) -> Log:
+        """Declare a stream, or find it as it was declared; returns its log.
+
+        Raises SchemaError that shows the difference when it exists with another schema or time column.
+        """
+        check_schema(name, schema, time)
+        with self._lock:
+            self._check_open()
+            if name in self._damaged:
+                raise StoreError(str(self._damaged[name])) from self._damaged[name]
+            if name in self._logs:
+                self._check_same(self._logs[name], schema, time)
+                return self._logs[name]
+            if self._flusher is None:
+                raise StoreError(f"cannot create stream {name!r}: the store was opened with read_only=True")
+            folder = self._folder / encode_name(name)
+            for other in self._logs:
+                if other.casefold() == name.casefold():
+                    raise StoreError(
+                        f"stream {name!r} differs from {other!r} by case alone; choose another name"
+                    )
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                save_schema(folder, name, schema, time)
+                sync_folder(self._folder)
+            except OSError as cause:
+                raise store_error(f"cannot create stream {name!r} in", folder, cause) from cause
+            self._logs[name] = log = self._open_log(folder, name, schema, time)
+            return log
+
+    def log(self, stream: str) -> Log:
+        """The log of a stream, for many appends without a look-up each; StoreError when there is none."""
+        log = self._logs.get(stream)
+        if log is None:
+            with self._lock:
+                self._check_open()
+                if self._flusher is None:
+                    self._open_logs()
+            log = self._logs.get(stream)
+        if log is None:
+            if stream in self._damaged:
+                raise StoreError(str(self._damaged[stream])) from self._damaged[stream]
+            raise StoreError(
+                f"there is no stream {stream!r} in {str(self._folder)!r}; there are {sorted(self._logs)}; "
+                "declare it with create_stream"
+            )
+        return log
+
+    def append(self, stream: str, data: Any) -> int:
+        """Store events; returns the sequence of the first one.
+
+        `data` is a record batch, a table, anything with `__arrow_c_array__` or `__arrow_c_stream__`, or a
+        dict of arrays, with the columns of the stream in any order. All of it is stored, or (SchemaError: it
+        does not fit; StoreError: the disk) none of it. May be called from several threads.
+        """
+        return self.log(stream).append(data)
+
+    def scan(
+        self,
+        stream: str,
+        *,
+        start: TimeValue | None = None,
+        stop: TimeValue | None = None,
+        sequence: tuple[int | None, int | None] | None = None,
+        where: pc.Expression | None = None,
+        columns: list[str] | None = None,
+        sequence_column: str | None = None,
+        verify: bool = True,
+    ) -> pa.RecordBatchReader:
+        """The stored events in order of sequence, as a reader that fetches batch by batch.
+
+        Args:
+            start, stop: start <= time < stop: datetime, date, np.datetime64, ISO text, pyarrow scalar, or
+            integer in
+                the time column's unit. Events without a time are left out when either is given.
+            sequence: (first, stop), half-open; None for an open end.
+            where: a pyarrow expression over any of the stream's columns; only rows where it is true come out.
+            columns: the columns wanted, in this order; all by default.
+            sequence_column: add the events' sequences as an int64 column of this name, as the last one.
+            verify: check the checksum of every batch read.
+
+        Sees what was accepted (with durability="commit": what is durable) when it is called, whatever is
+        appended meanwhile. Batches have the sizes they were appended with, cut at the bounds; none is empty.
+
+        Raises SchemaError for bounds, columns or conditions that do not fit; StoreError, from the reader,
+        where it meets damage: the message tells the place and how to read on behind it.
+        """
+        log = self.log(stream)
+        for what, kind in (("where", pc.Expression), ("columns", list | tuple)):
+            value = {"where": where, "columns": columns}[what]
+            if value is not None and not isinstance(value, kind):
+                wanted = "a pyarrow.compute expression" if what == "where" else "a list of column names"
+                raise SchemaError(f"stream {stream!r}: {what} must be {wanted}, not {type(value).__name__}")
+        bounds: dict[str, Any] = {}
+        if start is not None or stop is not None:
+            if log.time is None:
+                raise SchemaError(
+                    f"stream {stream!r} has no time column; give sequence=(first, stop) instead"
+                )
+            bounds["time_column"] = log.schema.get_field_index(log.time)
+            kind_of_time = log.schema.field(log.time).type
+            if start is not None:
+                bounds["start"] = parse_bound(start, kind_of_time, "start")
+            if stop is not None:
+                bounds["stop"] = parse_bound(stop, kind_of_time, "stop")
+        first, after = _sequences(sequence)
+        query = Query(
+            stream,
+            log.schema,
+            first_sequence=first,
+            stop_sequence=after,
+            where=where,
+            columns=None if columns is None else list(columns),
+            sequence_name=sequence_column,
+            verify=verify,
+            **bounds,
+        )
+        return pa.RecordBatchReader.from_batches(query.output_schema(), scan_batches(log.snapshot(), query))
+
+    def streams(self) -> dict[str, StreamInfo]:
+        """What there is, by name. A stream whose schema is damaged is in `damaged()` instead."""
+        with self._lock:
+            self._check_open()
+            if self._flusher is None:
+                self._open_logs()
+            logs = list(self._logs.values())
+        return {log.name: _info(log) for log in logs}
+
+    def damaged(self) -> dict[str, StoreError]:
+        """Streams that cannot be opened, and why."""
+        return dict(self._damaged)
+
+    def sync(self) -> None:
+        """Return when everything appended so far is on the device."""
+        for log in list(self._logs.values()):
+            log.sync()
+
+    def seal(self, stream: str | None = None) -> None:
+        """Complete the growing segment (of all streams, or one), so that every Arrow reader can open it."""
+        for log in list(self._logs.values()) if stream is None else [self.log(stream)]:
+            log.seal()
+
+    def _open_logs(self) -> None:
+        if not self._folder.is_dir():
+            return
+        for entry in sorted(os.scandir(self._folder), key=lambda entry: entry.name):
+            name = decode_name(entry.name)
+            if name is None or name in self._logs or not entry.is_dir():
+                continue
+            folder = Path(entry.path)
+            try:
+                schema, time, whole = load_schema(folder, name)
+                if not whole and self._flusher is not None:
+                    save_schema(folder, name, schema, time)
+                    note = "the schema was restored from a segment"
+                    self.recovered.append(Recovered(name, str(folder / SCHEMA_FILE), note))
+                self._logs[name] = log = self._open_log(folder, name, schema, time)
+                self.recovered += log.recovered
+                self._damaged.pop(name, None)
+            except StoreError as damage:
+                self._damaged[name] = damage
+
+    def _open_log(self, folder: Path, name: str, schema: pa.Schema, time: str | None) -> Log:
+        on_dirty = self._flusher.wake if self._flusher else _nothing_to_flush
+        return Log(
+            folder,
+            name,
+            schema,
+            time,
+            durability=self._durability,
+            segment_bytes=self._segment_bytes,
+            read_only=self._flusher is None,
+            on_dirty=on_dirty,
+        )
+
+    def _check_same(self, log: Log, schema: pa.Schema, time: str | None) -> None:
+        if not log.schema.equals(schema):
+            raise SchemaError(
+                f"stream {log.name!r} exists with another schema: {difference(log.schema, schema)}"
+            )
+        if log.time != time:
+            raise SchemaError(f"stream {log.name!r} exists with time column {log.time!r}, not {time!r}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the store {str(self._folder.parent)!r} is closed")
+
+    def _close(self) -> list[OSError]:
+        with self._lock:
+            self._closed = True
+        failures: list[OSError] = []
+        for log in self._logs.values():
+            try:
+                log.close()
+            except OSError as failure:
+                failures.append(failure)
+        return failures
+
+    def _abandon(self) -> None:
+        self._closed = True
+        for log in self._logs.values():
+            log.abandon()
+
+
+def _sequences(sequence: Any) -> tuple[int, int]:
+    first, after = (None, None) if sequence is None else sequence
+    for bound in (first, after):
+        if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool) or bound < 0):
+            raise SchemaError(f"sequence={sequence!r}: give (first, stop), whole numbers from 0 or None")
+    largest = 2**63 - 1
+    return min(first or 0, largest), largest if after is None else min(after, largest)
+
+
+def _info(log: Log) -> StreamInfo:
+    views = [view for view in log.snapshot() if len(view.rows)]
+    lows = [
+        int(v.rows[timed, TIME_MIN].min())
+        for v in views
+        if (timed := v.rows[:, TIME_MIN] <= v.rows[:, TIME_MAX]).any()
+    ]
+    highs = [
+        int(v.rows[timed, TIME_MAX].max())
+        for v in views
+        if (timed := v.rows[:, TIME_MIN] <= v.rows[:, TIME_MAX]).any()
+    ]
+    times = None
+    if log.time is not None and lows:
+        kind = log.schema.field(log.time).type
+        times = (_scalar(min(lows), kind), _scalar(max(highs), kind))
+    size = 0
+    for view in views:
+        with contextlib.suppress(OSError):
+            size += view.path.stat().st_size
+    return StreamInfo(
+        log.name,
+        log.schema,
+        log.time,
+        sum(int(v.rows[:, ROWS].sum()) for v in views),
+        log.next_sequence,
+        times,
+        sum(len(v.rows) for v in views),
+        len(views),
+        size,
+    )
+
+
+def _scalar(value: int, kind: pa.DataType) -> pa.Scalar:
+    return pa.scalar(value, pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
+
+
+def _nothing_to_flush(log: Log) -> None:
+    raise StoreError(f"stream {log.name!r}: a store opened with read_only=True has nothing to sync")

@@ -1,0 +1,337 @@
+"""One stream on disk: a folder of segments, one of them growing; append, make durable, roll.
+
+    streams/trades/schema.arrow                     schema, time column (schema.py)
+                   00000000000000000000.arrow       sealed
+                   00000000000000000000.index
+                   00000000000000409600.arrow       growing: the last one
+
+Append, step by step: (1) outside the lock make the batch fit, serialise it, sum it, find its time range; (2)
+under the lock give it the next sequence and write its frame with one system call; (3) with durability
+"commit" wait, outside the lock, until an fsync covers it. That fsync is shared: while one thread is in it,
+others append, and the next thread's fsync covers all of theirs (group commit).
+
+Invariants
+- The file ends with the last whole frame that was accepted: any failure on the way cuts it back there, and
+  the sequence is given out again. If even cutting fails, the log refuses appends until it succeeds.
+- A scan sees batches below `_visible`: all accepted ones, with "commit" all durable ones.
+- `_synced <= _next`; frames at or above `_synced` lie in the growing segment (sealing syncs).
+- With "commit" a failed fsync takes back all that it should have covered, for every thread that waits for it:
+  the kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events
+  were already accepted: the failure is raised by the next append, sync or close, once.
+- A segment's name is the sequence the next event had when it was made, so sequences go on after reopening
+  even if everything before was removed.
+
+Lock order: `_sync_lock`, then `_lock`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from tocsin.errors import ClosedError, SchemaError, StoreError
+
+from .files import open_append, replace_file, store_error, sync_file, write_all
+from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
+from .index import OFFSET, save_index
+from .recovery import Recovered, Refresher, recover_segments
+from .scan import View
+from .schema import Fitter, has_dictionaries, stored_schema
+from .segment import Segment, segment_path
+from .times import time_range
+
+Durability = Literal["commit", "interval", "none"]
+
+
+class Log:
+    """One stream's log. `Store` makes it; `append` may be called from several threads.
+
+    Args:
+        folder: the stream's folder; it exists and holds schema.arrow.
+        segment_bytes: a segment that would grow beyond this is sealed first.
+        on_dirty: called (once per change from clean to dirty) when there is something to sync by and by.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        schema: pa.Schema,
+        time: str | None,
+        *,
+        durability: Durability,
+        segment_bytes: int,
+        read_only: bool,
+        on_dirty: Callable[[Log], None],
+    ) -> None:
+        self.folder, self.name, self.schema, self.time = folder, name, schema, time
+        self._time_index = -1 if time is None else schema.get_field_index(time)
+        self._has_dictionaries = any(has_dictionaries(field.type) for field in schema)
+        self._stored_schema = stored_schema(name, schema, time)
+        self._fitter = Fitter(name, schema)
+        self._durability, self._segment_bytes = durability, segment_bytes
+        self._on_dirty = on_dirty
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._fd = -1
+        self._dirty = self._uncut = self._closed = False
+        self._epoch = 0
+        self._lost: StoreError | None = None  # why the last epoch ended
+        self._failure: StoreError | None = None  # of a background sync, not yet told
+        self.recovered: list[Recovered] = []
+        self._refresher: Refresher | None = None
+        self._segments: list[Segment]
+        if read_only:
+            self._refresher = Refresher(folder)
+            self._segments = self._refresher.segments
+        else:
+            self._segments, self.recovered = recover_segments(folder, name)
+        self._next = self._synced = self._segments[-1].next_sequence if self._segments else 0
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def append(self, data: Any) -> int:
+        """Store the events; returns the sequence of the first one (of the next one, if there are none).
+
+        Raises SchemaError (the data do not fit) or StoreError (disk); either way nothing was stored.
+        """
+        if self._refresher is not None:
+            raise StoreError(f"stream {self.name!r}: the store was opened with read_only=True")
+        frames = [self._encode(batch) for batch in self._fitter.batches(data) if batch.num_rows]
+        with self._lock:
+            self._check_open()
+            self._tell_failure()
+            first = self._next
+            if not frames:
+                return first
+            self._make_room(sum(frame.size for frame in frames))
+            self._write(frames)
+            after, epoch = self._next, self._epoch
+            wake = not self._dirty and self._durability == "interval"
+            self._dirty = True
+        if self._durability == "commit":
+            self._sync_to(after, epoch)
+        elif wake:
+            self._on_dirty(self)
+        return first
+
+    def sync(self) -> None:
+        """Return when everything appended so far is on the device."""
+        with self._lock:
+            self._check_open()
+            self._tell_failure()
+            after, epoch = self._next, self._epoch
+        self._sync_to(after, epoch)
+
+    def sync_in_background(self) -> None:
+        """`sync` for the flusher: a failure is kept for the next caller instead of raised."""
+        with self._lock:
+            if self._closed:
+                return
+            after, epoch = self._next, self._epoch
+        try:
+            self._sync_to(after, epoch)
+        except StoreError as failure:
+            with self._lock:
+                self._failure = failure
+
+    def seal(self) -> None:
+        """End the growing segment: any Arrow reader finds a complete stream. The next append starts one."""
+        with self._lock:
+            self._check_open()
+            self._tell_failure()
+            if self._segments and not self._segments[-1].sealed and self._segments[-1].index.count:
+                self._seal()
+
+    def close(self) -> None:
+        """Sync, write the index, let the file go. A second call does nothing."""
+        try:
+            if self._refresher is None and not self._closed:
+                self.sync()
+                with self._lock:  # an index vouches for what it lists: only for what was synced
+                    if self._fd >= 0 and not self._uncut and self._synced == self._next:
+                        save_index(self._segments[-1].path, self._segments[-1].index, self._segments[-1].end)
+        except OSError as cause:
+            if isinstance(cause, StoreError):
+                raise
+            raise store_error(f"stream {self.name!r}: cannot close", self.folder, cause) from cause
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let the file go as it is: after a failure, and in a forked child."""
+        self._closed = True
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _encode(self, batch: pa.RecordBatch) -> Frame:
+        times = NO_TIMES if self._time_index < 0 else time_range(batch.column(self._time_index))
+        try:
+            return encode_batch(batch, times, has_dictionaries=self._has_dictionaries)
+        except pa.ArrowException as cause:
+            raise SchemaError(
+                f"stream {self.name!r}: the batch cannot be written as Arrow IPC: {cause}"
+            ) from cause
+
+    def _write(self, frames: list[Frame]) -> None:
+        """Write the frames behind the last one, or leave everything as it was. The lock is held."""
+        live = self._segments[-1]
+        before = (live.index.count, live.end, self._next)
+        sequence, pieces = self._next, []
+        for frame in frames:
+            pieces += frame.pieces(sequence)
+            sequence += frame.rows
+        try:
+            write_all(self._fd, pieces)
+            for frame in frames:
+                live.index.append((live.end, frame.size, self._next, frame.rows, *frame.time_range))
+                live.end += frame.size
+                self._next += frame.rows
+        except BaseException as fault:  # an interrupt between the pieces must not leave half a batch either
+            count, live.end, self._next = before
+            live.index.drop_from(count)
+            self._cut_back()
+            if isinstance(fault, OSError):
+                raise store_error(
+                    f"stream {self.name!r}: cannot append, nothing of the batch was stored; file",
+                    live.path,
+                    fault,
+                ) from fault
+            raise
+
+    def _cut_back(self) -> None:
+        """Cut the growing file to its last whole frame; remembered if that fails."""
+        try:
+            os.ftruncate(self._fd, self._segments[-1].end)
+            self._uncut = False
+        except OSError:
+            self._uncut = True
+
+    def _make_room(self, size: int) -> None:
+        """Have a growing segment that can take this many bytes. The lock is held."""
+        if self._uncut:
+            self._cut_back()
+            if self._uncut:
+                raise store_error(
+                    f"stream {self.name!r}: an append failed earlier and its bytes still cannot be cut off",
+                    self._segments[-1].path,
+                )
+        live = self._segments[-1] if self._segments else None
+        if live is None or live.sealed:
+            self._start_segment()
+        elif live.index.count and live.end + size > self._segment_bytes:
+            self._seal()
+            self._start_segment()
+        elif live.end == 0:  # recovery left nothing but its name
+            self._segments.pop()
+            self._start_segment()
+        elif self._fd < 0:
+            try:
+                self._fd = open_append(live.path)
+            except OSError as cause:
+                raise store_error(f"stream {self.name!r}: cannot append to", live.path, cause) from cause
+
+    def _start_segment(self) -> None:
+        path = segment_path(self.folder, self._next)
+        head = encode_schema(self._stored_schema, self._next)
+        try:
+            replace_file(path, [head])  # whole or not at all
+            self._fd = open_append(path)
+        except OSError as cause:
+            raise store_error(f"stream {self.name!r}: cannot start segment", path, cause) from cause
+        self._segments.append(Segment(path, self._next, end=len(head)))
+
+    def _seal(self) -> None:
+        """Mark the growing segment's end and make it durable. The lock is held; on failure it grows on."""
+        live = self._segments[-1]
+        try:
+            if self._fd < 0:
+                self._fd = open_append(live.path)
+            write_all(self._fd, [END_OF_STREAM])
+            sync_file(self._fd)
+        except OSError as cause:
+            self._cut_back()
+            raise store_error(f"stream {self.name!r}: cannot seal segment", live.path, cause) from cause
+        os.close(self._fd)
+        self._fd = -1
+        live.sealed = True
+        self._synced = self._next
+        try:
+            save_index(live.path, live.index, live.end)
+        except OSError:
+            pass  # it only spares a walk, and recovery makes it anew
+
+    def _sync_to(self, sequence: int, epoch: int) -> None:
+        """Return when everything before the sequence is durable; one fsync serves all who wait."""
+        with self._sync_lock:
+            with self._lock:
+                if self._epoch != epoch:
+                    raise StoreError(str(self._lost)) from self._lost
+                if self._synced >= sequence or self._fd < 0:
+                    return
+                target, fd = self._next, os.dup(self._fd)  # the lock's holder may close its own meanwhile
+                self._dirty = False
+            try:
+                sync_file(fd)
+            except OSError as cause:
+                with self._lock:
+                    raise self._sync_failed(target, cause) from cause
+            finally:
+                os.close(fd)
+            with self._lock:
+                self._synced = max(self._synced, target)
+
+    def _sync_failed(self, target: int, cause: OSError) -> StoreError:
+        """What a failed fsync means for the events in [_synced, target). Both locks are held."""
+        live = self._segments[-1]
+        if self._durability != "commit":
+            return store_error(
+                f"stream {self.name!r}: events {self._synced} to {target - 1} were accepted "
+                "but may not survive a power failure; cannot sync",
+                live.path,
+                cause,
+            )
+        kept = len(live.index.before(self._synced))
+        if kept < live.index.count:
+            live.end = int(live.index.view()[kept, OFFSET])
+            live.index.drop_from(kept)
+            self._next = self._synced
+            self._cut_back()
+        self._epoch += 1
+        self._lost = store_error(
+            f"stream {self.name!r}: cannot sync, the batch was not stored; file", live.path, cause
+        )
+        return self._lost
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"stream {self.name!r}: the store is closed")
+
+    def _tell_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> list[View]:
+        """What a scan that starts now may read."""
+        with self._lock:
+            self._check_open()
+            if self._refresher is not None:
+                self._refresher.refresh()
+                self._segments = self._refresher.segments
+                self._next = self._segments[-1].next_sequence if self._segments else 0
+            visible = self._synced if self._durability == "commit" and self._refresher is None else self._next
+            return [View(s.path, s.sealed, s.first_sequence, s.index.before(visible)) for s in self._segments]
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence that the next event will get."""
+        return self._next
