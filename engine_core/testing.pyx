@@ -9,12 +9,11 @@ from .builder cimport (
     OutColumn, out_export, out_free, out_gather, out_gather_optional, out_init, out_push_bytes, out_push_f64,
     out_push_i64, out_push_null, out_truncate)
 from .column cimport (
-    KIND_BOOL, KIND_DICT, KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I8, KIND_LARGE_UTF8, KIND_NULL, KIND_U64,
-    KIND_UTF8, KIND_UTF8_VIEW, Column, column_bytes, column_f64, column_i64, column_valid, dictionary_code,
+    KIND_BOOL, KIND_DICT, KIND_F16, KIND_F64, KIND_FIXED, KIND_U64, KIND_UTF8, KIND_UTF8_VIEW, Column, column_bytes, column_f64, column_i64, column_valid, dictionary_code,
     dictionary_valid)
 from .gather cimport batch_gather
 from .schema cimport Layout, Schema, layout_of
-from .status cimport STATUS_OK, Fault, fault_exception, fault_set
+from .status cimport Fault, fault_exception, fault_set
 
 
 def fault_error(int code, int64_t row=-1, int64_t value=0, int64_t other=0, bytes text=None, str context=""):

@@ -1,4 +1,5 @@
 """Lets the tests of the core import their helper by name."""
+
 import sys
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Every outcome code becomes its exception, with a text that names place, values and remedy."""
+
 import pytest
+
 from tocsin_core import status
 from tocsin_core.testing import fault_error
 
@@ -37,14 +39,24 @@ def test_a_fault_without_text_row_or_context_still_says_something(code):
     assert not str(error).startswith(":")
 
 
-@pytest.mark.parametrize(("kind", "also"), [
-    (status.PatternError, ValueError), (status.SchemaError, ValueError), (status.EvaluationError, ArithmeticError),
-    (status.OrderError, ValueError), (status.BackpressureError, Exception), (status.LimitError, Exception),
-    (status.StateError, ValueError), (status.StoreError, OSError), (status.ClosedError, RuntimeError),
-])
+@pytest.mark.parametrize(
+    ("kind", "also"),
+    [
+        (status.PatternError, ValueError),
+        (status.SchemaError, ValueError),
+        (status.EvaluationError, ArithmeticError),
+        (status.OrderError, ValueError),
+        (status.BackpressureError, Exception),
+        (status.LimitError, Exception),
+        (status.StateError, ValueError),
+        (status.StoreError, OSError),
+        (status.ClosedError, RuntimeError),
+    ],
+)
 def test_every_error_is_a_tocsin_error_and_what_python_calls_it(kind, also):
     assert issubclass(kind, status.TocsinError)
     assert issubclass(kind, also)
-    assert kind.__doc__ and "Example:" in kind.__doc__
+    assert kind.__doc__
+    assert "Example:" in kind.__doc__
     with pytest.raises(also, match="why"):
         raise kind("why")
