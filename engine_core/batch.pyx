@@ -23,7 +23,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 from .arrow_abi cimport ArrowArray, ArrowArrayStream, ArrowSchema
-from .column cimport Column
+from .column cimport KIND_NULL, Column
 from .refcount cimport count_add, count_get
 from .schema cimport Schema, capsule_pointer, schema_check, schema_compatible, schema_same
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_exception, fault_set
@@ -160,10 +160,24 @@ cdef int array_alias(ArrowArray *out, const ArrowArray *source, BatchC *kept) no
 
 
 cdef int array_export(ArrowArray *out, BatchC *batch) noexcept nogil:
+    """The struct without its own offset: consumers of record batches (pyarrow) refuse one, so the columns take it."""
+    cdef int64_t i
+    cdef ArrowArray *child
     cdef int status = array_alias(out, &batch.array, batch)
-    if status == STATUS_OK:
-        (<Owner *>out.private_data).exported = True
-        count_add(&exports, 1)
+    if status != STATUS_OK:
+        return status
+    for i in range(out.n_children):
+        child = out.children[i]
+        child.offset += out.offset
+        if child.length != out.length:
+            child.length = out.length
+            if batch.columns[i].kind == KIND_NULL:
+                child.null_count = out.length
+            elif child.null_count != 0:
+                child.null_count = -1
+    out.offset = 0
+    (<Owner *>out.private_data).exported = True
+    count_add(&exports, 1)
     return status
 
 

@@ -226,10 +226,10 @@ cdef int out_push_null(OutColumn *o) noexcept nogil:
 
 cdef int gather_nulls(OutColumn *o, int64_t n) noexcept nogil:
     """n nulls at the end, whatever the kind."""
-    cdef int64_t i
+    cdef int64_t _i
     cdef int64_t before = o.length
     cdef int status = out_reserve(o, n)
-    for i in range(n):
+    for _i in range(n):
         if status != STATUS_OK:
             out_truncate(o, before)
             return status

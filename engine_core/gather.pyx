@@ -77,7 +77,7 @@ cdef int gather_large(ArrowArray *out, Column *view, const Column *source, const
 
 
 cdef int gather_column(BatchC *out, BatchC *source, int64_t at, const int32_t *rows, int64_t n) noexcept nogil:
-    cdef Column column = source.columns[at]         # a copy: dictionaries and views are gathered as what they are made of
+    cdef Column column = source.columns[at]         # a copy: codes and views are gathered as plain values
     cdef Column *view = &out.columns[at]
     cdef ArrowArray *array = out.array.children[at]
     cdef const ArrowArray *origin = source.array.children[at]

@@ -5,8 +5,8 @@ keeps a checkpoint with `save`. What a subclass leaves out is harmless: an opera
 to do on `advance`, one that holds nothing back has nothing to say on `finish`. Only `save` and `restore`
 must be written by each operator, because forgetting state would be silent.
 
-Invariants: the nogil methods are called by one thread at a time; on a status other than STATUS_OK the state is as it was
-before the call. `input` and `output` are set once, by the subclass's constructor.
+Invariants: the nogil methods are called by one thread at a time; on a status other than STATUS_OK the state is as it
+was before the call. `input` and `output` are set once, by the subclass's constructor.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memset

@@ -269,11 +269,11 @@ cdef int64_t metadata_size(const char *metadata) noexcept nogil:
     """Bytes of an Arrow metadata block: int32 pairs, then int32 length and bytes of each key and value."""
     cdef int32_t pairs, size
     cdef int64_t at = 4
-    cdef int64_t i
+    cdef int64_t _i
     if metadata == NULL:
         return 0
     memcpy(&pairs, metadata, 4)
-    for i in range(2 * <int64_t>(pairs if pairs > 0 else 0)):
+    for _i in range(2 * <int64_t>(pairs if pairs > 0 else 0)):
         memcpy(&size, metadata + at, 4)
         at += 4 + (size if size > 0 else 0)
     return at
@@ -324,8 +324,8 @@ cdef inline const char *name_of(const ArrowSchema *node) noexcept nogil:
 
 cdef int schema_copy(ArrowSchema *out, const ArrowSchema *source) noexcept nogil:
     cdef int64_t i
-    cdef int status = node_make(out, source.format, name_of(source), source.metadata, metadata_size(source.metadata), source.flags,
-                                source.n_children, source.dictionary != NULL)
+    cdef int status = node_make(out, source.format, name_of(source), source.metadata, metadata_size(source.metadata),
+                                source.flags, source.n_children, source.dictionary != NULL)
     if status != STATUS_OK:
         return status
     for i in range(source.n_children):
@@ -566,7 +566,7 @@ cdef class Schema:
             return data
         export = getattr(data, "__arrow_c_schema__", None)
         if export is None:
-            raise TypeError(f"a schema must have __arrow_c_schema__ (pyarrow.Schema, ...); {type(data).__name__} has not")
+            raise TypeError(f"a schema must have __arrow_c_schema__; {type(data).__name__} has not")
         capsule = export()
         return Schema.copy_of(<const ArrowSchema *>capsule_pointer(capsule, "arrow_schema"))
 

@@ -171,7 +171,7 @@ cdef object fault_exception(const Fault *fault, str context):
         kind, message = StateError, f"{fault_text(fault, 'the saved state cannot be read')}; nothing was restored"
     elif fault.code == STATUS_NULL_TIME:
         kind = OrderError
-        message = f"{fault_text(fault, 'the time is null')}{place}; every event needs a time: fill or drop such rows"
+        message = f"{fault_text(fault, 'the time is null')}{place}; every event needs one: fill or drop such rows"
     elif fault.code == STATUS_TYPE:
         kind, message = SchemaError, f"{fault_text(fault, 'this type cannot be read here')}{place}"
     elif fault.code == STATUS_CAPACITY:
