@@ -4,7 +4,7 @@ A node is immutable. `op` is one of
 
     const     attr: the value (int, also for dates, times, timestamps and durations, in the unit of the type;
               float; str; bytes; bool) or None for NULL
-    column    attr: (column index, lag); lag n reads the row n before in the partition (PREV), 0 the row itself
+    column    attr: (column index, lag); lag n: of the row n before in the partition (PREV); 0: the row itself
     leaf      attr: index into Plan.leaves; in measures only
     neg add sub mul div mod      arguments of one kernel kind; integer division truncates
     eq ne lt le gt ge            arguments of one kernel kind, or one i64 and one u64 (compared exactly)
@@ -50,10 +50,11 @@ class Node:
 class Leaf:
     """A value of a whole match that measures are computed from.
 
-    `kind`: first, last (the value of `column` at the `offset`-th row after the first, before the last, of those
-    of `variables`; NULL if there is none), count (values of `column` that are not NULL), count_rows, sum, min,
-    max (NULL without rows or values), classifier (the variable of the last row), match_number. `variables` is a
-    bit mask; `column` is -1 where there is none. A sum of type float64 over whole numbers is summed as float64.
+    `kind`: first, last (the value of `column` at the `offset`-th row after the first, before the last, of
+    those of `variables`; NULL if there is none), count (values of `column` that are not NULL), count_rows,
+    sum, min, max (NULL without rows or values), classifier (the variable of the last row), match_number.
+    `variables` is a bit mask; `column` is -1 where there is none. A sum of type float64 over whole numbers is
+    summed as float64.
     """
 
     kind: Choice["first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number"]
@@ -79,6 +80,7 @@ class Nodes:
         attr: object = None,
         span: Span = NOWHERE,
     ) -> Node:
+        """The node of this operation: an old one if it was made before."""
         # repr tells 0.0 from -0.0, 1 from True and 1.0, and makes NaN equal to itself.
         key = (op, type, tuple(map(id, args)), repr(attr))
         node = self._made.get(key)

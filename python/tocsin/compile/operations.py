@@ -7,13 +7,14 @@ constant's: `ts < TIMESTAMP '… 00:00:00.5'` over seconds becomes `ts < second 
 and a bound that no value of the column's kind can reach becomes the smallest or largest value. So comparisons
 with constants are exact, cost no cast and cannot overflow.
 
-Two columns of different units of time meet in the finer one (a cast with a multiplier), an integer and a float
-in float64, int64 and uint64 exactly in comparisons and not at all in arithmetic.
+Two columns of different units of time meet in the finer one (a cast with a multiplier), an integer and a
+float in float64, int64 and uint64 exactly in comparisons and not at all in arithmetic.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 
 import pyarrow as pa
 
@@ -113,7 +114,7 @@ class Operations:
         return self.make("not", _BOOL, (arg,), None, span)
 
     def junction(self, op: str, args: list[Node], span: Span) -> Node:
-        """AND or OR of any number of conditions, as a balanced tree: its depth is the logarithm of the number."""
+        """AND or OR of any number of conditions, as a balanced tree of logarithmic depth."""
         settles = op == "or"  # the value that settles the whole
         distinct: dict[int, Node] = {}  # by identity, which is equality here
         unknown = False
@@ -191,8 +192,8 @@ class Operations:
         kinds = {a, b}
         if "timestamp with zone" in kinds and kinds & {"timestamp", "date"}:
             hint = (
-                "one has a time zone and the other has not: give the literal a zone, as in '2024-03-01 09:30:00 UTC', "
-                "or convert the column"
+                "one has a time zone and the other has not: give the literal a zone, as in "
+                "'2024-03-01 09:30:00 UTC', or convert the column"
             )
         elif "duration" in kinds and kinds & {"number", "string"}:
             hint = "write the duration as INTERVAL '5' MINUTE"
@@ -392,7 +393,8 @@ class Operations:
         if node.op == "const" and isinstance(node.attr, int) and node.attr >= 0:
             return self.const(_UINT64, node.attr, node.span)
         raise self.error(
-            f"arithmetic between uint64 and {type_name(node)} has no exact type: convert one column before the match",
+            f"arithmetic between uint64 and {type_name(node)} has no exact type: convert one column before "
+            "the match",
             span,
         )
 
@@ -490,17 +492,7 @@ def _fold_comparison(op: str, left: Node, right: Node) -> bool:
             a.encode("utf-8", "surrogatepass"),
             b.encode("utf-8", "surrogatepass"),
         )  # the kernel's order: bytes
-    if op == "eq":
-        return a == b
-    if op == "ne":
-        return a != b
-    if op == "lt":
-        return a < b  # type: ignore[operator]
-    if op == "le":
-        return a <= b  # type: ignore[operator]
-    if op == "gt":
-        return a > b  # type: ignore[operator]
-    return a >= b  # type: ignore[operator]
+    return bool(getattr(operator, op)(a, b))
 
 
 def _arithmetic_type(node: Node) -> pa.DataType:

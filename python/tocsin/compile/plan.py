@@ -37,9 +37,10 @@ class Plan:
     """Shapes: `condition_of` has one entry per variable (-1: always true), `positions` and `follow` one per
     position of the automaton, `condition_names` one per condition (for messages: "DEFINE PROBE").
 
-    `order` is (column, descending, nulls first); `time` the first ORDER BY column if it ascends and is a whole
-    number, date, time, timestamp or duration; `within` is in the unit of that column: a row belongs to a match
-    while its time - the first row's time < `within`. `output_schema`: the partition columns, then the measures.
+    `order` is (column, descending, nulls first); `time` the first ORDER BY column if it ascends and is a
+    whole number, date, time, timestamp or duration; `within` is in the unit of that column: a row belongs to
+    a match while its time - the first row's time < `within`. `output_schema`: the partition columns, then the
+    measures.
     """
 
     schema: pa.Schema
@@ -111,11 +112,10 @@ class _Planner:
 
     def _key_column(self, column: Column, where: str) -> int:
         index = self.columns.find(column)
-        type = self.schema.field(index).type
-        if kernel_kind(type) is None and not (where == "PARTITION BY" and pa.types.is_null(type)):
+        field = self.schema.field(index)
+        if kernel_kind(field.type) is None and not (where == "PARTITION BY" and pa.types.is_null(field.type)):
             raise self.source.error(
-                f"{where} a column of type {type} is not supported: '{self.schema.field(index).name}' has to be "
-                "converted before the match",
+                f"{where} a column of type {field.type} is not supported: convert '{field.name}' before the match",
                 column.span,
             )
         return index
@@ -170,7 +170,8 @@ class _Planner:
                 guess = nearest(name, list(variables))
                 meant = f"did you mean '{guess}'? " if guess else ""
                 raise self.source.error(
-                    f"DEFINE of '{name}', which is not in PATTERN: {meant}Its variables are {listed(list(variables))}",
+                    f"DEFINE of '{name}', which is not in PATTERN: {meant}Its variables are "
+                    f"{listed(list(variables))}",
                     definition.span,
                 )
             if name in defined:

@@ -9,7 +9,7 @@ from tocsin.language.source import Source, listed, nearest
 
 
 class Columns:
-    """Finds a column as SQL does: the exact name first, then, unless it was quoted, without regard to case."""
+    """Finds a column as SQL does: the exact name first, then, unless it was quoted, in any case."""
 
     __slots__ = ("_exact", "_folded", "schema", "source")
 

@@ -193,7 +193,8 @@ class TypeCheck:
         if kernel_kind(type) is None and not pa.types.is_null(type):
             name = self.schema.field(index).name
             raise self._error(
-                f"the column '{name}' of type {type} cannot be read in an expression: convert it before the match",
+                f"the column '{name}' of type {type} cannot be read in an expression: convert it before "
+                "the match",
                 e.span,
             )
         return index
@@ -207,13 +208,14 @@ class TypeCheck:
             guess = nearest(variable, list(self.variables))
             meant = f"did you mean '{guess}'? " if guess else ""
             raise self._error(
-                f"'{variable}' is no variable of PATTERN: {meant}Its variables are {listed(list(self.variables))}",
+                f"'{variable}' is no variable of PATTERN: {meant}Its variables are "
+                f"{listed(list(self.variables))}",
                 e.span,
             )
         if where.mode == "define" and variable != where.variable:
             raise self._error(
-                f"a reference to another variable in DEFINE is not supported yet: DEFINE {where.variable} reads "
-                f"'{variable}'; it can read its own row and PREV",
+                f"a reference to another variable in DEFINE is not supported yet: DEFINE {where.variable} "
+                f"reads '{variable}'; it can read its own row and PREV",
                 e.span,
             )
 
@@ -274,7 +276,8 @@ class TypeCheck:
                     for c in (columns[0], column)
                 ]
                 raise self._error(
-                    f"the argument of {name} mixes columns of {said[0]} and of {said[1]}; they must be of one",
+                    f"the argument of {name} mixes columns of {said[0]} and of {said[1]}; they must be of "
+                    "one",
                     column.span,
                 )
 

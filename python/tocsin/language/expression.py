@@ -106,8 +106,8 @@ class Operators:
     def __bool__(self) -> NoReturn:
         raise TypeError(
             "an expression has no truth value of its own: combine conditions with & | ~ (each side in "
-            "parentheses) instead of and, or, not; a chained comparison is .between(low, high), membership is "
-            ".is_in([...])"
+            "parentheses) instead of and, or, not; a chained comparison is .between(low, high), membership "
+            "is .is_in([...])"
         )
 
     def is_null(self) -> Expression:
@@ -235,7 +235,7 @@ class Binary(Expression):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Logical(Expression):
-    """AND or OR of two or more conditions, none of which is a Logical of the same operator (see `logical`)."""
+    """AND or OR of two or more conditions, none of them one of the same operator (see `logical`)."""
 
     _parts: ClassVar[tuple[str, ...]] = ("operands",)
     operator: Choice["and", "or"]
@@ -314,9 +314,7 @@ def col(name: str) -> Expression:
     >>> print((tc.col("amount") < 10) & tc.col("country").is_in(["NL", "BE"]))
     amount < 10 AND country IN ('NL', 'BE')
     """
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"col takes the name of a column, not {name!r}")
-    return Column(name, None, True)
+    return Column(_name(name), None, True)
 
 
 def lit(value: object) -> Expression:
@@ -347,7 +345,7 @@ def to_expression(value: object) -> Expression:
         # A subclass (numpy's float64 is a float) is brought down to the plain type.
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise ValueError("an integer in an expression must fit 64 bits")
-        if isinstance(value, bool | None):
+        if value is None or isinstance(value, bool):
             return Literal(value)
         if isinstance(value, int | float):
             return Literal(int(value) if isinstance(value, int) else float(value))
@@ -373,9 +371,15 @@ def to_expression(value: object) -> Expression:
         if type(plain_value) is not type(value):  # a longdouble stays one: Python has no such number
             return to_expression(plain_value)
     raise TypeError(
-        f"{value!r} of type {type(value).__name__} cannot stand in an expression: it takes columns, bool, int, "
-        "float, str, bytes, None, date, time, datetime, timedelta and numpy scalars"
+        f"{value!r} of type {type(value).__name__} cannot stand in an expression: it takes columns, bool, "
+        "int, float, str, bytes, None, date, time, datetime, timedelta and numpy scalars"
     )
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"col takes the name of a column, not {value!r}")
+    return value
 
 
 def _operand(value: Operators) -> Expression:

@@ -45,41 +45,17 @@ def name_text(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+# fmt: off
 _KEYWORDS = frozenset(
-    [
-        "AND",
-        "OR",
-        "NOT",
-        "IS",
-        "NULL",
-        "TRUE",
-        "FALSE",
-        "BETWEEN",
-        "IN",
-        "LIKE",
-        "ILIKE",
-        "ESCAPE",
-        "CASE",
-        "WHEN",
-    ]
-    + [
-        "THEN",
-        "ELSE",
-        "END",
-        "CAST",
-        "AS",
-        "ASC",
-        "DESC",
-        "SELECT",
-        "FROM",
-        "WHERE",
-        "EXISTS",
-        "INTERVAL",
-        "BY",
-    ]
-    + ["MEASURES", "PATTERN", "DEFINE", "WITHIN", "PARTITION", "ORDER", "AFTER", "ONE", "ALL", "SUBSET"]
-    + ["MATCH_RECOGNIZE", "RUNNING", "FINAL"]
+    (
+        "AND", "OR", "NOT", "IS", "NULL", "TRUE", "FALSE", "BETWEEN", "IN", "LIKE", "ILIKE",
+        "ESCAPE", "CASE", "WHEN", "THEN", "ELSE", "END", "CAST", "AS", "ASC", "DESC", "SELECT",
+        "FROM", "WHERE", "EXISTS", "INTERVAL", "BY", "MEASURES", "PATTERN", "DEFINE", "WITHIN",
+        "PARTITION", "ORDER", "AFTER", "ONE", "ALL", "SUBSET", "MATCH_RECOGNIZE", "RUNNING",
+        "FINAL",
+    )
 )
+# fmt: on
 
 
 class _Writer:

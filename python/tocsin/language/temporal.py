@@ -163,7 +163,8 @@ def _fraction_ns(digits: str | None, unit_ns: int, text: str) -> int:
     """Nanoseconds of the decimal fraction `digits` of a unit; exact or refused."""
     if not digits:
         return 0
-    whole, left = divmod(int(digits) * unit_ns, 10 ** len(digits))
+    scale: int = 10 ** len(digits)
+    whole, left = divmod(int(digits) * unit_ns, scale)
     if left:
         raise ValueError(f"'{_short(text)}' is finer than a nanosecond")
     return whole

@@ -118,7 +118,7 @@ def parse_condition(text: str) -> Expression:
 def parse_clause(text: str) -> Clause:
     """The tree of a clause. Raises PatternError with the place.
 
-    >>> clause = parse_clause("PARTITION BY card MEASURES LAST(A.ts) AS ended PATTERN (A{3}) DEFINE A AS amount < 10")
+    >>> clause = parse_clause("MEASURES LAST(A.ts) AS ended PATTERN (A{3}) DEFINE A AS amount < 10")
     >>> clause.measures[0].name, clause.skip, str(clause.definitions[0].condition)
     ('ended', 'past_last', 'amount < 10')
     """
@@ -217,8 +217,8 @@ class _ClauseParser:
             raise lexer.error("SUBSET is not supported yet: name the variables one by one")
         if lexer.at_word("SELECT", "WITH", "FROM"):
             raise lexer.error(
-                f"a clause is expected, and {token.upper} begins a query: give what stands in MATCH_RECOGNIZE "
-                "( … )"
+                f"a clause is expected, and {token.upper} begins a query: give what stands in "
+                "MATCH_RECOGNIZE ( … )"
             )
         if lexer.at_word("INITIAL", "SEEK"):
             raise lexer.error(f"{token.upper} belongs to row patterns in windows, which are not supported")

@@ -44,25 +44,14 @@ _NAVIGATIONS = ("prev", "next", "first", "last")
 FUNCTIONS = ["COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST", "LAST", "PREV", "CLASSIFIER", "MATCH_NUMBER"]
 
 # Words that can begin no operand unless quoted, and words of SQL that begin one we do not have.
+# fmt: off
 _RESERVED = frozenset(
-    [
-        "AND",
-        "OR",
-        "IS",
-        "IN",
-        "BETWEEN",
-        "LIKE",
-        "ILIKE",
-        "AS",
-        "WHEN",
-        "THEN",
-        "ELSE",
-        "END",
-        "FROM",
-        "WHERE",
-    ]
-    + ["ESCAPE", "ASC", "DESC"]
+    (
+        "AND", "OR", "IS", "IN", "BETWEEN", "LIKE", "ILIKE", "AS", "WHEN", "THEN", "ELSE", "END",
+        "FROM", "WHERE", "ESCAPE", "ASC", "DESC",
+    )
 )
+# fmt: on
 _REFUSED = {
     "CASE": "CASE is not supported yet: combine conditions with AND and OR",
     "EXISTS": "EXISTS is not supported: a condition reads rows, not queries",
@@ -153,7 +142,7 @@ class ExpressionParser:
                     break
                 if compared or (isinstance(left, Unary) and left.operator == "not" and floor <= NOT):
                     raise lexer.error(
-                        f"{token} follows a comparison: comparisons do not chain, use AND, BETWEEN or parentheses"
+                        f"{token} follows a comparison: they do not chain, use AND, BETWEEN or parentheses"
                     )
                 left = self._predicate(token, left, start)
                 compared = True
@@ -258,7 +247,7 @@ class ExpressionParser:
                 "^": "'^' is not an operator here",
                 "[": "[…] (an element of an array) is not supported yet",
                 "->": "'->' is not supported yet: compute it as a column before the match",
-                "~": "'~' (a regular expression) is not supported yet: compute it as a boolean column before the match",
+                "~": "'~' is not supported yet: compute it as a boolean column before the match",
             }.get(token.value)
             if hint:
                 raise self.lexer.error(hint)
