@@ -1,4 +1,4 @@
-"""The exceptions of tocsin. They are defined once, in the compiled core, so that a kernel can raise them too."""
+"""The exceptions of tocsin. They are defined in the compiled core, so that a kernel can raise them too."""
 
 from tocsin_core.status import (
     BackpressureError,

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tocsin.language.pattern import Alternation, Empty, Quantified, RowPattern, Sequence, Variable
+from tocsin.language.pattern import Alternation, Quantified, RowPattern, Sequence, Variable
 from tocsin.language.source import Source
 
 MATCH = -1
@@ -60,8 +60,8 @@ def build(pattern: RowPattern, variable_ids: dict[str, int], source: Source | No
     positions, instructions = _size(pattern, sizes)
     if positions > POSITIONS_MAX or instructions > INSTRUCTIONS_MAX:
         raise source.error(
-            f"the pattern is too large: written out it has {_count(positions)} variables and {_count(instructions)} "
-            f"steps; at most {POSITIONS_MAX} and {INSTRUCTIONS_MAX} are possible",
+            f"the pattern is too large: written out it has {_count(positions)} variables and "
+            f"{_count(instructions)} steps; at most {POSITIONS_MAX} and {INSTRUCTIONS_MAX} are possible",
             pattern.span,
         )
     program = _Program(variable_ids, sizes)
@@ -94,7 +94,7 @@ def _size(pattern: RowPattern, sizes: dict[int, tuple[int, int]]) -> tuple[int, 
 
 
 class _Program:
-    """Instructions in two arrays. `variable[i]` >= 0: a position. Else `targets[i]` lists where i leads, in order."""
+    """Instructions: `variable[i]` >= 0 is a position; else `targets[i]` lists where i leads, in order."""
 
     __slots__ = ("ids", "sizes", "targets", "variable")
 
@@ -160,7 +160,7 @@ class _Program:
         variable, targets = self.variable, self.targets
         end = len(variable)
         position_at = [-1] * end
-        positions = []
+        positions: list[int] = []
         for at, v in enumerate(variable):
             if v >= 0:
                 position_at[at] = len(positions)
@@ -205,6 +205,3 @@ class _Program:
         first = reach(0)
         follow = tuple(reach(at + 1) for at in range(end) if variable[at] >= 0)
         return Automaton(tuple(positions), first, follow)
-
-
-__all__ = ["MATCH", "Automaton", "Empty", "build"]

@@ -4,7 +4,7 @@ A node is immutable. `op` is one of
 
     const     attr: the value (int, also for dates, times, timestamps and durations, in the unit of the type;
               float; str; bytes; bool) or None for NULL
-    column    attr: (column index, lag); lag n reads the row n before in the partition (PREV), 0 the row itself
+    column    attr: (column index, lag); lag n: of the row n before in the partition (PREV); 0: the row itself
     leaf      attr: index into Plan.leaves; in measures only
     neg add sub mul div mod      arguments of one kernel kind; integer division truncates
     eq ne lt le gt ge            arguments of one kernel kind, or one i64 and one u64 (compared exactly)
@@ -37,6 +37,8 @@ INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """One operation; see the top of the file."""
+
     op: str
     type: pa.DataType
     args: tuple[Node, ...] = ()
@@ -48,15 +50,14 @@ class Node:
 class Leaf:
     """A value of a whole match that measures are computed from.
 
-    `kind`: first, last (the value of `column` at the `offset`-th row after the first, before the last, of those
-    of `variables`; NULL if there is none), count (values of `column` that are not NULL), count_rows, sum, min,
-    max (NULL without rows or values), classifier (the variable of the last row), match_number. `variables` is a
-    bit mask; `column` is -1 where there is none. A sum of type float64 over whole numbers is summed as float64.
+    `kind`: first, last (the value of `column` at the `offset`-th row after the first, before the last, of
+    those of `variables`; NULL if there is none), count (values of `column` that are not NULL), count_rows,
+    sum, min, max (NULL without rows or values), classifier (the variable of the last row), match_number.
+    `variables` is a bit mask; `column` is -1 where there is none. A sum of type float64 over whole numbers is
+    summed as float64.
     """
 
-    kind: Choice[
-        "first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number"
-    ]
+    kind: Choice["first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number"]
     variables: int
     column: int
     offset: int
@@ -72,8 +73,14 @@ class Nodes:
         self._made: dict[object, Node] = {}
 
     def make(
-        self, op: str, type: pa.DataType, args: tuple[Node, ...] = (), attr: object = None, span: Span = NOWHERE
+        self,
+        op: str,
+        type: pa.DataType,
+        args: tuple[Node, ...] = (),
+        attr: object = None,
+        span: Span = NOWHERE,
     ) -> Node:
+        """The node of this operation: an old one if it was made before."""
         # repr tells 0.0 from -0.0, 1 from True and 1.0, and makes NaN equal to itself.
         key = (op, type, tuple(map(id, args)), repr(attr))
         node = self._made.get(key)
@@ -89,7 +96,13 @@ def kernel_kind(type: pa.DataType) -> Kind | None:
         return "bool"
     if t.is_uint64(type):
         return "u64"
-    if t.is_integer(type) or t.is_date(type) or t.is_time(type) or t.is_timestamp(type) or t.is_duration(type):
+    if (
+        t.is_integer(type)
+        or t.is_date(type)
+        or t.is_time(type)
+        or t.is_timestamp(type)
+        or t.is_duration(type)
+    ):
         return "i64"
     if t.is_floating(type):
         return "f64"
@@ -101,11 +114,13 @@ def kernel_kind(type: pa.DataType) -> Kind | None:
 
 
 def is_text(type: pa.DataType) -> bool:
+    """Whether `type` is UTF-8 text, in any layout but a dictionary."""
     t = pa.types
     return bool(t.is_string(type) or t.is_large_string(type) or _is_view(type, "is_string_view"))
 
 
 def is_binary(type: pa.DataType) -> bool:
+    """Whether `type` is bytes of any length, in any layout but a dictionary."""
     t = pa.types
     return bool(t.is_binary(type) or t.is_large_binary(type) or _is_view(type, "is_binary_view"))
 

@@ -7,13 +7,14 @@ constant's: `ts < TIMESTAMP '… 00:00:00.5'` over seconds becomes `ts < second 
 and a bound that no value of the column's kind can reach becomes the smallest or largest value. So comparisons
 with constants are exact, cost no cast and cannot overflow.
 
-Two columns of different units of time meet in the finer one (a cast with a multiplier), an integer and a float
-in float64, int64 and uint64 exactly in comparisons and not at all in arithmetic.
+Two columns of different units of time meet in the finer one (a cast with a multiplier), an integer and a
+float in float64, int64 and uint64 exactly in comparisons and not at all in arithmetic.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 
 import pyarrow as pa
 
@@ -25,8 +26,19 @@ from tocsin.language.temporal import DAY_NS, parse_date, parse_time, parse_times
 _BOOL, _INT64, _UINT64, _FLOAT64 = pa.bool_(), pa.int64(), pa.uint64(), pa.float64()
 _UNITS = ("s", "ms", "us", "ns")
 _MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
-SYMBOLS = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-           "add": "+", "sub": "-", "mul": "*", "div": "/", "mod": "%"}
+SYMBOLS = {
+    "eq": "=",
+    "ne": "<>",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "mod": "%",
+}
 
 
 def category(type: pa.DataType) -> str:
@@ -46,6 +58,7 @@ def category(type: pa.DataType) -> str:
 
 
 def is_null(node: Node) -> bool:
+    """Whether `node` is the constant NULL."""
     return node.op == "const" and node.attr is None
 
 
@@ -65,15 +78,19 @@ class Operations:
         self.source = source
 
     def error(self, message: str, span: Span) -> PatternError:
+        """The error for `message` at `span`, to be raised."""
         return self.source.error(message, span)
 
     def const(self, type: pa.DataType, value: object, span: Span) -> Node:
+        """A constant, not yet checked to fit `type`: it may still be folded."""
         return self.nodes.make("const", type, (), value, span)
 
     def boolean(self, value: bool | None, span: Span) -> Node:
+        """TRUE, FALSE or an unknown."""
         return self.const(_BOOL, value, span)
 
     def make(self, op: str, type: pa.DataType, args: tuple[Node, ...], attr: object, span: Span) -> Node:
+        """An operation on `args`, whose constants have to fit their types by now."""
         for arg in args:
             self.in_range(arg)
         return self.nodes.make(op, type, args, attr, span)
@@ -89,6 +106,7 @@ class Operations:
     # Logic -----------------------------------------------------------------------------------------------
 
     def negation(self, arg: Node, span: Span) -> Node:
+        """NOT of a condition."""
         if arg.op == "const":
             return self.boolean(None if arg.attr is None else not arg.attr, span)
         if arg.op == "not":
@@ -96,7 +114,7 @@ class Operations:
         return self.make("not", _BOOL, (arg,), None, span)
 
     def junction(self, op: str, args: list[Node], span: Span) -> Node:
-        """AND or OR of any number of conditions, as a balanced tree: its depth is the logarithm of the number."""
+        """AND or OR of any number of conditions, as a balanced tree of logarithmic depth."""
         settles = op == "or"  # the value that settles the whole
         distinct: dict[int, Node] = {}  # by identity, which is equality here
         unknown = False
@@ -120,6 +138,7 @@ class Operations:
         return left[0]
 
     def null_test(self, arg: Node, negated: bool, span: Span) -> Node:
+        """IS NULL, or IS NOT NULL if `negated`."""
         if arg.op == "const":
             return self.boolean((arg.attr is None) != negated, span)
         return self.make("is_not_null" if negated else "is_null", _BOOL, (arg,), None, span)
@@ -127,6 +146,7 @@ class Operations:
     # Comparison ------------------------------------------------------------------------------------------
 
     def compare(self, op: str, left: Node, right: Node, span: Span) -> Node:
+        """A comparison; `op` is eq, ne, lt, le, gt or ge."""
         if is_null(left) or is_null(right):
             return self.boolean(None, span)
         left, right = self.as_temporal(left, right), self.as_temporal(right, left)
@@ -171,11 +191,11 @@ class Operations:
             return
         kinds = {a, b}
         if "timestamp with zone" in kinds and kinds & {"timestamp", "date"}:
-            hint = "one has a time zone and the other has not: give the literal a zone, as in '2024-03-01 09:30:00 UTC', " \
-                   "or convert the column"
-        elif "duration" in kinds and "number" in kinds:
-            hint = "write the duration as INTERVAL '5' MINUTE"
-        elif "duration" in kinds and "string" in kinds:
+            hint = (
+                "one has a time zone and the other has not: give the literal a zone, as in "
+                "'2024-03-01 09:30:00 UTC', or convert the column"
+            )
+        elif "duration" in kinds and kinds & {"number", "string"}:
             hint = "write the duration as INTERVAL '5' MINUTE"
         elif kinds == {"number", "string"}:
             hint = "numbers are written without quotes"
@@ -197,7 +217,7 @@ class Operations:
 
     def _in_unit(self, node: Node, unit: int, like: Node) -> Node:
         own = unit_ns(node.type)
-        assert own is not None and own % unit == 0
+        assert own is not None
         if own == unit:
             return node
         target = like.type if unit_ns(like.type) == unit else retyped(node.type, unit)
@@ -278,13 +298,23 @@ class Operations:
             if has_null:
                 return self.boolean(None, span)
             # No value of the column's kind is in the list: false, and NULL for NULL.
-            return self._with_constant("lt", node, self.const(_FLOAT64, -math.inf, span), span) if kind == "f64" else \
-                self.make("lt", _BOOL, (node, self.const(_UINT64 if kind == "u64" else _INT64, low, span)), None, span)
+            return (
+                self._with_constant("lt", node, self.const(_FLOAT64, -math.inf, span), span)
+                if kind == "f64"
+                else self.make(
+                    "lt",
+                    _BOOL,
+                    (node, self.const(_UINT64 if kind == "u64" else _INT64, low, span)),
+                    None,
+                    span,
+                )
+            )
         return self.make("in", _BOOL, (node,), (tuple(listed), has_null), span)
 
     # Arithmetic ------------------------------------------------------------------------------------------
 
     def negative(self, arg: Node, span: Span) -> Node:
+        """Minus `arg`."""
         if is_null(arg):
             return arg
         kind = category(arg.type)
@@ -292,12 +322,18 @@ class Operations:
             raise self.error(f"- cannot be applied to {type_name(arg)}", span)
         if arg.op == "const":
             assert isinstance(arg.attr, (int, float))
-            return self._number(-arg.attr, span) if kind == "number" else self.const(arg.type, -arg.attr, span)
+            return (
+                self._number(-arg.attr, span) if kind == "number" else self.const(arg.type, -arg.attr, span)
+            )
         if kernel_kind(arg.type) == "u64":
-            raise self.error("- cannot be applied to uint64: its values have no negative; convert the column to int64", span)
+            raise self.error(
+                "- cannot be applied to uint64: its values have no negative; convert the column to int64",
+                span,
+            )
         return self.make("neg", _arithmetic_type(arg), (arg,), None, span)
 
     def arithmetic(self, op: str, left: Node, right: Node, span: Span) -> Node:
+        """A sum, difference, product, quotient or remainder; `op` is add, sub, mul, div or mod."""
         a, b = category(left.type), category(right.type)
         if is_null(left) or is_null(right):
             other = right if is_null(left) else left
@@ -324,7 +360,9 @@ class Operations:
             hint = ": a time of day would pass midnight; use a timestamp"
         elif {a, b} == {"timestamp", "timestamp with zone"}:
             hint = ": one has a time zone and the other has not"
-        raise self.error(f"{SYMBOLS[op]} cannot be applied to {type_name(left)} and {type_name(right)}{hint}", span)
+        raise self.error(
+            f"{SYMBOLS[op]} cannot be applied to {type_name(left)} and {type_name(right)}{hint}", span
+        )
 
     def _number(self, value: int | float, span: Span, unsigned: bool = False) -> Node:
         """A numeric constant of the type its value asks for."""
@@ -355,11 +393,14 @@ class Operations:
         if node.op == "const" and isinstance(node.attr, int) and node.attr >= 0:
             return self.const(_UINT64, node.attr, node.span)
         raise self.error(
-            f"arithmetic between uint64 and {type_name(node)} has no exact type: convert one column before the match", span
+            f"arithmetic between uint64 and {type_name(node)} has no exact type: convert one column before "
+            "the match",
+            span,
         )
 
     def _fold(self, op: str, left: object, right: object, span: Span) -> int | float:
-        assert isinstance(left, (int, float)) and isinstance(right, (int, float))
+        assert isinstance(left, int | float)
+        assert isinstance(right, int | float)
         if isinstance(left, int) and isinstance(right, int):
             if op in ("div", "mod") and right == 0:
                 raise self.error("division by zero", span)
@@ -422,7 +463,8 @@ class Operations:
             else:
                 own = unit_ns(node.type) or needed
                 aligned.append(
-                    node if own == needed
+                    node
+                    if own == needed
                     else self.make("cast", retyped(node.type, needed), (node,), own // needed, node.span)
                 )
         return aligned[0], aligned[1], needed
@@ -446,18 +488,11 @@ def _fold_comparison(op: str, left: Node, right: Node) -> bool:
     if unit_ns(left.type):
         a, b = constant_ns(left), constant_ns(right)
     elif isinstance(a, str) and isinstance(b, str):
-        a, b = a.encode("utf-8", "surrogatepass"), b.encode("utf-8", "surrogatepass")  # the kernel's order: bytes
-    if op == "eq":
-        return a == b
-    if op == "ne":
-        return a != b
-    if op == "lt":
-        return a < b  # type: ignore[operator]
-    if op == "le":
-        return a <= b  # type: ignore[operator]
-    if op == "gt":
-        return a > b  # type: ignore[operator]
-    return a >= b  # type: ignore[operator]
+        a, b = (
+            a.encode("utf-8", "surrogatepass"),
+            b.encode("utf-8", "surrogatepass"),
+        )  # the kernel's order: bytes
+    return bool(getattr(operator, op)(a, b))
 
 
 def _arithmetic_type(node: Node) -> pa.DataType:

@@ -26,6 +26,8 @@ VARIABLES_MAX = 64  # a row's conditions and a leaf's variables are one 64-bit m
 
 @dataclass(frozen=True, slots=True)
 class Measure:
+    """One output column: its name and what computes it from the leaves."""
+
     name: str
     node: Node
 
@@ -35,9 +37,10 @@ class Plan:
     """Shapes: `condition_of` has one entry per variable (-1: always true), `positions` and `follow` one per
     position of the automaton, `condition_names` one per condition (for messages: "DEFINE PROBE").
 
-    `order` is (column, descending, nulls first); `time` the first ORDER BY column if it ascends and is a whole
-    number, date, time, timestamp or duration; `within` is in the unit of that column: a row belongs to a match
-    while its time - the first row's time < `within`. `output_schema`: the partition columns, then the measures.
+    `order` is (column, descending, nulls first); `time` the first ORDER BY column if it ascends and is a
+    whole number, date, time, timestamp or duration; `within` is in the unit of that column: a row belongs to
+    a match while its time - the first row's time < `within`. `output_schema`: the partition columns, then the
+    measures.
     """
 
     schema: pa.Schema
@@ -85,7 +88,8 @@ class _Planner:
         if order and not order[0][1] and kernel_kind(self.schema.field(order[0][0]).type) == "i64":
             time = order[0][0]
         fields = [
-            pa.field(self.schema.field(i).name, value_type(self.schema.field(i).type), True) for i in partition
+            pa.field(self.schema.field(i).name, value_type(self.schema.field(i).type), True)
+            for i in partition
         ] + [pa.field(m.name, m.node.type, True) for m in measures]
         return Plan(
             schema=self.schema,
@@ -108,11 +112,10 @@ class _Planner:
 
     def _key_column(self, column: Column, where: str) -> int:
         index = self.columns.find(column)
-        type = self.schema.field(index).type
-        if kernel_kind(type) is None and not (where == "PARTITION BY" and pa.types.is_null(type)):
+        field = self.schema.field(index)
+        if kernel_kind(field.type) is None and not (where == "PARTITION BY" and pa.types.is_null(field.type)):
             raise self.source.error(
-                f"{where} a column of type {type} is not supported: '{self.schema.field(index).name}' has to be "
-                "converted before the match",
+                f"{where} a column of type {field.type} is not supported: convert '{field.name}' before the match",
                 column.span,
             )
         return index
@@ -131,7 +134,9 @@ class _Planner:
         for key in self.clause.order:
             index = self._key_column(key.column, "ORDER BY")
             if any(index == other for other, _, _ in found):
-                raise self.source.error(f"the column '{key.column.name}' is twice in ORDER BY", key.column.span)
+                raise self.source.error(
+                    f"the column '{key.column.name}' is twice in ORDER BY", key.column.span
+                )
             found.append((index, key.descending, key.nulls_first))
         return tuple(found)
 
@@ -140,11 +145,14 @@ class _Planner:
         for variable in variables_of(self.clause.pattern):
             spans.setdefault(variable.name, variable.span)
         if not spans:
-            raise self.source.error("PATTERN is empty: it needs at least one variable", self.clause.pattern_span)
+            raise self.source.error(
+                "PATTERN is empty: it needs at least one variable", self.clause.pattern_span
+            )
         if len(spans) > VARIABLES_MAX:
             name = list(spans)[VARIABLES_MAX]
             raise self.source.error(
-                f"PATTERN has more than {VARIABLES_MAX} different variables; '{name}' is one too many", spans[name]
+                f"PATTERN has more than {VARIABLES_MAX} different variables; '{name}' is one too many",
+                spans[name],
             )
         return tuple(spans)
 
@@ -162,7 +170,8 @@ class _Planner:
                 guess = nearest(name, list(variables))
                 meant = f"did you mean '{guess}'? " if guess else ""
                 raise self.source.error(
-                    f"DEFINE of '{name}', which is not in PATTERN: {meant}Its variables are {listed(list(variables))}",
+                    f"DEFINE of '{name}', which is not in PATTERN: {meant}Its variables are "
+                    f"{listed(list(variables))}",
                     definition.span,
                 )
             if name in defined:
@@ -181,7 +190,9 @@ class _Planner:
     def _measures(self, check: TypeCheck, partition: tuple[int, ...]) -> tuple[Measure, ...]:
         keys = [self.schema.field(i).name for i in partition]
         exact = set(keys)
-        folded = dict.fromkeys((name.casefold() for name in keys), True)  # -> whether all of that name are quoted
+        folded = dict.fromkeys(
+            (name.casefold() for name in keys), True
+        )  # -> whether all of that name are quoted
         measures: list[Measure] = []
         for item in self.clause.measures:
             fold = item.name.casefold()
@@ -198,7 +209,9 @@ class _Planner:
         if interval is None:
             return None
         if not order:
-            raise self.source.error("WITHIN needs ORDER BY a date or time: the interval is measured on it", interval.span)
+            raise self.source.error(
+                "WITHIN needs ORDER BY a date or time: the interval is measured on it", interval.span
+            )
         index, descending, _ = order[0]
         field = self.schema.field(index)
         unit = unit_ns(field.type)
@@ -207,6 +220,8 @@ class _Planner:
                 f"WITHIN needs ORDER BY a date or time, and '{field.name}' is {field.type}", interval.span
             )
         if descending:
-            raise self.source.error(f"WITHIN needs an ascending ORDER BY, and '{field.name}' descends", interval.span)
+            raise self.source.error(
+                f"WITHIN needs an ascending ORDER BY, and '{field.name}' descends", interval.span
+            )
         # difference < interval, in whole units: the same as difference < the interval rounded up.
         return -(-int(interval.value) // unit)

@@ -9,7 +9,7 @@ from tocsin.language.source import Source, listed, nearest
 
 
 class Columns:
-    """Finds a column as SQL does: the exact name first, then, unless it was quoted, without regard to case."""
+    """Finds a column as SQL does: the exact name first, then, unless it was quoted, in any case."""
 
     __slots__ = ("_exact", "_folded", "schema", "source")
 
@@ -31,7 +31,9 @@ class Columns:
             return found[0]
         if found:
             names = listed([f"'{self.schema.field(i).name}' (number {i})" for i in found])
-            raise self.source.error(f"the column '{column.name}' is ambiguous: there are {names}", column.span)
+            raise self.source.error(
+                f"the column '{column.name}' is ambiguous: there are {names}", column.span
+            )
         raise self.source.error(self._unknown(column, variables), column.span)
 
     def _unknown(self, column: Column, variables: tuple[str, ...]) -> str:

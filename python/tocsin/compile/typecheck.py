@@ -85,9 +85,12 @@ class TypeCheck:
         return self._boolean(node, definition.condition.span, f"DEFINE {definition.variable}")
 
     def measure(self, item: MeasureItem) -> Node:
+        """The value of one output column."""
         node = self._lower(item.expression, _Where("measure"))
         if pa.types.is_null(node.type):
-            raise self._error(f"the measure '{item.name}' is always NULL and has no type", item.expression.span)
+            raise self._error(
+                f"the measure '{item.name}' is always NULL and has no type", item.expression.span
+            )
         return self.operations.in_range(node)
 
     def _error(self, message: str, span: Span) -> PatternError:
@@ -113,12 +116,16 @@ class TypeCheck:
             return self.operations.compare(_COMPARISON[e.operator], left, right, e.span)
         if isinstance(e, Logical):
             word = e.operator.upper()
-            operands = [self._boolean(self._lower(o, where), o.span, f"each side of {word}") for o in e.operands]
+            operands = [
+                self._boolean(self._lower(o, where), o.span, f"each side of {word}") for o in e.operands
+            ]
             return self.operations.junction(e.operator, operands, e.span)
         if isinstance(e, Unary):
             operand = self._lower(e.operand, where)
             if e.operator == "not":
-                return self.operations.negation(self._boolean(operand, e.operand.span, "the operand of NOT"), e.span)
+                return self.operations.negation(
+                    self._boolean(operand, e.operand.span, "the operand of NOT"), e.span
+                )
             return self.operations.negative(operand, e.span)
         if isinstance(e, IsNull):
             return self.operations.null_test(self._lower(e.operand, where), e.negated, e.span)
@@ -175,7 +182,9 @@ class TypeCheck:
         if pa.types.is_null(type):
             return self.operations.const(type, None, e.span)
         if where.mode == "measure":
-            return self._leaf(Leaf(where.kind or "last", self._mask(e.variable), index, where.offset, type), e.span)
+            return self._leaf(
+                Leaf(where.kind or "last", self._mask(e.variable), index, where.offset, type), e.span
+            )
         return self.nodes.make("column", type, (), (index, where.lag), e.span)
 
     def _readable(self, e: Column) -> int:
@@ -184,23 +193,29 @@ class TypeCheck:
         if kernel_kind(type) is None and not pa.types.is_null(type):
             name = self.schema.field(index).name
             raise self._error(
-                f"the column '{name}' of type {type} cannot be read in an expression: convert it before the match", e.span
+                f"the column '{name}' of type {type} cannot be read in an expression: convert it before "
+                "the match",
+                e.span,
             )
         return index
 
     def _check_variable(self, variable: str, e: Expression, where: _Where) -> None:
         if where.mode == "condition":
-            raise self._error(f"a condition has no pattern variables, so '{variable}.' means nothing here", e.span)
+            raise self._error(
+                f"a condition has no pattern variables, so '{variable}.' means nothing here", e.span
+            )
         if variable not in self.variables:
             guess = nearest(variable, list(self.variables))
             meant = f"did you mean '{guess}'? " if guess else ""
             raise self._error(
-                f"'{variable}' is no variable of PATTERN: {meant}Its variables are {listed(list(self.variables))}", e.span
+                f"'{variable}' is no variable of PATTERN: {meant}Its variables are "
+                f"{listed(list(self.variables))}",
+                e.span,
             )
         if where.mode == "define" and variable != where.variable:
             raise self._error(
-                f"a reference to another variable in DEFINE is not supported yet: DEFINE {where.variable} reads "
-                f"'{variable}'; it can read its own row and PREV",
+                f"a reference to another variable in DEFINE is not supported yet: DEFINE {where.variable} "
+                f"reads '{variable}'; it can read its own row and PREV",
                 e.span,
             )
 
@@ -221,11 +236,14 @@ class TypeCheck:
         name = e.kind.upper()
         if e.kind == "next":
             raise self._error(
-                "NEXT is not supported yet: a row would have to wait for the one after it; PREV reads back", e.span
+                "NEXT is not supported yet: a row would have to wait for the one after it; PREV reads back",
+                e.span,
             )
         if where.mode != "measure" and e.kind in ("first", "last"):
             place = "DEFINE" if where.mode == "define" else "a condition"
-            raise self._error(f"{name} in {place} is not supported yet: PREV and the row's own columns are", e.span)
+            raise self._error(
+                f"{name} in {place} is not supported yet: PREV and the row's own columns are", e.span
+            )
         if where.mode == "measure" and e.kind == "prev":
             raise self._error("PREV in MEASURES is not supported yet: FIRST and LAST are", e.span)
         if where.mode == "condition":
@@ -241,7 +259,9 @@ class TypeCheck:
                 raise self._error("PREV reaches back more rows than can be counted", e.span)
             return self._lower(e.argument, _Where(where.mode, where.variable, lag))
         if where.kind is not None:
-            raise self._error(f"{name} inside {where.kind.upper()} means nothing: FIRST and LAST do not nest", e.span)
+            raise self._error(
+                f"{name} inside {where.kind.upper()} means nothing: FIRST and LAST do not nest", e.span
+            )
         self._one_variable(e.argument, name)
         kind: Choice["first", "last"] = "first" if e.kind == "first" else "last"
         return self._lower(e.argument, _Where("measure", None, 0, kind, e.offset))
@@ -251,19 +271,32 @@ class TypeCheck:
         columns = [part for part in _walk(argument) if isinstance(part, Column)]
         for column in columns[1:]:
             if column.variable != columns[0].variable:
-                said = [f"'{c.variable}'" if c.variable is not None else "no variable" for c in (columns[0], column)]
+                said = [
+                    f"'{c.variable}'" if c.variable is not None else "no variable"
+                    for c in (columns[0], column)
+                ]
                 raise self._error(
-                    f"the argument of {name} mixes columns of {said[0]} and of {said[1]}; they must be of one", column.span
+                    f"the argument of {name} mixes columns of {said[0]} and of {said[1]}; they must be of "
+                    "one",
+                    column.span,
                 )
 
     # Values of the whole match ---------------------------------------------------------------------------
 
     def _of_match(self, e: Expression, where: _Where) -> Node:
-        name = e.function.upper() if isinstance(e, Aggregate) else "CLASSIFIER" if isinstance(e, Classifier) else "MATCH_NUMBER"
+        name = (
+            e.function.upper()
+            if isinstance(e, Aggregate)
+            else "CLASSIFIER"
+            if isinstance(e, Classifier)
+            else "MATCH_NUMBER"
+        )
         if where.mode == "condition":
             raise self._error(f"{name} needs a pattern: a condition reads one row by itself", e.span)
         if where.mode == "define":
-            raise self._error(f"{name} in DEFINE is not supported yet: PREV and the row's own columns are", e.span)
+            raise self._error(
+                f"{name} in DEFINE is not supported yet: PREV and the row's own columns are", e.span
+            )
         if where.kind is not None:
             raise self._error(f"{name} inside {where.kind.upper()} is not supported", e.span)
         if isinstance(e, Aggregate):
@@ -286,10 +319,13 @@ class TypeCheck:
         if not isinstance(argument, Column):
             for part in _walk(argument):
                 if isinstance(part, Aggregate):
-                    raise self._error(f"{part.function.upper()} inside {name}: aggregates do not nest", part.span)
+                    raise self._error(
+                        f"{part.function.upper()} inside {name}: aggregates do not nest", part.span
+                    )
             self._one_variable(argument, name)
             raise self._error(
-                f"{name} of an expression is not supported yet: compute it as a column before the match", argument.span
+                f"{name} of an expression is not supported yet: compute it as a column before the match",
+                argument.span,
             )
         if argument.variable is not None:
             self._check_variable(argument.variable, argument, where)
@@ -297,7 +333,9 @@ class TypeCheck:
         type = value_type(self.schema.field(index).type)
         mask = self._mask(argument.variable)
         if pa.types.is_null(type):
-            raise self._error(f"{name} of the column '{argument.name}', which has no type and only NULLs", argument.span)
+            raise self._error(
+                f"{name} of the column '{argument.name}', which has no type and only NULLs", argument.span
+            )
         if e.function == "count":
             return self._leaf(Leaf("count", mask, index, 0, pa.int64()), e.span)
         if e.function in ("min", "max"):

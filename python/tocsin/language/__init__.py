@@ -1,0 +1,1 @@
+"""Language: the words of tocsin as immutable trees: expressions, row patterns, durations, and their texts."""

@@ -50,7 +50,9 @@ def duration_ns(value: object) -> int:
         return _checked(-length if negative else length, value)
     if isinstance(value, timedelta):
         length = (value.days * 86_400 + value.seconds) * 1_000_000_000 + value.microseconds * 1_000
-        return _checked(length + int(getattr(value, "nanoseconds", 0)), value)  # pandas' Timedelta has these too
+        return _checked(
+            length + int(getattr(value, "nanoseconds", 0)), value
+        )  # pandas' Timedelta has these too
     if is_numpy(value, "timedelta64"):
         return _checked(_numpy_ns(value), value)
     raise TypeError(f"{value!r} of type {type(value).__name__} is not a duration: {_VALID}")
@@ -73,7 +75,9 @@ def _numpy_ns(value: Any) -> int:
         return steps * NANOSECONDS[unit]
     if unit in ("D", "W"):
         return steps * NANOSECONDS[unit.lower()]
-    raise ValueError(f"{value!r} is in the unit {unit!r}, which is not a whole number of nanoseconds: {_VALID}")
+    raise ValueError(
+        f"{value!r} is in the unit {unit!r}, which is not a whole number of nanoseconds: {_VALID}"
+    )
 
 
 def _checked(length: int, value: object) -> int:

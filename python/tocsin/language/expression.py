@@ -15,7 +15,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal as Choice, NoReturn
+from typing import Any, ClassVar, NoReturn
+from typing import Literal as Choice
 
 from tocsin.errors import PatternError
 from tocsin.language.duration import duration_ns, is_numpy
@@ -104,14 +105,17 @@ class Operators:
 
     def __bool__(self) -> NoReturn:
         raise TypeError(
-            "an expression has no truth value of its own: combine conditions with & | ~ (each side in parentheses) "
-            "instead of and, or, not; a chained comparison is .between(low, high), membership is .is_in([...])"
+            "an expression has no truth value of its own: combine conditions with & | ~ (each side in "
+            "parentheses) instead of and, or, not; a chained comparison is .between(low, high), membership "
+            "is .is_in([...])"
         )
 
     def is_null(self) -> Expression:
+        """Whether the value is NULL; never NULL itself."""
         return IsNull(_operand(self), False)
 
     def is_not_null(self) -> Expression:
+        """Whether the value is not NULL; never NULL itself."""
         return IsNull(_operand(self), True)
 
     def between(self, low: object, high: object) -> Expression:
@@ -139,6 +143,8 @@ class Expression(Operators):
     depth: int = field(default=1, init=False, repr=False)
     size: int = field(default=1, init=False, repr=False)
 
+    _parts: ClassVar[tuple[str, ...]] = ()  # the fields that hold expressions, or tuples of them
+
     __hash__ = object.__hash__
 
     def __post_init__(self) -> None:
@@ -154,7 +160,15 @@ class Expression(Operators):
             raise PatternError(f"an expression has more than {SIZE_MAX} parts")
 
     def children(self) -> tuple[Expression, ...]:
-        return ()
+        """The expressions directly below this one, from left to right."""
+        found: list[Expression] = []
+        for name in self._parts:
+            part = getattr(self, name)
+            if isinstance(part, tuple):
+                found.extend(part)
+            elif part is not None:
+                found.append(part)
+        return tuple(found)
 
     def __str__(self) -> str:
         from tocsin.language.render import render  # render reads every node class: it stands above this file
@@ -169,15 +183,10 @@ class Expression(Operators):
         own = tuple(
             (type(value), repr(value))
             for name in self.__slots__
-            if name != "at"
-            and not isinstance(value := getattr(self, name), Expression)
-            and not _holds_expressions(value)
+            if name != "at" and name not in self._parts
+            for value in (getattr(self, name),)
         )
         return (type(self), own, *(child._key() for child in self.children()))
-
-
-def _holds_expressions(value: object) -> bool:
-    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Expression)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,11 +212,11 @@ class Column(Expression):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unary(Expression):
+    """A sign or NOT."""
+
+    _parts: ClassVar[tuple[str, ...]] = ("operand",)
     operator: Choice["-", "not"]
     operand: Expression
-
-    def children(self) -> tuple[Expression, ...]:
-        return (self.operand,)
 
 
 BinaryOperator = Choice["+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">="]
@@ -217,66 +226,60 @@ BinaryOperator = Choice["+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">="
 class Binary(Expression):
     """Arithmetic or a comparison. `at` is the place of the operator itself."""
 
+    _parts: ClassVar[tuple[str, ...]] = ("left", "right")
     operator: BinaryOperator
     left: Expression
     right: Expression
     at: Span = field(default=NOWHERE, kw_only=True, repr=False)
 
-    def children(self) -> tuple[Expression, ...]:
-        return (self.left, self.right)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Logical(Expression):
-    """AND or OR of two or more conditions, none of which is a Logical of the same operator (see `logical`)."""
+    """AND or OR of two or more conditions, none of them one of the same operator (see `logical`)."""
 
+    _parts: ClassVar[tuple[str, ...]] = ("operands",)
     operator: Choice["and", "or"]
     operands: tuple[Expression, ...]
-
-    def children(self) -> tuple[Expression, ...]:
-        return self.operands
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IsNull(Expression):
+    """IS NULL, or IS NOT NULL if `negated`."""
+
+    _parts: ClassVar[tuple[str, ...]] = ("operand",)
     operand: Expression
     negated: bool
-
-    def children(self) -> tuple[Expression, ...]:
-        return (self.operand,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Between(Expression):
+    """BETWEEN, both bounds included."""
+
+    _parts: ClassVar[tuple[str, ...]] = ("operand", "low", "high")
     operand: Expression
     low: Expression
     high: Expression
     negated: bool
 
-    def children(self) -> tuple[Expression, ...]:
-        return (self.operand, self.low, self.high)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class In(Expression):
+    """IN with a list of at least one value."""
+
+    _parts: ClassVar[tuple[str, ...]] = ("operand", "values")
     operand: Expression
     values: tuple[Expression, ...]
     negated: bool
 
-    def children(self) -> tuple[Expression, ...]:
-        return (self.operand, *self.values)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Navigate(Expression):
-    """The argument at another row: PREV and NEXT by rows of the partition, FIRST and LAST by rows of the match."""
+    """The argument at another row: PREV and NEXT count rows of the partition, FIRST and LAST of the match."""
 
+    _parts: ClassVar[tuple[str, ...]] = ("argument",)
     kind: Choice["prev", "next", "first", "last"]
     argument: Expression
     offset: int
-
-    def children(self) -> tuple[Expression, ...]:
-        return (self.argument,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,12 +289,10 @@ class Aggregate(Expression):
     No `argument`: COUNT(*), or COUNT(v.*) with `variable`. Otherwise the variable is that of the argument.
     """
 
+    _parts: ClassVar[tuple[str, ...]] = ("argument",)
     function: Choice["count", "sum", "avg", "min", "max"]
     argument: Expression | None
     variable: str | None = None
-
-    def children(self) -> tuple[Expression, ...]:
-        return () if self.argument is None else (self.argument,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -313,9 +314,7 @@ def col(name: str) -> Expression:
     >>> print((tc.col("amount") < 10) & tc.col("country").is_in(["NL", "BE"]))
     amount < 10 AND country IN ('NL', 'BE')
     """
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"col takes the name of a column, not {name!r}")
-    return Column(name, None, True)
+    return Column(_name(name), None, True)
 
 
 def lit(value: object) -> Expression:
@@ -346,10 +345,11 @@ def to_expression(value: object) -> Expression:
         # A subclass (numpy's float64 is a float) is brought down to the plain type.
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise ValueError("an integer in an expression must fit 64 bits")
-        for plain in (bool, int, float, str, bytes):
-            if isinstance(value, plain):
-                return Literal(plain(value))
-        return Literal(None)
+        if value is None or isinstance(value, bool):
+            return Literal(value)
+        if isinstance(value, int | float):
+            return Literal(int(value) if isinstance(value, int) else float(value))
+        return Literal(str(value) if isinstance(value, str) else bytes(value))
     if isinstance(value, dt.datetime):
         if value != value:  # pandas' NaT calls itself a datetime
             return Literal(None)
@@ -371,9 +371,15 @@ def to_expression(value: object) -> Expression:
         if type(plain_value) is not type(value):  # a longdouble stays one: Python has no such number
             return to_expression(plain_value)
     raise TypeError(
-        f"{value!r} of type {type(value).__name__} cannot stand in an expression: it takes columns, bool, int, "
-        "float, str, bytes, None, date, time, datetime, timedelta and numpy scalars"
+        f"{value!r} of type {type(value).__name__} cannot stand in an expression: it takes columns, bool, "
+        "int, float, str, bytes, None, date, time, datetime, timedelta and numpy scalars"
     )
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"col takes the name of a column, not {value!r}")
+    return value
 
 
 def _operand(value: Operators) -> Expression:

@@ -35,6 +35,8 @@ _UNFINISHED = {"'": "a string", '"': "a quoted name"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """`value` is the token without quotes; `upper` compares words (empty for names and strings in quotes)."""
+
     kind: str
     value: str
     upper: str
@@ -108,21 +110,24 @@ class Lexer:
         return self.source.error(f"{character!r} has no meaning here", span)
 
     def peek(self, ahead: int = 1) -> Token:
+        """The token `ahead` places after the current one."""
         while len(self._ahead) < ahead:
             self._ahead.append(self._read())
         return self._ahead[ahead - 1]
 
     def take(self) -> Token:
+        """The current token; the next one becomes current."""
         taken = self.token
         self.previous_end = taken.span[1]
         self.token = self._ahead.pop(0) if self._ahead else self._read()
         return taken
 
     def error(self, message: str, span: Span | None = None) -> PatternError:
+        """The error for `message` at `span`, or at the current token."""
         return self.source.error(message, self.token.span if span is None else span)
 
-    # Words are compared by upper case: SQL's keywords and unquoted names know no case.
     def at_word(self, *words: str) -> bool:
+        """Whether the current token is one of these words, in any case (given here in upper case)."""
         return self.token.kind == "word" and self.token.upper in words
 
     def at_words(self, *words: str) -> bool:
@@ -136,26 +141,31 @@ class Lexer:
         return True
 
     def at_op(self, *ops: str) -> bool:
+        """Whether the current token is one of these operators."""
         return self.token.kind == "op" and self.token.value in ops
 
     def accept_word(self, *words: str) -> bool:
+        """Takes the current token if it is one of these words; whether it was."""
         if self.at_word(*words):
             self.take()
             return True
         return False
 
     def accept_op(self, op: str) -> bool:
+        """Takes the current token if it is this operator; whether it was."""
         if self.at_op(op):
             self.take()
             return True
         return False
 
     def expect_word(self, word: str, why: str) -> Token:
+        """Takes this word; anything else is an error, which `why` completes."""
         if not self.at_word(word):
             raise self.error(f"{word} is expected {why}, not {self.token}")
         return self.take()
 
     def expect_op(self, op: str, why: str) -> Token:
+        """Takes this operator; anything else is an error, which `why` completes."""
         if not self.at_op(op):
             raise self.error(f"'{op}' is expected {why}, not {self.token}")
         return self.take()

@@ -27,6 +27,8 @@ REPEAT_MAX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class RowPattern:
+    """A node of a row pattern."""
+
     span: Span = field(default=NOWHERE, kw_only=True, compare=False, repr=False)
 
 
@@ -44,11 +46,15 @@ class Variable(RowPattern):
 
 @dataclass(frozen=True, slots=True)
 class Sequence(RowPattern):
+    """One after the other."""
+
     items: tuple[RowPattern, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Alternation(RowPattern):
+    """One of several; the earlier ones are preferred."""
+
     items: tuple[RowPattern, ...]
 
 
@@ -100,6 +106,7 @@ class PatternParser:
         self._nodes = 0
 
     def pattern(self) -> RowPattern:
+        """One whole pattern."""
         lexer = self._lexer
         start = lexer.token.span[0]
         self._depth += 1
@@ -109,10 +116,14 @@ class PatternParser:
         while lexer.at_op("|"):
             bar = lexer.take()
             if isinstance(alternatives[-1], Empty) and alternatives[-1].span[0] == alternatives[-1].span[1]:
-                raise lexer.error("a pattern is expected before '|' (the empty pattern is written '()')", bar.span)
+                raise lexer.error(
+                    "a pattern is expected before '|' (the empty pattern is written '()')", bar.span
+                )
             alternatives.append(self._sequence())
             if isinstance(alternatives[-1], Empty) and alternatives[-1].span[0] == alternatives[-1].span[1]:
-                raise lexer.error("a pattern is expected after '|' (the empty pattern is written '()')", bar.span)
+                raise lexer.error(
+                    "a pattern is expected after '|' (the empty pattern is written '()')", bar.span
+                )
         self._depth -= 1
         if len(alternatives) == 1:
             return alternatives[0]
@@ -141,7 +152,9 @@ class PatternParser:
             return Variable(token.value, span=token.span)
         if token.kind == "word":
             if token.upper == "PERMUTE" and lexer.peek().value == "(":
-                raise lexer.error("PERMUTE is not supported yet: write the orders as alternatives, (A B | B A)")
+                raise lexer.error(
+                    "PERMUTE is not supported yet: write the orders as alternatives, (A B | B A)"
+                )
             lexer.take()
             return Variable(token.upper, span=token.span)
         if token.kind == "op" and token.value == "(":
@@ -152,11 +165,15 @@ class PatternParser:
                 return Empty(span=(token.span[0], lexer.previous_end))
             return inner
         if token.kind == "op" and token.value in ("{-", "-}"):
-            raise lexer.error("exclusion {- … -} is not supported yet: it only matters with ALL ROWS PER MATCH")
+            raise lexer.error(
+                "exclusion {- … -} is not supported yet: it only matters with ALL ROWS PER MATCH"
+            )
         if token.kind == "op" and token.value in ("^", "$"):
             where = "start" if token.value == "^" else "end"
-            raise lexer.error(f"the anchor {token.value} is not supported yet: a pattern cannot ask for the {where} "
-                              "of a partition")
+            raise lexer.error(
+                f"the anchor {token.value} is not supported yet: a pattern cannot ask for the {where} "
+                "of a partition"
+            )
         return None
 
     def _quantified(self, item: RowPattern) -> RowPattern:
@@ -165,7 +182,9 @@ class PatternParser:
         if token.kind != "op" or token.value not in ("*", "+", "?", "{"):
             return item
         lexer.take()
-        minimum, maximum = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(token.value) or self._bounds(token)
+        minimum, maximum = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(token.value) or self._bounds(
+            token
+        )
         greedy = not lexer.accept_op("?")
         if lexer.at_op("*", "+", "?", "{"):
             raise lexer.error(f"a second quantifier, {lexer.token}, needs parentheses around what it repeats")
@@ -185,7 +204,8 @@ class PatternParser:
             raise lexer.error("the upper bound of a quantifier must be at least 1", span)
         if minimum is not None and maximum is not None and minimum > maximum:
             raise lexer.error(
-                f"the lower bound of a quantifier, {minimum}, must not exceed its upper bound, {maximum}", span
+                f"the lower bound of a quantifier, {minimum}, must not exceed its upper bound, {maximum}",
+                span,
             )
         return minimum or 0, maximum
 

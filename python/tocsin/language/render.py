@@ -45,10 +45,17 @@ def name_text(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+# fmt: off
 _KEYWORDS = frozenset(
-    "AND OR NOT IS NULL TRUE FALSE BETWEEN IN LIKE CASE CAST AS SELECT FROM WHERE MEASURES PATTERN DEFINE WITHIN "
-    "PARTITION ORDER AFTER ONE ALL SUBSET BY MATCH_RECOGNIZE RUNNING FINAL INTERVAL EXISTS".split()
+    (
+        "AND", "OR", "NOT", "IS", "NULL", "TRUE", "FALSE", "BETWEEN", "IN", "LIKE", "ILIKE",
+        "ESCAPE", "CASE", "WHEN", "THEN", "ELSE", "END", "CAST", "AS", "ASC", "DESC", "SELECT",
+        "FROM", "WHERE", "EXISTS", "INTERVAL", "BY", "MEASURES", "PATTERN", "DEFINE", "WITHIN",
+        "PARTITION", "ORDER", "AFTER", "ONE", "ALL", "SUBSET", "MATCH_RECOGNIZE", "RUNNING",
+        "FINAL",
+    )
 )
+# fmt: on
 
 
 class _Writer:
@@ -85,7 +92,9 @@ class _Writer:
             self.put(" ")
             at = (self.at, self.at + len(e.operator))
             self.put(e.operator + " ")
-            return replace(e, left=left, right=self.write(e.right, SUM if binding is None else binding + 1), at=at)
+            return replace(
+                e, left=left, right=self.write(e.right, SUM if binding is None else binding + 1), at=at
+            )
         elif isinstance(e, Logical):
             operands = []
             for i, operand in enumerate(e.operands):

@@ -31,7 +31,7 @@ class Source:
     text: str
 
     def error(self, message: str, span: Span) -> PatternError:
-        """The PatternError for `message`, with the line of `span` and a caret below it. The caller raises it."""
+        """The PatternError for `message`, to be raised: with the line of `span` and a caret below it."""
         if span[0] < 0:
             return PatternError(message)
         start = min(span[0], len(self.text))

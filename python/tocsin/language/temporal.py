@@ -65,8 +65,10 @@ def parse_timestamp(text: str) -> tuple[int, bool]:
     stripped = text.strip()
     day_found = _DATE.match(stripped)
     if day_found is None:
-        raise ValueError(f"'{_short(text)}' is not a timestamp: write it as 2024-03-01 09:30:00 or with a zone, "
-                         "2024-03-01 09:30:00 UTC")
+        raise ValueError(
+            f"'{_short(text)}' is not a timestamp: write it as 2024-03-01 09:30:00 or with a zone, "
+            "2024-03-01 09:30:00 UTC"
+        )
     days = parse_date(day_found.group())
     rest = stripped[day_found.end() :]
     since_midnight = 0
@@ -105,7 +107,9 @@ def _offset_ns(zone: str, local_ns: int, text: str) -> int:
                 return (shift.days * 86_400 + shift.seconds) * 10**9
         except (KeyError, ValueError, OSError, OverflowError):
             pass  # said below, in our words
-    raise ValueError(f"'{_short(text)}' is not a timestamp: '{_short(zone)}' is not a time zone that is known here")
+    raise ValueError(
+        f"'{_short(text)}' is not a timestamp: '{_short(zone)}' is not a time zone that is known here"
+    )
 
 
 def parse_interval(text: str, first: str, last: str | None) -> int:
@@ -132,17 +136,23 @@ def _range(body: str, first: str, last: str, text: str) -> int:
     start, stop = _RANGE_ORDER.index(first), _RANGE_ORDER.index(last)
     names = _RANGE_ORDER[start : stop + 1]
     # DAY is set off by a blank, the others by colons; only the last may have a fraction, only of a second.
-    form = "".join(("" if i == 0 else " " if names[i - 1] == "DAY" else ":") + r"(\d{1,9})" for i in range(len(names)))
+    form = "".join(
+        ("" if i == 0 else " " if names[i - 1] == "DAY" else ":") + r"(\d{1,9})" for i in range(len(names))
+    )
     found = re.fullmatch(form + (r"(?:\.(\d{1,18}))?" if last == "SECOND" else ""), body, re.ASCII)
     shape = {"DAY": "d", "HOUR": "hh", "MINUTE": "mm", "SECOND": "ss"}
     if found is None:
-        model = "".join(("" if i == 0 else " " if names[i - 1] == "DAY" else ":") + shape[n] for i, n in enumerate(names))
+        model = "".join(
+            ("" if i == 0 else " " if names[i - 1] == "DAY" else ":") + shape[n] for i, n in enumerate(names)
+        )
         raise ValueError(f"'{_short(text)}' is not an interval {first} TO {last}: write it as '{model}'")
     length = 0
     for i, name in enumerate(names):
         number = int(found.group(i + 1))
         if i > 0 and number >= {"HOUR": 24, "MINUTE": 60, "SECOND": 60}[name]:
-            raise ValueError(f"'{_short(text)}' is not an interval {first} TO {last}: {number} {name}S is too many")
+            raise ValueError(
+                f"'{_short(text)}' is not an interval {first} TO {last}: {number} {name}S is too many"
+            )
         length += number * FIELDS[name]
     if last == "SECOND":
         length += _fraction_ns(found.group(len(names) + 1), 10**9, text)
@@ -153,7 +163,8 @@ def _fraction_ns(digits: str | None, unit_ns: int, text: str) -> int:
     """Nanoseconds of the decimal fraction `digits` of a unit; exact or refused."""
     if not digits:
         return 0
-    whole, left = divmod(int(digits) * unit_ns, 10 ** len(digits))
+    scale: int = 10 ** len(digits)
+    whole, left = divmod(int(digits) * unit_ns, scale)
     if left:
         raise ValueError(f"'{_short(text)}' is finer than a nanosecond")
     return whole
@@ -170,6 +181,7 @@ def format_timestamp(ns: int, zone: str = "") -> str:
 
 
 def format_date(days: int) -> str:
+    """The text of a date, as `parse_date` reads it; outside years 1 to 9999 the plain number."""
     try:
         return dt.date.fromordinal(days + _EPOCH).isoformat()
     except (ValueError, OverflowError):
@@ -177,6 +189,7 @@ def format_date(days: int) -> str:
 
 
 def format_time(ns: int) -> str:
+    """The text of a time of day, as `parse_time` reads it."""
     seconds, fraction = divmod(ns, 10**9)
     text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     return text + (f".{fraction:09}".rstrip("0") if fraction else "")

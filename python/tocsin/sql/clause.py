@@ -34,6 +34,8 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
+    """One column of ORDER BY; NULLs come last unless `nulls_first`, in either direction."""
+
     column: Column
     descending: bool = False
     nulls_first: bool = False
@@ -41,6 +43,8 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True)
 class MeasureItem:
+    """`expression` AS `name`."""
+
     expression: Expression
     name: str
     quoted: bool = False
@@ -114,7 +118,7 @@ def parse_condition(text: str) -> Expression:
 def parse_clause(text: str) -> Clause:
     """The tree of a clause. Raises PatternError with the place.
 
-    >>> clause = parse_clause("PARTITION BY card MEASURES LAST(A.ts) AS ended PATTERN (A{3}) DEFINE A AS amount < 10")
+    >>> clause = parse_clause("MEASURES LAST(A.ts) AS ended PATTERN (A{3}) DEFINE A AS amount < 10")
     >>> clause.measures[0].name, clause.skip, str(clause.definitions[0].condition)
     ('ended', 'past_last', 'amount < 10')
     """
@@ -182,21 +186,26 @@ class _ClauseParser:
             lexer.expect_op(")", "to close MATCH_RECOGNIZE")
         if lexer.token.kind != "end":
             raise lexer.error(f"the end is expected after the clause, not {lexer.token}")
-        return Clause(pattern, partition, order, measures, skip, within, definitions, self.source, pattern_span)
+        return Clause(
+            pattern, partition, order, measures, skip, within, definitions, self.source, pattern_span
+        )
 
     def _misplaced(self, word: str, reached: int) -> str:
         title = _TITLES.get(word, word)
         if _ORDER[reached] == word:
             return f"{title} is given twice"
         order = ", ".join(_TITLES.get(w, w) for w in _ORDER)
-        return f"{title} must stand before {_TITLES.get(_ORDER[reached], _ORDER[reached])}; the order is {order}"
+        return (
+            f"{title} must stand before {_TITLES.get(_ORDER[reached], _ORDER[reached])}; the order is {order}"
+        )
 
     def _unexpected(self, reached: int) -> str:
         following = [_TITLES.get(w, w) for w in _ORDER[reached + 1 :]]
         if not following:
             return f"the end is expected, not {self.lexer.token}"
-        return f"{following[0] if len(following) == 1 else ', '.join(following)} or the end is expected, not " + str(
-            self.lexer.token
+        return (
+            f"{following[0] if len(following) == 1 else ', '.join(following)} or the end is expected, not "
+            + str(self.lexer.token)
         )
 
     def _refuse(self, token: Token) -> None:
@@ -207,8 +216,10 @@ class _ClauseParser:
         if lexer.at_word("SUBSET"):
             raise lexer.error("SUBSET is not supported yet: name the variables one by one")
         if lexer.at_word("SELECT", "WITH", "FROM"):
-            raise lexer.error(f"a clause is expected, and {token.upper} begins a query: give what stands in MATCH_RECOGNIZE "
-                              "( … )")
+            raise lexer.error(
+                f"a clause is expected, and {token.upper} begins a query: give what stands in "
+                "MATCH_RECOGNIZE ( … )"
+            )
         if lexer.at_word("INITIAL", "SEEK"):
             raise lexer.error(f"{token.upper} belongs to row patterns in windows, which are not supported")
 
@@ -298,7 +309,9 @@ class _ClauseParser:
                 target = f"{lexer.token.upper} {lexer.peek().value}"
             else:
                 target = lexer.token.value
-            raise lexer.error(f"SKIP TO {target[:40]} is not supported yet: SKIP PAST LAST ROW and SKIP TO NEXT ROW are")
+            raise lexer.error(
+                f"SKIP TO {target[:40]} is not supported yet: SKIP PAST LAST ROW and SKIP TO NEXT ROW are"
+            )
         raise lexer.error(f"NEXT ROW is expected after SKIP TO, not {lexer.token}")
 
     def _pattern(self) -> tuple[RowPattern, Span]:
@@ -315,8 +328,9 @@ class _ClauseParser:
         start = lexer.token
         value = self.expressions.expression()
         if not isinstance(value, Literal) or value.type != "interval":
-            raise lexer.error("WITHIN takes an interval: WITHIN INTERVAL '5' MINUTE",
-                              (start.span[0], lexer.previous_end))
+            raise lexer.error(
+                "WITHIN takes an interval: WITHIN INTERVAL '5' MINUTE", (start.span[0], lexer.previous_end)
+            )
         if value.value <= 0:
             raise lexer.error("the interval of WITHIN must be longer than nothing", value.span)
         return value

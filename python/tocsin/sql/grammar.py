@@ -44,7 +44,14 @@ _NAVIGATIONS = ("prev", "next", "first", "last")
 FUNCTIONS = ["COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST", "LAST", "PREV", "CLASSIFIER", "MATCH_NUMBER"]
 
 # Words that can begin no operand unless quoted, and words of SQL that begin one we do not have.
-_RESERVED = frozenset("AND OR IS IN BETWEEN LIKE ILIKE AS WHEN THEN ELSE END FROM WHERE ESCAPE ASC DESC".split())
+# fmt: off
+_RESERVED = frozenset(
+    (
+        "AND", "OR", "IS", "IN", "BETWEEN", "LIKE", "ILIKE", "AS", "WHEN", "THEN", "ELSE", "END",
+        "FROM", "WHERE", "ESCAPE", "ASC", "DESC",
+    )
+)
+# fmt: on
 _REFUSED = {
     "CASE": "CASE is not supported yet: combine conditions with AND and OR",
     "EXISTS": "EXISTS is not supported: a condition reads rows, not queries",
@@ -89,6 +96,7 @@ class ExpressionParser:
         self._depth = 0
 
     def expression(self) -> Expression:
+        """One whole expression."""
         try:
             return self._climb(OR)
         except PatternError as wrong:
@@ -134,7 +142,7 @@ class ExpressionParser:
                     break
                 if compared or (isinstance(left, Unary) and left.operator == "not" and floor <= NOT):
                     raise lexer.error(
-                        f"{token} follows a comparison: comparisons do not chain, use AND, BETWEEN or parentheses"
+                        f"{token} follows a comparison: they do not chain, use AND, BETWEEN or parentheses"
                     )
                 left = self._predicate(token, left, start)
                 compared = True
@@ -174,8 +182,9 @@ class ExpressionParser:
     def _at_predicate(token: Token) -> bool:
         if token.kind == "op":
             return token.value in _COMPARISONS
-        return token.kind == "word" and (token.upper in ("IS", "IN", "BETWEEN", "NOT")
-                                         or token.upper in _PREDICATES_REFUSED)
+        return token.kind == "word" and (
+            token.upper in ("IS", "IN", "BETWEEN", "NOT") or token.upper in _PREDICATES_REFUSED
+        )
 
     def _predicate(self, token: Token, left: Expression, start: int) -> Expression:
         lexer = self.lexer
@@ -201,15 +210,18 @@ class ExpressionParser:
             lexer.take()
         if token.upper == "BETWEEN":
             if lexer.at_word("SYMMETRIC", "ASYMMETRIC") and lexer.peek().kind != "op":
-                raise lexer.error(f"BETWEEN {lexer.token.upper} is not supported yet: write the smaller bound first")
+                raise lexer.error(
+                    f"BETWEEN {lexer.token.upper} is not supported yet: write the smaller bound first"
+                )
             low = self._climb(SUM)
             lexer.expect_word("AND", "between the bounds of BETWEEN")
             high = self._climb(SUM)
             return Between(left, low, high, negated, span=(start, lexer.previous_end))
         if token.upper == "IN":
             return In(left, self._in_list(), negated, span=(start, lexer.previous_end))
-        raise lexer.error(f"{token.upper} is not supported yet: compute it as a boolean column before the match",
-                          token.span)
+        raise lexer.error(
+            f"{token.upper} is not supported yet: compute it as a boolean column before the match", token.span
+        )
 
     def _in_list(self) -> tuple[Expression, ...]:
         lexer = self.lexer
@@ -235,7 +247,7 @@ class ExpressionParser:
                 "^": "'^' is not an operator here",
                 "[": "[…] (an element of an array) is not supported yet",
                 "->": "'->' is not supported yet: compute it as a column before the match",
-                "~": "'~' (a regular expression) is not supported yet: compute it as a boolean column before the match",
+                "~": "'~' is not supported yet: compute it as a boolean column before the match",
             }.get(token.value)
             if hint:
                 raise self.lexer.error(hint)
@@ -271,7 +283,9 @@ class ExpressionParser:
         token = self.lexer.take()
         if token.value.isdecimal():
             if len(token.value) > 40 or int(token.value) >= 2**64:
-                raise self.lexer.error("an integer must fit 64 bits: write a floating-point number, 1e30", token.span)
+                raise self.lexer.error(
+                    "an integer must fit 64 bits: write a floating-point number, 1e30", token.span
+                )
             return Literal(int(token.value), span=token.span)
         value = float(token.value)
         if value == float("inf"):
@@ -304,7 +318,9 @@ class ExpressionParser:
         if word == "INTERVAL" and following.kind == "number":
             raise lexer.error(f"an interval is written INTERVAL '{following.value}' MINUTE, with quotes")
         if word in _RESERVED or word == "NOT" or at_clause(lexer):
-            raise lexer.error(f"an expression is expected before {word} (a column of that name is written \"{token.value}\")")
+            raise lexer.error(
+                f'an expression is expected before {word} (a column of that name is written "{token.value}")'
+            )
         return self._column()
 
     def _column(self) -> Expression:
@@ -319,7 +335,9 @@ class ExpressionParser:
         lexer.take()
         if lexer.at_op("."):
             raise lexer.error(f"'{first.value}.{second.value}.' has a name too many: it is variable.column")
-        return Column(second.value, variable_name(first), second.kind == "quoted", span=(first.span[0], second.span[1]))
+        return Column(
+            second.value, variable_name(first), second.kind == "quoted", span=(first.span[0], second.span[1])
+        )
 
     def _typed_literal(self, token: Token, text: Token) -> Expression:
         lexer = self.lexer
@@ -359,8 +377,11 @@ class ExpressionParser:
             last, last_span = self._interval_field()
             order = ["DAY", "HOUR", "MINUTE", "SECOND"]
             if first not in order or last not in order or order.index(first) >= order.index(last):
-                raise lexer.error(f"{first} TO {last} is not an interval: the fields go from DAY, HOUR, MINUTE to "
-                                  "a smaller one", (first_span[0], last_span[1]))
+                raise lexer.error(
+                    f"{first} TO {last} is not an interval: the fields go from DAY, HOUR, MINUTE to "
+                    "a smaller one",
+                    (first_span[0], last_span[1]),
+                )
         try:
             value = parse_interval(text.value, first, last)
         except ValueError as wrong:
@@ -376,9 +397,13 @@ class ExpressionParser:
         if name.endswith("S") and name[:-1] in FIELDS:
             name = name[:-1]
         if token.kind == "word" and name.rstrip("S") in ("YEAR", "MONTH", "QUARTER"):
-            raise lexer.error(f"INTERVAL in {name}: a {name.rstrip('S').lower()} has no fixed length; use DAY")
+            raise lexer.error(
+                f"INTERVAL in {name}: a {name.rstrip('S').lower()} has no fixed length; use DAY"
+            )
         if token.kind != "word" or name not in FIELDS:
-            raise lexer.error(f"a unit (SECOND, MINUTE, HOUR, DAY, WEEK) is expected after the interval, not {token}")
+            raise lexer.error(
+                f"a unit (SECOND, MINUTE, HOUR, DAY, WEEK) is expected after the interval, not {token}"
+            )
         lexer.take()
         if lexer.at_op("("):
             raise lexer.error(f"a precision after {name} is not supported: leave it out")
@@ -389,9 +414,13 @@ class ExpressionParser:
         lexer = self.lexer
         lexer.take()
         if token.upper == "RUNNING":
-            raise lexer.error("RUNNING is not supported yet: measures are those of the whole match (FINAL)", token.span)
+            raise lexer.error(
+                "RUNNING is not supported yet: measures are those of the whole match (FINAL)", token.span
+            )
         inner = self._call(lexer.token)
-        if not (isinstance(inner, Aggregate) or (isinstance(inner, Navigate) and inner.kind in ("first", "last"))):
+        if not (
+            isinstance(inner, Aggregate) or (isinstance(inner, Navigate) and inner.kind in ("first", "last"))
+        ):
             raise lexer.error("FINAL goes before FIRST, LAST or an aggregate only", token.span)
         return inner
 
@@ -425,7 +454,9 @@ class ExpressionParser:
             raise lexer.error(f"an expression is expected before {token.upper}")
         guess = nearest(token.value, FUNCTIONS)
         meant = f"did you mean {guess}? " if guess else ""
-        raise lexer.error(f"the function {token.upper[:40]} is not supported yet: {meant}There are {', '.join(FUNCTIONS)}")
+        raise lexer.error(
+            f"the function {token.upper[:40]} is not supported yet: {meant}There are {', '.join(FUNCTIONS)}"
+        )
 
     def _aggregate(self, token: Token) -> Expression:
         lexer = self.lexer
@@ -440,7 +471,11 @@ class ExpressionParser:
                 raise lexer.error(f"{token.upper}(*) means nothing: only COUNT takes *", star.span)
         elif lexer.at_word("DISTINCT") and lexer.peek().value not in (")", "."):
             raise lexer.error(f"{token.upper}(DISTINCT …) is not supported yet")
-        elif lexer.token.kind in ("word", "quoted") and lexer.peek().value == "." and lexer.peek(2).value == "*":
+        elif (
+            lexer.token.kind in ("word", "quoted")
+            and lexer.peek().value == "."
+            and lexer.peek(2).value == "*"
+        ):
             variable = variable_name(lexer.take())
             lexer.take()
             star = lexer.take()
