@@ -282,6 +282,7 @@ class Outlet:
         with contextlib.suppress(Exception):  # a log handler of the user's must not stop the engine
             logger.warning(
                 "trigger %r: %s%s; %d rows are in its dead letters (%s)",
-                self.trigger, f"handler {handler} failed: " if handler else "", error, count, kind, exc_info=failure,
+                self.trigger, f"handler {handler} failed: " if handler else "", error, count, kind,
+                exc_info=failure if handler else None,
             )  # fmt: skip
         self.dead.add(DeadLetter(self.trigger, kind, handler, error, first, last, rows))

@@ -61,6 +61,7 @@ class Runtime:
         self.outbox = outbox
         self.shard = Shard(self.inbox, outbox)
         self.outlets: dict[int, Outlet] = {}
+        self.stream_locks: list[Any] = []  # workers=1: who has them all knows that no push is under way
         self.on_close: list[Callable[[], None]] = []  # the streams' last words, before the end of input
         self.on_closed: list[Callable[[], None]] = []  # when all is handled: the store
         self.handler_pushes = 0
@@ -165,7 +166,7 @@ class Runtime:
             self.lock.release()
 
     def _switch(self, routes: Routes, leaving: int | None = None) -> int:
-        slot = self._claim_control()
+        slot = self.claim_always()
         ticket = next(self._tickets)
         self._routes[ticket] = routes
         if leaving is not None:
@@ -175,7 +176,7 @@ class Runtime:
             self.pump()
         return ticket
 
-    def _claim_control(self) -> int:
+    def claim_always(self) -> int:
         """A slot for the engine itself: it waits for room whatever `overflow` says."""
         if self.inline:
             return claim_slots(self.inbox, 1, block=False, what="engine")
@@ -335,10 +336,13 @@ class Runtime:
             self.lock.release()
         if first:
             try:
+                for lock in self.stream_locks:  # a push that saw the engine open has put its batch in by then
+                    self.acquire(lock)
+                    lock.release()
                 for last_word in self.on_close:
                     last_word()
                 if finish:
-                    self.shard.post(self._claim_control(), FINISH)
+                    self.shard.post(self.claim_always(), FINISH)
             finally:
                 self.inbox.close()
         if self.in_dispatcher():

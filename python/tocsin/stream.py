@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -70,7 +71,11 @@ class Stream:
         self._log = log
         # Inline one lock does for all, and handlers push in the thread that holds it: see runtime.py.
         self._lock: Any = runtime.lock if runtime.inline else threading.Lock()
-        runtime.on_close.append(self._release_all)
+        if not runtime.inline:
+            runtime.stream_locks.append(self._lock)
+        if self._reorder is not None:
+            # Without a reference to this stream, which keeps the engine: the runtime must not.
+            runtime.on_close.append(partial(_release_all, runtime, self._lock, self._reorder, self._intake))
 
     # ------------------------------------------------------------------ push
 
@@ -209,19 +214,7 @@ class Stream:
             return None
         if rows is not None:
             reorder.hold(rows)
-        return self._put_released(slot, reorder.release(intake.watermark))
-
-    def _put_released(self, slot: int | None, ready: list[pa.RecordBatch]) -> int | None:
-        for rows in ready:
-            if slot is None:
-                slot = self._claim_waiting()
-            self._intake.put(slot, self._intake.adopt(rows), seen=True)
-            slot = None
-        return slot
-
-    def _claim_waiting(self) -> int:
-        # What is accepted already goes in, whatever `overflow` says.
-        return self._runtime._claim_control()
+        return _put_released(self._runtime, intake, slot, reorder.release(intake.watermark))
 
     def _advance(self, time: int) -> None:
         """The watermark is at least `time` (the column's unit)."""
@@ -235,19 +228,10 @@ class Stream:
                 return
             assert self._reorder is not None
             if intake.lateness:
-                self._put_released(None, self._reorder.release(time))
-            intake.advance(self._claim_waiting(), time)
+                _put_released(runtime, intake, None, self._reorder.release(time))
+            intake.advance(runtime.claim_always(), time)
             if runtime.inline:
                 runtime.pump()
-        finally:
-            self._lock.release()
-
-    def _release_all(self) -> None:
-        """The engine closes: no push is under way any more, and what waited for the watermark goes on."""
-        self._runtime.acquire(self._lock)
-        try:
-            if self._reorder is not None and self._reorder.waiting:
-                self._put_released(None, self._reorder.release(None))
         finally:
             self._lock.release()
 
@@ -287,3 +271,22 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Stream({self.name!r}, {len(self.schema)} columns, time={self.time!r})"
+
+
+def _put_released(runtime: Runtime, intake: Intake, slot: int | None, ready: list[pa.RecordBatch]) -> int | None:
+    """Puts batches that waited into the ring, the first into `slot`; returns the slot if it is still free."""
+    for rows in ready:
+        if slot is None:
+            slot = runtime.claim_always()  # what is accepted already goes in, whatever `overflow` says
+        intake.put(slot, intake.adopt(rows), seen=True)
+        slot = None
+    return slot
+
+
+def _release_all(runtime: Runtime, lock: Any, reorder: Reorder, intake: Intake) -> None:
+    """The engine closes: what waited for the watermark goes on."""
+    runtime.acquire(lock)
+    try:
+        _put_released(runtime, intake, None, reorder.release(None))
+    finally:
+        lock.release()

@@ -1,0 +1,25 @@
+"""Builds tests/core/operators.pyx into the folder given as argument; run as a program by the tests that need it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(target: str) -> None:
+    extension = Extension(
+        "tocsin_test_operators", [str(Path(target) / "operators.pyx")], include_dirs=[str(ROOT / "engine_core")],
+        language="c++", extra_compile_args=["-std=c++17", "-O1"],
+    )  # fmt: skip
+    # setup.py has put the declarations of the core there under its import name.
+    modules = cythonize([extension], include_path=[str(ROOT / "build/cython")], language_level=3)
+    setup(script_args=["-q", "build_ext", "--build-lib", target, "--build-temp", target], ext_modules=modules)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,50 @@
+"""For the tests of the runtime: the test operators, built once per run, and small helpers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+
+from tocsin_core.schema import Schema
+
+CORE = Path(__file__).parent / "core"
+NUMBERS = pa.schema([("n", pa.int64())])
+
+
+@cache
+def operators() -> ModuleType:
+    """The module of tests/core/operators.pyx."""
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-operators-"))
+    shutil.copy(CORE / "operators.pyx", folder)
+    built = subprocess.run(
+        [sys.executable, str(CORE / "build_operators.py"), str(folder)], capture_output=True, text=True, cwd=folder
+    )
+    assert built.returncode == 0, built.stderr + built.stdout
+    sys.path.insert(0, str(folder))
+    try:
+        return __import__("tocsin_test_operators")
+    finally:
+        sys.path.remove(str(folder))
+
+
+def passing(schema: pa.Schema = NUMBERS, *, even_only: bool = False) -> Any:
+    """An operator that passes its batches on."""
+    return operators().Pass(Schema.from_arrow(schema), even_only)
+
+
+def keeping_last(schema: pa.Schema = NUMBERS) -> Any:
+    """An operator that gives its last batch at the end of input."""
+    return operators().KeepLast(Schema.from_arrow(schema))
+
+
+def numbers(*values: int) -> pa.RecordBatch:
+    """A batch of the schema NUMBERS."""
+    return pa.record_batch({"n": pa.array(values, pa.int64())})
