@@ -16,7 +16,8 @@ the rest, and release that child last, on any thread.
 Invariants: a BatchC is immutable; its array's release is called exactly once, without the GIL; `batches` and `exports`
 count what is alive, and both are 0 when everything was let go (the tests hold the core to it).
 
-Cost: in ~0.4 us + 20 ns a column + `verify`; out ~60 ns a column. Nothing here is per row.
+Cost for 8 int64 columns: in 0.8 us when the schema is shared, else 2.2 us, and `verify`; out 1.0 us (pyarrow's own
+export of the same batch takes 2.8 us). Nothing here is per row.
 """
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport int64_t

@@ -14,8 +14,8 @@ Invariants: bits and bytes beyond `length` mean nothing; offsets[length] == byte
 that fails leaves the column as it was (memory is taken before anything is written).
 Limits: utf8 output holds 2^31 - 1 bytes a batch, because its offsets are int32: STATUS_CAPACITY.
 
-Cost: gather of fixed widths 0.5 to 1 ns a row, with nulls 2 ns, bool 1.2 ns, utf8 4 ns and the copy, dictionary codes
-2 ns more; a push 3 ns.
+Cost, ns a row (4 M rows, all of them / 1 % at random): 8 bytes 0.6 / 1.2, with nulls 1.7 / 2.3, bool 0.8 / 0.9,
+utf8 of 5 bytes 6 / 17, the same out of a dictionary 10 / 8.
 """
 from libc.stdint cimport INT32_MAX, INT64_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, realloc

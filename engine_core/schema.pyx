@@ -12,7 +12,7 @@ utf8_view and dictionaries of them are one logical type, so are the binaries; a 
 free; nullability, metadata and the names inside lists and maps mean nothing; all else (timestamp unit and
 zone, decimal precision and scale, field names of structs) must be equal.
 
-Cost: accepts ~15 ns a column; copying ~100 ns a column.
+Cost: `accepts` 0.1 us for 8 columns; a copy with its Python names ~0.2 us a column.
 Source: https://arrow.apache.org/docs/format/CDataInterface.html
 """
 from cpython.pycapsule cimport (

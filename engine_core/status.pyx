@@ -150,8 +150,8 @@ cdef object fault_exception(const Fault *fault, str context):
         kind, message = SchemaError, f"{fault_text(fault, 'the data does not fit its schema')}{place}"
     elif fault.code == STATUS_OVERFLOW:
         kind = EvaluationError
-        message = (f"integer overflow in '{fault_text(fault, 'arithmetic')}' of {fault.value} and {fault.other}{place}; "
-                   "cast to double where that may happen")
+        message = (f"integer overflow in '{fault_text(fault, 'arithmetic')}' of {fault.value} and {fault.other}{place}"
+                   "; cast to double where that may happen")
     elif fault.code == STATUS_DIVISION:
         kind = EvaluationError
         message = (f"integer division by zero ({fault.value} {fault_text(fault, '/')} 0){place}; "

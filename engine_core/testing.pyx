@@ -9,8 +9,8 @@ from .builder cimport (
     OutColumn, out_export, out_free, out_gather, out_gather_optional, out_init, out_push_bytes, out_push_f64,
     out_push_i64, out_push_null, out_truncate)
 from .column cimport (
-    KIND_BOOL, KIND_DICT, KIND_F16, KIND_F64, KIND_FIXED, KIND_U64, KIND_UTF8, KIND_UTF8_VIEW, Column, column_bytes, column_f64, column_i64, column_valid, dictionary_code,
-    dictionary_valid)
+    KIND_BOOL, KIND_DICT, KIND_F16, KIND_F64, KIND_FIXED, KIND_U64, KIND_UTF8, KIND_UTF8_VIEW, Column, column_bytes,
+    column_f64, column_i64, column_valid, dictionary_code, dictionary_valid)
 from .gather cimport batch_gather
 from .schema cimport Layout, Schema, layout_of
 from .status cimport Fault, fault_exception, fault_set
