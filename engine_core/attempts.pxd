@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .automaton cimport Dfa
 from .builder cimport OutColumn
+from .cohorts cimport COHORTS_MAX, Cohorts
 from .column cimport Column
 from .keymap cimport KeyMap
 from .measure cimport Measures
@@ -40,22 +41,25 @@ cdef struct Group:
     uint32_t flags
     uint32_t unused
 
-cdef struct Part:               # one partition that has open attempts
+cdef struct Part:               # one partition that has open attempts; what a step reads stands in the first 64 bytes
     uint8_t *starts             # [head, tail) of start_stride each, oldest first
-    uint8_t *groups             # group_stride each
-    uint32_t *roots
-    uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
     uint32_t head, tail, starts_room
-    uint32_t counted            # overlapping and numbered: [head, counted) have their numbers
-    uint32_t n_groups, groups_room, n_roots
-    int64_t record_head, record_tail, records_room
+    uint32_t config             # by cohorts: number of the configuration
+    uint32_t begin[COHORTS_MAX] # by cohorts: the first start of each
     uint32_t partition
-    uint32_t generation         # of this slot, so that an old timer knows that it is old
-    uint32_t next_free
     bint armed                  # a timer will look at it
     bint held                   # some attempt may have a candidate
+    bint grouped                # stepped by groups, until it is empty again
+    uint32_t counted            # overlapping and numbered: [head, counted) have their numbers
+    uint32_t generation         # of this slot, so that an old timer knows that it is old
+    uint32_t next_free
+    uint8_t *groups             # group_stride each
+    uint32_t *roots
+    uint32_t n_groups, groups_room, n_roots
+    uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
+    int64_t record_head, record_tail, records_room
     uint32_t inline_roots[INLINE_GROUPS]
-    # followed by INLINE_STARTS starts and INLINE_GROUPS groups
+    # followed by INLINE_STARTS starts, INLINE_GROUPS groups, and a candidate per cohort (its row, its values)
 
 cdef struct Timer:
     int64_t due
@@ -65,6 +69,7 @@ cdef struct Timer:
 
 cdef struct Attempts:
     Dfa dfa
+    Cohorts cohorts
     Measures measures
     KeyMap keys
     # the plan
@@ -76,7 +81,8 @@ cdef struct Attempts:
     ValueColumn *end_values
     int32_t n_start_values
     int32_t n_end_values
-    int64_t start_stride, group_stride, part_stride
+    int64_t start_stride, group_stride, candidate_stride, part_stride
+    bint start_texts            # the kept values of starts own memory
     # per partition number
     uint32_t *part_of           # part number + 1; 0: idle
     int64_t *match_numbers      # only if numbered
@@ -114,3 +120,5 @@ cdef int group_new(Attempts *a, Part *p, uint32_t state, uint32_t *out) noexcept
 cdef int start_room(Attempts *a, Part *p) noexcept nogil
 cdef int record_room(Attempts *a, Part *p) noexcept nogil
 cdef int attempts_arm(Attempts *a, Part *p) noexcept nogil
+# Every partition to groups: what is saved and finished knows only those.
+cdef int attempts_group(Attempts *a) noexcept nogil

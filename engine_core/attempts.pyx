@@ -29,6 +29,10 @@ from libc.string cimport memcpy, memmove, memset
 
 from .automaton cimport (CODE_ACCEPT, CODE_FINAL, CODE_NO_MEMORY, CODE_STATE, DEAD, dfa_free, dfa_full, dfa_intern,
                          dfa_letter, dfa_next, dfa_shrink, State)
+from .cohorts cimport (COHORTS_MAX, CONFIG_EMPTY, CONFIG_UNKNOWN, HELD_NOTHING, HELD_NOW, MOVE_FRONT, MOVE_GENERAL,
+                       MOVE_GROUPS, MOVE_JOIN, MOVE_PUSH, MOVE_SINGLE, MOVE_STAY, MOVE_UNKNOWN, MOVE_WIN, NEW_START, Config,
+                       Move, cohorts_free, cohorts_init, cohorts_move, cohorts_pop)
+from .expression cimport TYPE_STR
 from .hash cimport prefetch
 from .keymap cimport keymap_free
 from .measure cimport Found, Record, measure_emit, record_values
@@ -74,13 +78,28 @@ cdef inline uint8_t *inline_groups(const Attempts *a, const Part *p) noexcept no
     return <uint8_t *>p + sizeof(Part) + INLINE_STARTS * a.start_stride
 
 
+cdef inline int64_t *candidate_at(const Attempts *a, const Part *p, uint32_t cohort) noexcept nogil:
+    """By cohorts: the row of a cohort's candidate; the row's kept values stand behind it."""
+    return <int64_t *>(inline_groups(a, p) + INLINE_GROUPS * a.group_stride + cohort * a.candidate_stride)
+
+
+cdef inline uint32_t cohort_end(const Attempts *a, const Part *p, uint32_t cohort) noexcept nogil:
+    return p.begin[cohort + 1] if cohort + 1 < a.cohorts.configs[p.config].n else p.tail
+
+
 cdef int attempts_init(Attempts *a) noexcept nogil:
-    """Works out the strides; the plan's fields, dfa, measures and keys are set by the caller."""
+    """Works out the strides; the plan's fields, dfa, cohorts, measures and keys are set by the caller."""
+    cdef int i
     a.start_stride = sizeof(Start) + (8 * (1 + a.n_start_values) if a.n_start_values else 0)
     if a.overlapping and a.numbered:
         a.start_stride += 8
     a.group_stride = sizeof(Group) + (8 * (1 + a.n_end_values) if a.n_end_values else 0)
+    a.candidate_stride = 8 + (8 * (1 + a.n_end_values) if a.n_end_values else 0)
     a.part_stride = sizeof(Part) + INLINE_STARTS * a.start_stride + INLINE_GROUPS * a.group_stride
+    if a.cohorts.on:
+        a.part_stride += COHORTS_MAX * a.candidate_stride
+    for i in range(a.n_start_values):
+        a.start_texts = a.start_texts or a.start_values[i].type == TYPE_STR
     a.part_stride = (a.part_stride + 63) // 64 * 64
     a.measures.record_stride = sizeof(Record) + 8 * (1 + a.measures.n_row_values)
     a.scratch = <uint64_t *>calloc(a.n_end_values + a.n_start_values + 2, 8)
@@ -120,6 +139,8 @@ cdef int part_new(Attempts *a, uint32_t partition, Part **out) noexcept nogil:
         p.groups_room = INLINE_GROUPS
     p.partition = partition
     p.next_free = 0
+    p.config = CONFIG_EMPTY
+    p.grouped = not a.cohorts.on
     a.part_of[partition] = number + 1
     out[0] = p
     return STATUS_OK
@@ -129,10 +150,14 @@ cdef void part_clear(Attempts *a, Part *p) noexcept nogil:
     """Drops every attempt, group and record; the buffers stay."""
     cdef uint32_t i
     cdef int64_t k
-    if a.n_start_values:
+    if a.start_texts:
         for i in range(p.head, p.tail):
             values_free(a.start_values, a.n_start_values, start_words(start_at(a, p, i)))
-    if a.n_end_values:
+    if a.n_end_values and not p.grouped:
+        for i in range(a.cohorts.configs[p.config].n):
+            if a.cohorts.configs[p.config].held[i] != HELD_NOTHING:
+                values_free(a.end_values, a.n_end_values, <uint64_t *>(candidate_at(a, p, i) + 1))
+    if a.n_end_values and p.grouped:
         for i in range(p.n_groups):
             if group_at(a, p, i).candidate != NO_CANDIDATE:
                 values_free(a.end_values, a.n_end_values, group_words(group_at(a, p, i)))
@@ -147,6 +172,7 @@ cdef void part_clear(Attempts *a, Part *p) noexcept nogil:
     p.counted = 0
     p.n_groups = 0
     p.n_roots = 0
+    p.config = CONFIG_EMPTY
     p.held = False
 
 
@@ -339,12 +365,33 @@ cdef void start_free(Attempts *a, Part *p, Start *s) noexcept nogil:
         group_unref(a, p, s.group)
 
 
+cdef int starts_grow(Attempts *a, Part *p) noexcept nogil:
+    cdef uint32_t room = 2 * p.starts_room + 2
+    cdef uint8_t *memory = <uint8_t *>malloc(room * a.start_stride)
+    if memory == NULL:
+        return STATUS_NO_MEMORY
+    memcpy(memory, p.starts, p.tail * a.start_stride)
+    if p.starts != inline_starts(p):
+        free(p.starts)
+    p.starts = memory
+    p.starts_room = room
+    return STATUS_OK
+
+
 cdef int start_room(Attempts *a, Part *p) noexcept nogil:
     """Room for one more attempt behind the youngest."""
     cdef Start *s
-    cdef uint32_t i, k, n, room, counted
-    cdef uint8_t *memory
+    cdef uint32_t i, k, n, counted
     cdef Group *where = NULL
+    if p.tail == p.starts_room and not p.grouped:
+        if p.head and 2 * (p.tail - p.head) <= p.starts_room:
+            memmove(p.starts, start_at(a, p, p.head), (p.tail - p.head) * a.start_stride)
+            for i in range(COHORTS_MAX):
+                p.begin[i] -= p.head
+            p.tail -= p.head
+            p.head = 0
+            return STATUS_OK
+        return starts_grow(a, p)
     if p.tail == p.starts_room:
         # First let go of what cannot be reported any more: holes, and under SKIP PAST LAST ROW the ends without a match.
         k = 0
@@ -369,15 +416,7 @@ cdef int start_room(Attempts *a, Part *p) noexcept nogil:
         p.head = 0
         p.tail = k
         if 2 * k >= p.starts_room:
-            room = 2 * p.starts_room + 2
-            memory = <uint8_t *>malloc(room * a.start_stride)
-            if memory == NULL:
-                return STATUS_NO_MEMORY
-            memcpy(memory, p.starts, k * a.start_stride)
-            if p.starts != inline_starts(p):
-                free(p.starts)
-            p.starts = memory
-            p.starts_room = room
+            return starts_grow(a, p)
     return STATUS_OK
 
 
@@ -625,6 +664,10 @@ cdef int expire(Attempts *a, Part *p, int64_t time) noexcept nogil:
     """Ends the attempts that no row at or behind `time` can extend (WITHIN)."""
     cdef Start *s
     cdef int status
+    if not p.grouped:
+        status = part_group(a, p)
+        if status != STATUS_OK:
+            return status
     while p.head < p.tail:
         s = start_at(a, p, p.head)
         if <uint64_t>time - <uint64_t>s.time < <uint64_t>a.interval or time < s.time:
@@ -850,7 +893,288 @@ cdef int start_new(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32_
     return start_push(a, p, sequence, time, group)
 
 
-cdef int step(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, uint32_t letter) noexcept nogil:
+# ---------------------------------------------------------------- one row, by cohorts
+
+cdef int part_group(Attempts *a, Part *p) noexcept nogil:
+    """From cohorts to groups: each cohort is one; cohorts in the same state hang under one root."""
+    cdef Config *config = &a.cohorts.configs[p.config]
+    cdef uint32_t i, k, group = 0, root, n = config.n
+    cdef Group *g
+    cdef int64_t *candidate
+    cdef int64_t newest = start_at(a, p, p.tail - 1).sequence if p.tail > p.head else 0
+    for k in range(n):
+        if group_new(a, p, config.state[k], &group) != STATUS_OK:
+            return STATUS_NO_MEMORY
+        g = group_at(a, p, group)
+        g.references = 1            # taken; counted anew below
+        if config.held[k] != HELD_NOTHING:
+            candidate = candidate_at(a, p, k)
+            g.candidate = candidate[0]
+            if candidate[0] > newest:
+                newest = candidate[0]
+            if a.n_end_values:
+                memcpy(group_words(g), candidate + 1, 8 * (1 + a.n_end_values))
+        else:
+            g.flags = GROUP_BARE
+        for i in range(p.begin[k], cohort_end(a, p, k)):
+            start_at(a, p, i).group = group
+            g.references += 1
+            g.members += 1
+        g.references -= 1
+    for k in range(n):
+        g = group_at(a, p, k)
+        if config.state[k] == DEAD:
+            g.flags |= GROUP_RESOLVED
+            continue
+        for i in range(p.n_roots):
+            root = p.roots[i]
+            if group_at(a, p, root).state == g.state:
+                g.parent = root
+                g.joined = newest   # nothing that the root has found so far is this one's
+                group_at(a, p, root).references += 1
+                group_at(a, p, root).members += g.members
+                group_at(a, p, root).flags |= g.flags & GROUP_BARE
+                break
+        else:
+            p.roots[p.n_roots] = k
+            p.n_roots += 1
+    p.grouped = True
+    p.config = CONFIG_EMPTY
+    return STATUS_OK
+
+
+cdef int attempts_group(Attempts *a) noexcept nogil:
+    cdef uint32_t i
+    cdef Part *p
+    cdef int status
+    for i in range(a.n_parts):
+        p = part_at(a, i)
+        if p.head < p.tail and not p.grouped:
+            status = part_group(a, p)
+            if status != STATUS_OK:
+                return status
+    return STATUS_OK
+
+
+cdef inline int start_append(Attempts *a, Part *p, int64_t sequence, int64_t time) noexcept nogil:
+    """The row as the youngest attempt; which cohort it is in is the caller's to say."""
+    cdef Start *s
+    if p.tail == p.starts_room and start_room(a, p) != STATUS_OK:
+        return STATUS_NO_MEMORY
+    s = start_at(a, p, p.tail)
+    s.sequence = sequence
+    s.time = time
+    p.tail += 1
+    a.n_open += 1
+    if a.n_start_values:
+        return values_read(a.start_values, a.n_start_values, a.columns, a.row, start_words(s))
+    return STATUS_OK
+
+
+cdef void starts_drop(Attempts *a, Part *p, uint32_t first, uint32_t end) noexcept nogil:
+    cdef uint32_t i
+    a.n_open -= end - first
+    if a.start_texts:
+        for i in range(first, end):
+            values_free(a.start_values, a.n_start_values, start_words(start_at(a, p, i)))
+
+
+cdef int candidate_set(Attempts *a, Part *p, uint32_t cohort, int64_t sequence) noexcept nogil:
+    cdef int64_t *candidate = candidate_at(a, p, cohort)
+    candidate[0] = sequence
+    if a.n_end_values:
+        return values_read(a.end_values, a.n_end_values, a.columns, a.row, <uint64_t *>(candidate + 1))
+    return STATUS_OK
+
+
+cdef inline void candidate_free(Attempts *a, Part *p, uint32_t cohort) noexcept nogil:
+    if a.n_end_values:
+        values_free(a.end_values, a.n_end_values, <uint64_t *>(candidate_at(a, p, cohort) + 1))
+
+
+cdef int emit_now(Attempts *a, Part *p, int64_t first, const uint64_t *start_values, int64_t sequence) noexcept nogil:
+    """A match that ends with the row under way."""
+    cdef int status
+    if a.n_end_values:
+        status = values_read(a.end_values, a.n_end_values, a.columns, a.row, a.scratch)
+        if status != STATUS_OK:
+            return status
+    status = emit(a, p, next_number(a, p), first, sequence, start_values, a.scratch)
+    if a.n_end_values:
+        values_free(a.end_values, a.n_end_values, a.scratch)
+    return status
+
+
+cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, int64_t time) noexcept nogil:
+    cdef Config *old = &a.cohorts.configs[p.config]
+    cdef Start *s
+    cdef uint32_t j, k, w, length, source, at
+    cdef uint32_t begin[COHORTS_MAX]
+    cdef uint32_t n_old = old.n, kept = move.n
+    cdef int status = STATUS_OK
+    if kept and move.first[kept - 1] == NEW_START:
+        kept -= 1
+    if move.emit:
+        s = start_at(a, p, p.head)
+        status = emit(a, p, next_number(a, p), s.sequence, candidate_at(a, p, 0)[0],
+                      start_words(s) if a.n_start_values else NULL, <uint64_t *>(candidate_at(a, p, 0) + 1))
+    # What falls, and the candidates that are replaced.
+    j = 0
+    for k in range(n_old):
+        while j < kept and k > move.last[j]:
+            j += 1
+        if j == kept or k < move.first[j]:
+            starts_drop(a, p, p.begin[k], cohort_end(a, p, k))
+            if old.held[k] != HELD_NOTHING:
+                candidate_free(a, p, k)
+        elif move.held[j] == HELD_NOW and old.held[k] != HELD_NOTHING:
+            candidate_free(a, p, k)
+    # What stays moves together; the attempts in front go by moving the head.
+    w = p.begin[move.first[0]] if kept else p.tail
+    p.head = w
+    for j in range(kept):
+        begin[j] = w
+        for k in range(move.first[j], move.last[j] + 1):
+            length = cohort_end(a, p, k) - p.begin[k]
+            if w != p.begin[k]:
+                memmove(start_at(a, p, w), start_at(a, p, p.begin[k]), length * a.start_stride)
+            w += length
+        if move.held[j] != HELD_NOTHING and move.held[j] != HELD_NOW and move.first[j] != j:
+            memmove(candidate_at(a, p, j), candidate_at(a, p, move.first[j]), a.candidate_stride)
+    p.tail = w
+    for j in range(kept):
+        p.begin[j] = begin[j]
+    p.config = move.next
+    for j in range(kept):
+        if move.held[j] == HELD_NOW and candidate_set(a, p, j, sequence) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    if move.push:
+        if kept < move.n:
+            p.begin[kept] = p.tail
+            if move.held[kept] == HELD_NOW and candidate_set(a, p, kept, sequence) != STATUS_OK:
+                return STATUS_NO_MEMORY
+        if start_append(a, p, sequence, time) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    if a.measures.labelled:
+        records_trim(a, p)
+    return status
+
+
+cdef int expire_cohorts(Attempts *a, Part *p, int64_t time, bint *grouped) noexcept nogil:
+    """WITHIN, for attempts without a candidate; `grouped` is set when one with a candidate expires."""
+    cdef uint32_t config
+    cdef bint fell = False
+    while p.head < p.tail and <uint64_t>time - <uint64_t>start_at(a, p, p.head).time >= <uint64_t>a.interval:
+        if a.cohorts.configs[p.config].held[0] != HELD_NOTHING:
+            grouped[0] = True
+            break
+        if p.head + 1 == cohort_end(a, p, 0):
+            config = cohorts_pop(&a.cohorts, &a.dfa, p.config)
+            if config == CONFIG_UNKNOWN:
+                grouped[0] = True
+                break
+            starts_drop(a, p, p.head, p.head + 1)
+            p.head += 1
+            memmove(&p.begin[0], &p.begin[1], (COHORTS_MAX - 1) * sizeof(uint32_t))
+            if a.cohorts.configs[p.config].any_held:
+                memmove(candidate_at(a, p, 0), candidate_at(a, p, 1), (COHORTS_MAX - 1) * a.candidate_stride)
+            p.config = config
+        else:
+            starts_drop(a, p, p.head, p.head + 1)
+            p.head += 1
+            p.begin[0] = p.head
+        fell = True
+    if fell and a.measures.labelled:
+        records_trim(a, p)
+    return STATUS_OK
+
+
+cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, uint32_t letter,
+                      bint *grouped) noexcept nogil:
+    """One row by the configuration's move; `grouped` is set when it has to be stepped by groups instead."""
+    cdef uint32_t number = a.part_of[partition], config = CONFIG_EMPTY
+    cdef Part *p = NULL
+    cdef Move *move
+    cdef Start *s
+    cdef int status = STATUS_OK
+    if number:
+        p = part_at(a, number - 1)
+        if p.grouped:
+            grouped[0] = True
+            return STATUS_OK
+        if a.within and <uint64_t>time - <uint64_t>start_at(a, p, p.head).time >= <uint64_t>a.interval:
+            expire_cohorts(a, p, time, grouped)
+            if grouped[0]:
+                return STATUS_OK
+        config = p.config
+    move = &a.cohorts.configs[config].moves[letter]
+    if move.kind == MOVE_UNKNOWN:
+        status = cohorts_move(&a.cohorts, &a.dfa, config, letter)
+        if status != STATUS_OK:
+            return status
+    if move.kind == MOVE_GROUPS:
+        grouped[0] = True
+        return STATUS_OK
+    if p == NULL:
+        if move.kind == MOVE_STAY and move.next == CONFIG_EMPTY:
+            return STATUS_OK
+        if part_new(a, partition, &p) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    if a.measures.labelled and (p.head < p.tail or move.push or move.kind == MOVE_SINGLE):
+        if record_push(a, p, sequence, letter) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    if move.kind == MOVE_STAY:
+        p.config = move.next
+    elif move.kind == MOVE_JOIN:
+        p.config = move.next
+        return start_append(a, p, sequence, time)
+    elif move.kind == MOVE_PUSH:
+        p.config = move.next
+        p.begin[a.cohorts.configs[move.next].n - 1] = p.tail
+        if start_append(a, p, sequence, time) != STATUS_OK:
+            return STATUS_NO_MEMORY
+        # The starts may have moved to make room; the last cohort is the youngest alone.
+        p.begin[a.cohorts.configs[move.next].n - 1] = p.tail - 1
+    elif move.kind == MOVE_WIN:
+        s = start_at(a, p, p.head)
+        status = emit_now(a, p, s.sequence, start_words(s) if a.n_start_values else NULL, sequence)
+        part_release(a, p)
+        return status
+    elif move.kind == MOVE_FRONT:
+        starts_drop(a, p, p.head + 1, p.tail)
+        p.tail = p.head + 1
+        for number in range(a.cohorts.configs[config].n):
+            if a.cohorts.configs[config].held[number] != HELD_NOTHING:
+                candidate_free(a, p, number)
+        p.begin[0] = p.head
+        p.config = move.next
+        if candidate_set(a, p, 0, sequence) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    elif move.kind == MOVE_SINGLE:
+        if a.n_start_values:
+            status = values_read(a.start_values, a.n_start_values, a.columns, a.row, a.scratch + 1 + a.n_end_values)
+            if status != STATUS_OK:
+                return status
+        status = emit_now(a, p, sequence, a.scratch + 1 + a.n_end_values, sequence)
+        values_free(a.start_values, a.n_start_values, a.scratch + 1 + a.n_end_values)
+        part_release(a, p)
+        return status
+    else:
+        status = move_general(a, p, move, sequence, time)
+        if status != STATUS_OK:
+            return status
+    if p.config == CONFIG_EMPTY:
+        part_release(a, p)
+        return STATUS_OK
+    p.held = a.cohorts.configs[p.config].any_held
+    if a.within and p.held and not p.armed:
+        return attempts_arm(a, p)
+    return STATUS_OK
+
+
+# ---------------------------------------------------------------- one row, by groups
+
+cdef int step_groups(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, uint32_t letter) noexcept nogil:
     cdef uint32_t number = a.part_of[partition], code, resolved = 0
     cdef bint bare_merged = False
     cdef Part *p = NULL
@@ -869,10 +1193,14 @@ cdef int step(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, u
             return STATUS_NO_MEMORY
     else:
         p = part_at(a, number - 1)
-        if a.within:
-            status = expire(a, p, time)
-            if status != STATUS_OK:
-                return status
+    if not p.grouped:
+        status = part_group(a, p)
+        if status != STATUS_OK:
+            return status
+    if a.within and number:
+        status = expire(a, p, time)
+        if status != STATUS_OK:
+            return status
     if a.measures.labelled:
         records_trim(a, p)
         if starts or p.head < p.tail:
@@ -920,6 +1248,7 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                       const uint32_t *partitions, const int64_t *times, int64_t base_sequence, int64_t n) noexcept nogil:
     cdef int64_t i, time = 0
     cdef uint32_t number
+    cdef bint grouped
     cdef int status
     a.columns = columns
     for i in range(n):
@@ -937,9 +1266,15 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                 if status != STATUS_OK:
                     return status
         a.row = rows[i]
-        status = step(a, partitions[i], base_sequence + rows[i], time, letters[i])
-        if status != STATUS_OK:
-            return status
+        grouped = not a.cohorts.on
+        if not grouped:
+            status = step_cohorts(a, partitions[i], base_sequence + rows[i], time, letters[i], &grouped)
+            if status != STATUS_OK:
+                return status
+        if grouped:
+            status = step_groups(a, partitions[i], base_sequence + rows[i], time, letters[i])
+            if status != STATUS_OK:
+                return status
     return STATUS_OK
 
 
@@ -948,7 +1283,9 @@ cdef int attempts_finish(Attempts *a) noexcept nogil:
     cdef Timer timer
     cdef uint32_t i
     cdef Part *p
-    cdef int status
+    cdef int status = attempts_group(a)
+    if status != STATUS_OK:
+        return status
     a.n_timers = 0
     for i in range(a.n_parts):
         p = part_at(a, i)
@@ -987,9 +1324,13 @@ cdef int attempts_tidy(Attempts *a) noexcept nogil:
     cdef Part *p
     cdef Group *g
     cdef int status
+    # A cache of configurations names states, too: it starts anew, and parts go on by groups.
     # Records name letters, which a sparse automaton numbers anew: those stay until no record is kept.
     if not dfa_full(&a.dfa) or (not a.dfa.dense and a.measures.labelled and a.n_open):
         return STATUS_OK
+    status = attempts_group(a)
+    if status != STATUS_OK:
+        return status
     seen = <uint8_t *>calloc(a.dfa.n_states, 1)
     live = <uint32_t *>malloc(a.dfa.n_states * sizeof(uint32_t))
     remap = <uint32_t *>calloc(a.dfa.n_states, sizeof(uint32_t))
@@ -1004,6 +1345,9 @@ cdef int attempts_tidy(Attempts *a) noexcept nogil:
                     live[n] = g.state
                     n += 1
         status = dfa_shrink(&a.dfa, live, n, remap)
+    if status == STATUS_OK and a.cohorts.on:
+        cohorts_free(&a.cohorts)
+        status = cohorts_init(&a.cohorts, True, a.within, a.dfa.stride)
     if status == STATUS_OK:
         for i in range(a.n_parts):
             p = part_at(a, i)

@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from .attempts cimport (GROUP_BARE, GROUP_RESOLVED, NO_CANDIDATE, NO_GROUP, PARTS_PER_BLOCK, Attempts, Group, Part,
-                        Start, attempts_arm, group_new, part_new, record_room)
+                        Start, attempts_arm, attempts_group, group_new, part_new, record_room)
 from .automaton cimport CODE_NO_MEMORY, CODE_STATE, DEAD, State, dfa_intern, dfa_letter
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .expression cimport TYPE_STR
@@ -107,9 +107,12 @@ cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
         save_values(b, a.measures.row_values, a.measures.n_row_values, record_values(rec))
 
 
-cdef int attempts_save(const Attempts *a, Blob *b) noexcept nogil:
+cdef int attempts_save(Attempts *a, Blob *b) noexcept nogil:
     cdef int64_t i, n = 0
     cdef int64_t n_partitions = a.keys.count
+    cdef int status = attempts_group(a)     # which way a part is stepped is no part of the state
+    if status != STATUS_OK:
+        return status
     for i in range(n_partitions):
         n += a.part_of[i] != 0
     blob_i64(b, n)
@@ -254,6 +257,7 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         return STATUS_STATE
     if part_new(a, <uint32_t>partition, &p) != STATUS_OK:
         return STATUS_NO_MEMORY
+    p.grouped = True
     p.held = reader_i64(r) != 0
     status = restore_groups(a, p, r)
     if status == STATUS_OK:

@@ -22,7 +22,8 @@ cdef enum MoveKind:
     MOVE_WIN = 4                # the row ends the oldest attempt's match, for certain: report it, drop all
     MOVE_FRONT = 5              # the row is the oldest attempt's candidate: it stays alone
     MOVE_GENERAL = 6            # see the fields
-    MOVE_GROUPS = 7             # too many cohorts, or what is covered depends on the data: step by groups
+    MOVE_SINGLE = 7             # the row is a match by itself, and nothing else is open afterwards
+    MOVE_GROUPS = 8             # too many cohorts, or what is covered depends on the data: step by groups
 
 cdef struct Move:
     uint32_t next

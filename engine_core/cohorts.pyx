@@ -78,9 +78,10 @@ cdef int finish_move(Cohorts *c, Dfa *d, const Config *old, Config *after, Move 
     """Names the move's kind; the cheapest that says it all."""
     cdef uint32_t k, kept
     cdef bint straight = move.emit == 0
+    move.n = <uint8_t>after.n
     for k in range(after.n):
         if after.held[k] == HELD_NOW:
-            after.held[k] = HELD_FRONT if k == 0 else HELD_MATCH
+            after.held[k] = HELD_FRONT if after.n == 1 and move.first[0] == NEW_START else HELD_MATCH
     move.next = intern(c, after, d.stride)
     if move.next == CONFIG_UNKNOWN:
         move.kind = MOVE_GROUPS
@@ -190,7 +191,8 @@ cdef int cohorts_move(Cohorts *c, Dfa *d, uint32_t config, uint32_t letter) noex
                     return finish_move(c, d, old, &after, move)
         if k == 0 and covered and state == DEAD:
             # A match of this one row, with nobody before it.
-            move.kind = MOVE_GROUPS
+            move.kind = MOVE_GROUPS if move.emit else MOVE_SINGLE
+            move.next = CONFIG_EMPTY
             return STATUS_OK
         if k and state != DEAD and after.state[k - 1] == state and \
                 after.held[k - 1] == (HELD_NOW if covered else HELD_NOTHING):
@@ -206,7 +208,6 @@ cdef int cohorts_move(Cohorts *c, Dfa *d, uint32_t config, uint32_t letter) noex
         move.held[k] = after.held[k]
         after.n += 1
         move.push = 1
-    move.n = <uint8_t>after.n
     return finish_move(c, d, old, &after, move)
 
 

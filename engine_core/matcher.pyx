@@ -19,9 +19,10 @@ from libc.string cimport memcpy, memset
 from .attempts cimport (Attempts, attempts_advance, attempts_finish, attempts_free, attempts_init, attempts_reserve,
                         attempts_run, attempts_tidy)
 from .attempts_state cimport attempts_restore, attempts_save
-from .automaton cimport (CODE_NO_MEMORY, Automaton, dfa_explore, dfa_free, dfa_init, dfa_letter)
+from .automaton cimport (CODE_NO_MEMORY, DENSE_CONDITIONS, Automaton, dfa_explore, dfa_free, dfa_init, dfa_letter)
 from .batch cimport Batch, BatchC
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
+from .cohorts cimport cohorts_free, cohorts_init
 from .column cimport KIND_I64, Column, column_i64
 from .conditions cimport Conditions
 from .expression cimport CHUNK, TYPE_I64
@@ -80,6 +81,7 @@ cdef class PatternMatcher(Operator):
             within: interval in its unit or None; overlapping, labelled, numbered: bool;
             start_values, end_values, row_values: (column, type) each;
             leaves: (LEAVES number, value or key number, type, result type, offset, variables bit mask);
+            first: the automaton's first positions; groups_only: step attempts by groups alone (for tests);
             names: variable names as bytes; fingerprint: 16 bytes that tell one plan from another;
             condition_names, computed_names (measures that are more than a leaf): for messages;
             make_conditions, make_result: functions that make fresh ones, for `restore`.
@@ -180,10 +182,15 @@ cdef class PatternMatcher(Operator):
         cdef uint64_t seed
         cdef uint64_t read_variables = 0
         cdef int i
+        cdef bint by_cohorts
+        by_cohorts = (self.automaton.nfa.n_conditions <= DENSE_CONDITIONS and not a.overlapping
+                      and -1 not in self.plan["first"] and not self.plan.get("groups_only"))
         seed = int.from_bytes(os.urandom(8), "little")
         if keymap_init(&a.keys, self.n_keys, self.plan["single"], seed) != STATUS_OK or \
-                ordering_init(&self.ordering) != STATUS_OK or attempts_init(a) != STATUS_OK or \
-                dfa_init(&a.dfa, &self.automaton.nfa, a.measures.labelled) != STATUS_OK:
+                ordering_init(&self.ordering) != STATUS_OK or \
+                dfa_init(&a.dfa, &self.automaton.nfa, a.measures.labelled) != STATUS_OK or \
+                cohorts_init(&a.cohorts, by_cohorts, a.within, a.dfa.stride) != STATUS_OK or \
+                attempts_init(a) != STATUS_OK:
             raise MemoryError("no memory for a matcher")
         a.out = self.result.leaves
         if a.dfa.dense:
@@ -205,6 +212,7 @@ cdef class PatternMatcher(Operator):
         if self.ready:
             attempts_free(a)
         dfa_free(&a.dfa)
+        cohorts_free(&a.cohorts)
         keymap_free(&a.keys)
         ordering_free(&self.ordering)
         free(a.start_values)

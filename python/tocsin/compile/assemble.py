@@ -123,13 +123,14 @@ class Assembled:
     condition: Node | None
 
 
-def assemble(plan: Plan, *, positions: bool = False) -> Assembled:
+def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) -> Assembled:
     """The operator of a row pattern.
 
     Args:
         plan: from compile_clause.
         positions: whether the output ends with the columns _first_sequence and _last_sequence (int64), the
             stream's sequence of the match's first and last row; the latter is NULL for an empty match.
+        groups_only: leave out the quicker of the two ways in which attempts are stepped, to test one by the other.
     """
     schema = plan.schema
     sites = Sites.of(plan)
@@ -199,6 +200,8 @@ def assemble(plan: Plan, *, positions: bool = False) -> Assembled:
             "input": Schema.from_arrow(schema),
             "output": Schema.from_arrow(output_schema),
             "automaton": Automaton(plan.positions, plan.condition_of, plan.first, plan.follow, len(plan.conditions)),
+            "first": plan.first,
+            "groups_only": groups_only,
             "conditions": make_conditions(plan.conditions),
             "result": make_result(),
             "make_conditions": lambda: make_conditions(plan.conditions),
