@@ -502,7 +502,7 @@ cdef void records_trim(Attempts *a, Part *p) noexcept nogil:
 
 # ---------------------------------------------------------------- ends of attempts
 
-cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t last, const uint64_t *start_values,
+cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t time, int64_t last, const uint64_t *start_values,
               const uint64_t *end_values) noexcept nogil:
     """One match; `last` = NO_CANDIDATE for an empty one. A measure's fault keeps the match out and is remembered."""
     cdef Found found
@@ -514,6 +514,7 @@ cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t last,
     found.partition = p.partition
     found.number = number
     found.first_sequence = first
+    found.first_time = time
     found.last_sequence = last
     found.empty = last == NO_CANDIDATE
     found.start_values = start_values
@@ -542,7 +543,7 @@ cdef int emit_start(Attempts *a, Part *p, Start *s, int64_t number, int64_t cand
     cdef const uint64_t *ends = NULL
     if candidate != NO_CANDIDATE and a.n_end_values:
         ends = group_words(where)
-    return emit(a, p, number, s.sequence, candidate, start_words(s) if a.n_start_values else NULL, ends)
+    return emit(a, p, number, s.sequence, s.time, candidate, start_words(s) if a.n_start_values else NULL, ends)
 
 
 cdef int end_front(Attempts *a, Part *p) noexcept nogil:
@@ -992,17 +993,25 @@ cdef inline void candidate_free(Attempts *a, Part *p, uint32_t cohort) noexcept 
         values_free(a.end_values, a.n_end_values, <uint64_t *>(candidate_at(a, p, cohort) + 1))
 
 
-cdef int emit_now(Attempts *a, Part *p, int64_t first, const uint64_t *start_values, int64_t sequence) noexcept nogil:
+cdef int emit_now(Attempts *a, Part *p, int64_t first, int64_t time, const uint64_t *start_values,
+                  int64_t sequence) noexcept nogil:
     """A match that ends with the row under way."""
     cdef int status
     if a.n_end_values:
         status = values_read(a.end_values, a.n_end_values, a.columns, a.row, a.scratch)
         if status != STATUS_OK:
             return status
-    status = emit(a, p, next_number(a, p), first, sequence, start_values, a.scratch)
+    status = emit(a, p, next_number(a, p), first, time, sequence, start_values, a.scratch)
     if a.n_end_values:
         values_free(a.end_values, a.n_end_values, a.scratch)
     return status
+
+
+cdef inline void copy_words(uint64_t *to, const uint64_t *source, int64_t n) noexcept nogil:
+    """Towards lower addresses, or without overlap."""
+    cdef int64_t i
+    for i in range(n):
+        to[i] = source[i]
 
 
 cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, int64_t time) noexcept nogil:
@@ -1016,7 +1025,7 @@ cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, 
         kept -= 1
     if move.emit:
         s = start_at(a, p, p.head)
-        status = emit(a, p, next_number(a, p), s.sequence, candidate_at(a, p, 0)[0],
+        status = emit(a, p, next_number(a, p), s.sequence, s.time, candidate_at(a, p, 0)[0],
                       start_words(s) if a.n_start_values else NULL, <uint64_t *>(candidate_at(a, p, 0) + 1))
     # What falls, and the candidates that are replaced.
     j = 0
@@ -1037,10 +1046,13 @@ cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, 
         for k in range(move.first[j], move.last[j] + 1):
             length = cohort_end(a, p, k) - p.begin[k]
             if w != p.begin[k]:
-                memmove(start_at(a, p, w), start_at(a, p, p.begin[k]), length * a.start_stride)
+                # PERF: mostly one attempt of three to five words; the call of memmove costs more than the copy.
+                copy_words(<uint64_t *>start_at(a, p, w), <uint64_t *>start_at(a, p, p.begin[k]),
+                           length * a.start_stride // 8)
             w += length
         if move.held[j] != HELD_NOTHING and move.held[j] != HELD_NOW and move.first[j] != j:
-            memmove(candidate_at(a, p, j), candidate_at(a, p, move.first[j]), a.candidate_stride)
+            copy_words(<uint64_t *>candidate_at(a, p, j), <uint64_t *>candidate_at(a, p, move.first[j]),
+                       a.candidate_stride // 8)
     p.tail = w
     for j in range(kept):
         p.begin[j] = begin[j]
@@ -1137,7 +1149,7 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
         p.begin[a.cohorts.configs[move.next].n - 1] = p.tail - 1
     elif move.kind == MOVE_WIN:
         s = start_at(a, p, p.head)
-        status = emit_now(a, p, s.sequence, start_words(s) if a.n_start_values else NULL, sequence)
+        status = emit_now(a, p, s.sequence, s.time, start_words(s) if a.n_start_values else NULL, sequence)
         part_release(a, p)
         return status
     elif move.kind == MOVE_FRONT:
@@ -1155,7 +1167,7 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
             status = values_read(a.start_values, a.n_start_values, a.columns, a.row, a.scratch + 1 + a.n_end_values)
             if status != STATUS_OK:
                 return status
-        status = emit_now(a, p, sequence, a.scratch + 1 + a.n_end_values, sequence)
+        status = emit_now(a, p, sequence, time, a.scratch + 1 + a.n_end_values, sequence)
         values_free(a.start_values, a.n_start_values, a.scratch + 1 + a.n_end_values)
         part_release(a, p)
         return status

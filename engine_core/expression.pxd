@@ -20,6 +20,7 @@ cdef struct Vec:
     uint8_t *valid          # CHUNK bytes, or NULL: every row is valid
     uint8_t *err            # CHUNK fault codes, or NULL: none
     bint scalar             # a constant: data[0] stands for every row (and data is filled with it)
+    const int32_t *narrow   # an int32 column as it is, not yet widened into `data`; or NULL
 
 cdef struct Instruction:
     int32_t op

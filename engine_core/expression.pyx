@@ -156,6 +156,7 @@ cdef void load(Frame *frame, int dst, int type, const Input *source, int64_t sta
     cdef int64_t i
     d.err = NULL
     d.scalar = False
+    d.narrow = NULL
     if c == NULL:
         d[0] = source.vec
         return
@@ -183,7 +184,7 @@ cdef void load(Frame *frame, int dst, int type, const Input *source, int64_t sta
     elif c.kind == KIND_BOOL:
         load_bits(c.values, c.bit_offset + start, n, <uint8_t *>d.data)
     elif c.kind == KIND_I32:
-        load_i32(c.values, start, n, <int64_t *>d.data)
+        d.narrow = <const int32_t *>c.values + start    # widened when somebody needs it: see `wide`
     elif c.kind == KIND_F32:
         load_f32(c.values, start, n, <double *>d.data)
     elif c.kind == KIND_I16:
@@ -199,6 +200,14 @@ cdef void load(Frame *frame, int dst, int type, const Input *source, int64_t sta
     else:   # KIND_F16
         for i in range(n):
             (<double *>d.data)[i] = column_f64(c, start + i)
+
+
+cdef inline void wide(Frame *frame, int register, int64_t n) noexcept nogil:
+    """An int32 column that was only pointed at becomes int64 values."""
+    cdef Vec *d = &frame.registers[register]
+    if d.narrow != NULL:
+        load_i32(d.narrow, 0, n, <int64_t *>d.data)
+        d.narrow = NULL
 
 
 cdef bint set_has_str(const ValueSet *s, const Str *key) noexcept nogil:
@@ -299,9 +308,21 @@ cdef void compare(Frame *frame, const Instruction *ins, int type_a, int type_b, 
     cdef Vec *d = &frame.registers[ins.dst]
     cdef uint8_t *out = <uint8_t *>data_buffer(frame, ins.dst)
     cdef int op = ins.sub
+    cdef int64_t constant
+    cdef int32_t small
     both_valid(frame, ins.dst, a, b, n)
     d.data = out
     d.scalar = False
+    if a.narrow != NULL and b.scalar and type_b == TYPE_I64:
+        # PERF: half the memory, twice the lanes, and no copy.
+        constant = (<const int64_t *>b.data)[0]
+        small = <int32_t>constant
+        if small == constant:
+            compare_i32(op, a.narrow, &small, True, n, out)
+            carry_err(frame, ins.dst, a, b, n)
+            return
+    wide(frame, ins.a, n)
+    wide(frame, ins.b, n)
     if type_a == TYPE_F64:
         compare_f64(op, <const double *>a.data, <const double *>b.data, b.scalar, n, out)
     elif type_a == TYPE_I64 and type_b == TYPE_I64:
@@ -325,6 +346,8 @@ cdef int arithmetic(Frame *frame, const Instruction *ins, int type, int64_t n, b
     cdef uint8_t *valid
     cdef int64_t i
     cdef int code
+    wide(frame, ins.a, n)
+    wide(frame, ins.b, n)
     both_valid(frame, ins.dst, a, b, n)
     d.data = data_buffer(frame, ins.dst)
     d.scalar = False
@@ -363,6 +386,7 @@ cdef int negate(Frame *frame, const Instruction *ins, int type, int64_t n, bint 
     cdef int64_t *x
     cdef int64_t *y
     cdef uint8_t *err = err_buffer(frame, ins.dst)
+    wide(frame, ins.a, n)
     both_valid(frame, ins.dst, a, a, n)
     d.data = data_buffer(frame, ins.dst)
     d.scalar = False
@@ -422,6 +446,7 @@ cdef int cast(Frame *frame, const Instruction *ins, int source, int target, int6
     cdef Vec *a = &frame.registers[ins.a]
     cdef Vec *d = &frame.registers[ins.dst]
     cdef int64_t i
+    wide(frame, ins.a, n)
     both_valid(frame, ins.dst, a, a, n)
     d.data = data_buffer(frame, ins.dst)
     d.scalar = False
@@ -755,6 +780,7 @@ cdef class Program:
                 code = negate(frame, ins, self.types[ins.dst], n, track)
             elif ins.op == OP_IN:
                 ta = self.types[ins.a]
+                wide(frame, ins.a, n)
                 in_set(frame, ins.dst, &frame.registers[ins.a], ta, &self.sets[ins.imm], n)
             else:
                 if inputs[ins.a].column == NULL:
@@ -763,6 +789,8 @@ cdef class Program:
                     column_in(frame, i, ins.dst, inputs[ins.a].column, &self.sets[ins.imm], start, n)
             if code and not track:
                 return code
+        for i in range(self.n_results):
+            wide(frame, self.results[i], n)
         return 0
 
     cdef int run(self, Frame *frame, const Input *inputs, int64_t start, int64_t n, Fault *fault) noexcept nogil:

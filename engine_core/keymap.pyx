@@ -297,8 +297,12 @@ cdef int keymap_ids(KeyMap *m, const Column **columns, const int32_t *rows, int6
     # One number without nulls: hash a block, prefetch its slots, then look them up.
     for i from 0 <= i < n by BLOCK:
         block = n - i if n - i < BLOCK else BLOCK
-        if rows == NULL and (c.kind == KIND_I64 or c.kind == KIND_U64):
-            memcpy(keys, c.values + 8 * (start + i), block * 8)
+        if c.kind == KIND_I64 or c.kind == KIND_U64:
+            if rows == NULL:
+                memcpy(keys, c.values + 8 * (start + i), block * 8)
+            else:
+                for k in range(block):
+                    keys[k] = (<const uint64_t *>c.values)[rows[i + k]]
         else:
             for k in range(block):
                 keys[k] = number_bits(c, start + i + k if rows == NULL else rows[i + k])
@@ -306,9 +310,11 @@ cdef int keymap_ids(KeyMap *m, const Column **columns, const int32_t *rows, int6
             hashes[k] = hash_u64(keys[k], m.seed)
             prefetch(&m.slots[<int64_t>(hashes[k] & <uint64_t>(m.capacity - 1))])
         for k in range(block):
+            # PERF: probes stay in the cache line that was asked for; only a new key takes the call below.
             at = <int64_t>(hashes[k] & <uint64_t>(m.capacity - 1))
-            # PERF: the first probe hits nearly always; everything else is the call below.
-            if m.slots[at].key == keys[k] and m.slots[at].id != 0:
+            while m.slots[at].key != keys[k] and m.slots[at].id != 0:
+                at = (at + 1) & (m.capacity - 1)
+            if m.slots[at].id != 0:
                 out[i + k] = m.slots[at].id - 1
                 continue
             status = find_number(m, keys[k], hashes[k], &out[i + k])

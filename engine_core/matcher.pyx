@@ -28,14 +28,15 @@ from .conditions cimport Conditions
 from .expression cimport CHUNK, TYPE_I64
 from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
 from .lag cimport lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
-from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START, Leaf)
+from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START,
+                       LEAF_START_TIME, Leaf)
 from .operator cimport Operator
 from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore, ordering_save)
 from .output cimport Output
 from .schema cimport Schema
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set,
                       raise_fault)
-from .words cimport VALUES_MAX, ValueColumn
+from .words cimport VALUES_MAX, ValueColumn, values_bind
 
 import os
 import zlib
@@ -51,7 +52,7 @@ cdef enum:                      # what was under way when a fault came: for its 
 cdef bytes MAGIC = b"tocsin.matcher\x00\x01"
 
 LEAVES = {"start": 0, "end": 1, "match_number": 2, "key": 3, "first_sequence": 4, "last_sequence": 5, "first": 6, "last": 7,
-          "count": 8, "count_rows": 9, "sum": 10, "min": 11, "max": 12, "classifier": 13}
+          "count": 8, "count_rows": 9, "sum": 10, "min": 11, "max": 12, "classifier": 13, "start_time": 14}
 
 
 cdef ValueColumn *value_columns(list values, int n_columns) except NULL:
@@ -148,11 +149,19 @@ cdef class PatternMatcher(Operator):
         for i in range(len(leaves)):
             leaf = &a.measures.leaves[i]
             leaf.kind, leaf.column, leaf.type, leaf.out_type, leaf.offset, leaf.variables = leaves[i]
-            limit = {LEAF_START: a.n_start_values, LEAF_END: a.n_end_values,
-                     LEAF_KEY: len(keys)}.get(leaf.kind, a.measures.n_row_values)
-            if leaf.kind < 0 or leaf.kind > LEAF_CLASSIFIER or leaf.offset < 0 or not -1 <= leaf.column < max(limit, 1):
+            if leaf.kind == LEAF_KEY:
+                limit = len(keys)
+            elif a.measures.labelled or (leaf.kind != LEAF_START and leaf.kind != LEAF_END):
+                limit = a.measures.n_row_values
+            else:
+                limit = a.n_start_values if leaf.kind == LEAF_START else a.n_end_values
+            if leaf.kind < 0 or leaf.kind > LEAF_START_TIME or leaf.offset < 0 or not -1 <= leaf.column < max(limit, 1):
                 raise ValueError(f"leaf {i} reads what is not kept")
-            if leaf.kind > 5 and not a.measures.labelled:
+            if (leaf.kind == LEAF_START or leaf.kind == LEAF_END) and leaf.column < 0:
+                raise ValueError(f"leaf {i} reads no column")
+            if leaf.kind == LEAF_START_TIME and not a.within:
+                raise ValueError(f"leaf {i} needs WITHIN")
+            if LEAF_FIRST <= leaf.kind <= LEAF_CLASSIFIER and not a.measures.labelled:
                 raise ValueError(f"leaf {i} needs labelled rows")
             if leaf.kind == LEAF_MATCH_NUMBER and not a.numbered:
                 raise ValueError(f"leaf {i} needs match numbers")
@@ -198,7 +207,7 @@ cdef class PatternMatcher(Operator):
             if self.inert == NULL:
                 raise MemoryError("no memory for a matcher")
             for i in range(a.measures.n_leaves):
-                if a.measures.leaves[i].kind > 5:
+                if LEAF_FIRST <= a.measures.leaves[i].kind <= LEAF_CLASSIFIER:
                     read_variables |= a.measures.leaves[i].variables
             if dfa_explore(&a.dfa, read_variables, self.inert) != STATUS_OK:
                 raise MemoryError("no memory for a matcher")
@@ -367,6 +376,9 @@ cdef class PatternMatcher(Operator):
             return status
         for i in range(self.n_keys):
             self.keys[i] = &batch.columns[self.key_columns[i]]
+        values_bind(a.start_values, a.n_start_values, batch.columns)
+        values_bind(a.end_values, a.n_end_values, batch.columns)
+        values_bind(a.measures.row_values, a.measures.n_row_values, batch.columns)
         status = self._reserve(n if self.conditions.can_fault else CHUNK)
         if status == STATUS_OK:
             status = keymap_prepare(&a.keys, self.keys, n)

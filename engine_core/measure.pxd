@@ -8,8 +8,8 @@ from .words cimport ValueColumn
 from .status cimport Fault
 
 cdef enum LeafKind:
-    LEAF_START = 0              # value `column` of the first row (kept with the attempt)
-    LEAF_END = 1                # value `column` of the last row (kept with the candidate)
+    LEAF_START = 0              # value `column` of the first row (kept with the attempt; labelled: its record)
+    LEAF_END = 1                # value `column` of the last row (kept with the candidate; labelled: its record)
     LEAF_MATCH_NUMBER = 2
     LEAF_KEY = 3                # partition column `column`
     LEAF_FIRST_SEQUENCE = 4
@@ -22,6 +22,7 @@ cdef enum LeafKind:
     LEAF_MIN = 11
     LEAF_MAX = 12
     LEAF_CLASSIFIER = 13        # variable of the last row
+    LEAF_START_TIME = 14        # the first row's time, which WITHIN keeps anyway
 
 cdef struct Leaf:
     int32_t kind
@@ -45,6 +46,7 @@ cdef inline uint64_t *record_values(const Record *r) noexcept nogil:
 cdef struct Found:
     uint32_t partition
     int64_t number
+    int64_t first_time
     int64_t first_sequence      # of an empty match: the row where it stands
     int64_t last_sequence       # -1 for an empty match
     const uint64_t *start_values

@@ -202,10 +202,12 @@ cdef int emit_leaf(const Measures *m, const KeyMap *keys, int i, const Found *f,
         if leaf.kind == LEAF_COUNT or leaf.kind == LEAF_COUNT_ROWS:
             return out_push_i64(out, 0)
         return out_push_null(out)
+    if leaf.kind == LEAF_START_TIME:
+        return out_push_i64(out, f.first_time)
     if leaf.kind == LEAF_START:
-        return values_emit(out, leaf.type, f.start_values, leaf.column)
+        return values_emit(out, leaf.type, values_at(m, f, 0) if m.labelled else f.start_values, leaf.column)
     if leaf.kind == LEAF_END:
-        return values_emit(out, leaf.type, f.end_values, leaf.column)
+        return values_emit(out, leaf.type, values_at(m, f, f.n_records - 1) if m.labelled else f.end_values, leaf.column)
     return emit_labelled(m, i, f, out, fault)
 
 

@@ -143,20 +143,25 @@ def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) 
         leaves.append((LEAVES[kind], column, type_, type_number(out), offset, variables))
         types.append(result_type(out))
 
+    places = {leaf: sites.place(leaf, n_variables) for leaf in plan.leaves if leaf.kind != "match_number"}
+    labelled = "rows" in places.values()
+    if labelled:  # every row is kept anyway, the first and the last too
+        starts = ends = rows
     for leaf in plan.leaves:
         value = type_number(schema.field(leaf.column).type) if leaf.column >= 0 else TYPES["i64"]
         if leaf.kind == "match_number":
             leaf_row("match_number", -1, value, leaf.type)
             continue
-        place = sites.place(leaf, n_variables)
-        if place == "start":
+        place = places[leaf]
+        if place == "start" and leaf.column == plan.time and plan.within is not None:
+            leaf_row("start_time", -1, value, leaf.type)
+        elif place == "start":
             leaf_row("start", starts.number(leaf.column), value, leaf.type)
         elif place == "end":
             leaf_row("end", ends.number(leaf.column), value, leaf.type)
         else:
             column = rows.number(leaf.column) if leaf.column >= 0 else -1
             leaf_row(leaf.kind, column, value, leaf.type, leaf.offset, leaf.variables)
-    labelled = any(row[0] > LEAVES["last_sequence"] for row in leaves)
     n_plain = len(leaves)
     for number, key in enumerate(plan.partition):
         leaf_row("key", number, type_number(schema.field(key).type), plan.output_schema.field(number).type)
@@ -214,8 +219,8 @@ def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) 
             "overlapping": plan.skip == "next",
             "labelled": labelled,
             "numbered": any(leaf.kind == "match_number" for leaf in plan.leaves),
-            "start_values": starts.list(),
-            "end_values": ends.list(),
+            "start_values": [] if labelled else starts.list(),
+            "end_values": [] if labelled else ends.list(),
             "row_values": rows.list(),
             "leaves": leaves,
             "names": [name.encode() for name in plan.variables],
