@@ -20,7 +20,7 @@ from tocsin.language.expression import Column, Expression, Literal
 from tocsin.language.lexer import Lexer, Token
 from tocsin.language.pattern import PatternParser, RowPattern
 from tocsin.language.source import NOWHERE, Source, Span
-from tocsin.sql.grammar import ExpressionParser, at_clause, variable_name
+from tocsin.sql.grammar import ExpressionParser, at_clause, is_operator_word, variable_name
 
 Skip = Choice["past_last", "next"]
 _ORDER = ["PARTITION", "ORDER", "MEASURES", "ONE", "AFTER", "PATTERN", "WITHIN", "DEFINE"]
@@ -91,6 +91,8 @@ def is_clause(text: str) -> bool:
     lexer = Lexer(Source(text))
     if at_clause(lexer) or lexer.at_word("MATCH_RECOGNIZE"):
         return True
+    if lexer.at_word("PATTERN") and lexer.peek().kind in ("word", "quoted"):
+        return not is_operator_word(lexer.peek())
     try:
         while lexer.token.kind != "end":
             if lexer.at_word("PATTERN", "MATCH_RECOGNIZE") and lexer.peek().value == "(":
@@ -231,7 +233,7 @@ class _ClauseParser:
         token = lexer.token
         if token.kind not in ("word", "quoted"):
             raise lexer.error(f"a column is expected in {where}, not {token}")
-        if at_clause(lexer):
+        if lexer.peek().value == "(" or lexer.peek().upper == "BY":  # PATTERN ( or ORDER BY
             raise lexer.error(f"a column is expected in {where} before {token.upper}")
         lexer.take()
         if lexer.at_op("."):
