@@ -1,6 +1,6 @@
 """Row patterns as automata: which position can follow which, in SQL's order of preference.
 
-Positions are numbered from the left after bounded quantifiers are written out; M (-1) is the end of the match.
+Positions are numbered from the left after bounded quantifiers are written out; M (-1) ends the match.
 """
 
 import itertools
