@@ -12,6 +12,7 @@ not is refused by name.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal as Choice
 
@@ -22,6 +23,7 @@ from tocsin.language.pattern import PatternParser, RowPattern
 from tocsin.language.source import NOWHERE, Source, Span
 from tocsin.sql.grammar import ExpressionParser, at_clause, is_operator_word, variable_name
 
+_CLAUSE_WORD = re.compile("pattern|match_recognize", re.IGNORECASE)
 Skip = Choice["past_last", "next"]
 _ORDER = ["PARTITION", "ORDER", "MEASURES", "ONE", "AFTER", "PATTERN", "WITHIN", "DEFINE"]
 _TITLES = {
@@ -93,6 +95,10 @@ def is_clause(text: str) -> bool:
         return True
     if lexer.at_word("PATTERN") and lexer.peek().kind in ("word", "quoted"):
         return not is_operator_word(lexer.peek())
+    if _CLAUSE_WORD.search(text) is None:
+        return (
+            False  # reading every token of a long condition to find none of the words would double its cost
+        )
     try:
         while lexer.token.kind != "end":
             if lexer.at_word("PATTERN", "MATCH_RECOGNIZE") and lexer.peek().value == "(":
