@@ -115,7 +115,8 @@ class _Planner:
         field = self.schema.field(index)
         if kernel_kind(field.type) is None and not (where == "PARTITION BY" and pa.types.is_null(field.type)):
             raise self.source.error(
-                f"{where} a column of type {field.type} is not supported: convert '{field.name}' before the match",
+                f"{where} a column of type {field.type} is not supported: convert '{field.name}' before the "
+                "match",
                 column.span,
             )
         return index

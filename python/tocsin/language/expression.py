@@ -67,7 +67,7 @@ class Operators:
         return Binary("%", to_expression(other), _operand(self))
 
     def __neg__(self) -> Expression:
-        return Unary("-", _operand(self))
+        return negative(_operand(self))
 
     def __invert__(self) -> Expression:
         return Unary("not", _operand(self))
@@ -335,6 +335,13 @@ def logical(operator: Choice["and", "or"], operands: Iterable[Expression], span:
         else:
             flat.append(operand)
     return Logical(operator, tuple(flat), span=span)
+
+
+def negative(operand: Expression, span: Span = NOWHERE) -> Expression:
+    """Minus `operand`; minus a number is the negative number."""
+    if isinstance(operand, Literal) and operand.type is None and type(operand.value) in (int, float):
+        return Literal(-operand.value, span=span)
+    return Unary("-", operand, span=span)
 
 
 def to_expression(value: object) -> Expression:

@@ -12,6 +12,7 @@ not is refused by name.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal as Choice
 
@@ -20,8 +21,9 @@ from tocsin.language.expression import Column, Expression, Literal
 from tocsin.language.lexer import Lexer, Token
 from tocsin.language.pattern import PatternParser, RowPattern
 from tocsin.language.source import NOWHERE, Source, Span
-from tocsin.sql.grammar import ExpressionParser, at_clause, variable_name
+from tocsin.sql.grammar import ExpressionParser, at_clause, is_operator_word, variable_name
 
+_CLAUSE_WORD = re.compile("pattern|match_recognize", re.IGNORECASE)
 Skip = Choice["past_last", "next"]
 _ORDER = ["PARTITION", "ORDER", "MEASURES", "ONE", "AFTER", "PATTERN", "WITHIN", "DEFINE"]
 _TITLES = {
@@ -91,6 +93,12 @@ def is_clause(text: str) -> bool:
     lexer = Lexer(Source(text))
     if at_clause(lexer) or lexer.at_word("MATCH_RECOGNIZE"):
         return True
+    if lexer.at_word("PATTERN") and lexer.peek().kind in ("word", "quoted"):
+        return not is_operator_word(lexer.peek())
+    if _CLAUSE_WORD.search(text) is None:
+        return (
+            False  # reading every token of a long condition to find none of the words would double its cost
+        )
     try:
         while lexer.token.kind != "end":
             if lexer.at_word("PATTERN", "MATCH_RECOGNIZE") and lexer.peek().value == "(":
@@ -231,7 +239,7 @@ class _ClauseParser:
         token = lexer.token
         if token.kind not in ("word", "quoted"):
             raise lexer.error(f"a column is expected in {where}, not {token}")
-        if at_clause(lexer):
+        if lexer.peek().value == "(" or lexer.peek().upper == "BY":  # PATTERN ( or ORDER BY
             raise lexer.error(f"a column is expected in {where} before {token.upper}")
         lexer.take()
         if lexer.at_op("."):

@@ -30,6 +30,7 @@ from tocsin.language.expression import (
     Navigate,
     Unary,
     logical,
+    negative,
 )
 from tocsin.language.lexer import Lexer, Token
 from tocsin.language.source import Span, nearest
@@ -75,6 +76,11 @@ _CLAUSES = {
 }
 
 
+def is_operator_word(token: Token) -> bool:
+    """Whether a word goes on with the expression before it, and so leaves that one a name."""
+    return token.kind == "word" and (token.upper in _RESERVED or token.upper == "NOT")
+
+
 def at_clause(lexer: Lexer) -> bool:
     """Whether a sub-clause of MATCH_RECOGNIZE begins here (its words are free as names elsewhere)."""
     if lexer.token.kind != "word" or lexer.token.upper not in _CLAUSES:
@@ -82,7 +88,7 @@ def at_clause(lexer: Lexer) -> bool:
     partner = _CLAUSES[lexer.token.upper]
     following = lexer.peek()
     if partner is None:
-        return following.kind == "quoted" or (following.kind == "word" and following.upper not in _RESERVED)
+        return following.kind in ("quoted", "word") and not is_operator_word(following)
     return following.kind in ("word", "op") and following.upper == partner
 
 
@@ -140,7 +146,7 @@ class ExpressionParser:
             elif self._at_predicate(token):
                 if floor > PREDICATE:
                     break
-                if compared or (isinstance(left, Unary) and left.operator == "not" and floor <= NOT):
+                if compared:
                     raise lexer.error(
                         f"{token} follows a comparison: they do not chain, use AND, BETWEEN or parentheses"
                     )
@@ -171,11 +177,7 @@ class ExpressionParser:
         for sign in reversed(signs):
             if sign.value == "+":
                 continue
-            span = (sign.span[0], lexer.previous_end)
-            if isinstance(operand, Literal) and operand.type is None and type(operand.value) in (int, float):
-                operand = Literal(-operand.value, span=span)
-            else:
-                operand = Unary("-", operand, span=span)
+            operand = negative(operand, (sign.span[0], lexer.previous_end))
         return operand
 
     @staticmethod
@@ -311,13 +313,13 @@ class ExpressionParser:
         if following.kind == "word":
             if word in ("RUNNING", "FINAL") and lexer.peek(2).value == "(":
                 return self._semantics(token)
-            if word in _REFUSED and following.upper not in ("IS", "IN", "BETWEEN", "NOT", "AND", "OR"):
+            if word in _REFUSED and (not is_operator_word(following) or following.upper == "WHEN"):
                 raise lexer.error(_REFUSED[word])
-            if word == "INTERVAL" and following.upper not in _RESERVED | {"NOT"}:
+            if word == "INTERVAL" and not is_operator_word(following):
                 raise lexer.error("an interval is written INTERVAL '5' MINUTE, with quotes")
         if word == "INTERVAL" and following.kind == "number":
             raise lexer.error(f"an interval is written INTERVAL '{following.value}' MINUTE, with quotes")
-        if word in _RESERVED or word == "NOT" or at_clause(lexer):
+        if is_operator_word(token) or at_clause(lexer):
             raise lexer.error(
                 f'an expression is expected before {word} (a column of that name is written "{token.value}")'
             )
@@ -396,10 +398,9 @@ class ExpressionParser:
         name = token.upper
         if name.endswith("S") and name[:-1] in FIELDS:
             name = name[:-1]
-        if token.kind == "word" and name.rstrip("S") in ("YEAR", "MONTH", "QUARTER"):
-            raise lexer.error(
-                f"INTERVAL in {name}: a {name.rstrip('S').lower()} has no fixed length; use DAY"
-            )
+        if token.kind == "word" and name.removesuffix("S") in ("YEAR", "MONTH", "QUARTER"):
+            name = name.removesuffix("S")
+            raise lexer.error(f"INTERVAL in {name}: a {name.lower()} has no fixed length; use DAY")
         if token.kind != "word" or name not in FIELDS:
             raise lexer.error(
                 f"a unit (SECOND, MINUTE, HOUR, DAY, WEEK) is expected after the interval, not {token}"
@@ -450,7 +451,7 @@ class ExpressionParser:
             raise lexer.error(_REFUSED[token.upper])
         if token.upper in _CASTS:
             raise lexer.error(f"{token.upper} is not supported yet: cast the column before the match")
-        if token.upper in _RESERVED or token.upper == "NOT":
+        if is_operator_word(token):
             raise lexer.error(f"an expression is expected before {token.upper}")
         guess = nearest(token.value, FUNCTIONS)
         meant = f"did you mean {guess}? " if guess else ""
