@@ -59,7 +59,10 @@ def test_a_failed_handler_is_called_again(workers: int) -> None:
 def test_a_handler_s_fault_is_its_own(workers: int, caplog: pytest.LogCaptureFixture) -> None:
     good: list[int] = []
     other: list[int] = []
-    with Engine(workers=workers, retries=1, backoff=0.0) as engine, caplog.at_level(logging.WARNING, "tocsin"):
+    with (
+        Engine(workers=workers, retries=1, backoff=0.0) as engine,
+        caplog.at_level(logging.WARNING, "tocsin"),
+    ):
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, passing())
 
@@ -155,7 +158,9 @@ def test_matches_are_pulled_until_the_engine_closes(workers: int) -> None:
         dropped.close()
         found: list[int] = []
         puller = threading.Thread(
-            target=lambda matches=trigger.matches(): [found.extend(m.column("n").to_pylist()) for m in matches]
+            target=lambda matches=trigger.matches(): [
+                found.extend(m.column("n").to_pylist()) for m in matches
+            ]
         )
         puller.start()
         stream.push(numbers(2))

@@ -54,7 +54,9 @@ def test_rows_are_what_pyarrow_makes_of_them() -> None:
     )
 )
 def test_any_rows_are_what_pyarrow_makes_of_them(rows: list[dict[str, Any]]) -> None:
-    schema = pa.schema([("i", pa.int64()), ("s", pa.string()), ("t", pa.timestamp("us")), ("f", pa.float64())])
+    schema = pa.schema(
+        [("i", pa.int64()), ("s", pa.string()), ("t", pa.timestamp("us")), ("f", pa.float64())]
+    )
     assert build(rows, schema).equals(pa.RecordBatch.from_pylist(rows, schema=schema))
 
 
@@ -69,7 +71,9 @@ def test_scalars_of_numpy_and_pandas_are_taken() -> None:
     nothing = build([ROW | {"t": pd.NaT, "du": np.timedelta64("NaT")}]).to_pylist()[0]
     assert nothing["t"] is None and nothing["du"] is None
     schema = pa.schema([("t", pa.timestamp("ns"))])
-    assert build([{"t": pd.Timestamp(1_234_567_891)}], schema).column(0).cast(pa.int64()).to_pylist() == [1_234_567_891]
+    assert build([{"t": pd.Timestamp(1_234_567_891)}], schema).column(0).cast(pa.int64()).to_pylist() == [
+        1_234_567_891
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +106,12 @@ def test_a_forgotten_column_is_no_null() -> None:
 
 
 def test_other_types_are_left_to_pyarrow() -> None:
-    for kind in (pa.decimal128(10, 2), pa.dictionary(pa.int8(), pa.string()), pa.large_string(), pa.list_(pa.int8())):
+    for kind in (
+        pa.decimal128(10, 2),
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.large_string(),
+        pa.list_(pa.int8()),
+    ):
         assert not RowBuilder(Schema.from_arrow(pa.schema([("x", kind)]))).supports
 
 
