@@ -19,6 +19,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
     cppclass RingC "tocsin::Ring":
         @staticmethod
         RingC *make(int64_t capacity, bint many_producers, int64_t spins, void (*recycle)(void *) noexcept nogil)
+
         @staticmethod
         void destroy(RingC *ring)
         bint foreign()
@@ -42,8 +43,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
 # What a slot says. On the way in: `id` is a stream; on the way out: a trigger.
 cdef enum SlotKind:
     SLOT_NOTHING = 0    # claimed, and then there was nothing to say (the store refused the batch)
-    SLOT_DATA = 1       # in: `batch` with first sequence `base`, `time` the watermark after it; out: matches, from
-                        # the input rows `base`..`last`
+    SLOT_DATA = 1       # in: `batch` from sequence `base`, `time` the watermark after it; out: matches of base..last
     SLOT_ADVANCE = 2    # in: the watermark of stream `id` is now `time`
     SLOT_FINISH = 3     # in: end of input for every operator
     SLOT_CONTROL = 4    # in: `note` is a Control record; out: it has taken effect

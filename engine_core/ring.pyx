@@ -58,8 +58,8 @@ cdef class Ring:
     """A bounded ring of `slots` slots (rounded up to a power of two), read by every reader that joined.
 
     many_producers: several threads claim (else only one at a time may).  recycles: readers leave the batches in
-    their slots, and the ring lets go of what all of them have passed (else readers take them over).  spins: how often a waiter looks again
-    before it sleeps; None: 1000, or 0 on a machine with one processor.
+    their slots, and the ring lets go of what all of them have passed (else readers take them over).  spins: how
+    often a waiter looks again before it sleeps; None: 1000, or 0 on a machine with one processor.
 
     >>> ring = Ring(4)
     >>> reader = ring.join()

@@ -28,7 +28,7 @@ from .batch cimport Batch, BatchC
 from .builder cimport (OutColumn, out_export, out_free, out_init, out_push_bytes, out_push_f64, out_push_i64,
                        out_push_null)
 from .schema cimport Schema
-from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK
+from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY
 
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches

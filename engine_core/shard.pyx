@@ -24,19 +24,20 @@ Faults: an operator that refuses a batch has not changed its state (operator.pxd
 with the fault, the other listeners go on, and the trigger sees the next batch.
 
 Invariants: the shard's thread alone touches `routes`, `items`, NodeC.emitted and the operators. A reference to a
-batch is owned by exactly one of: inbox slot (a ring that recycles), outbox slot, items. `room` for all that a step can emit is
-made before the step begins, so that an inline step cannot fail half-way.
+batch is owned by exactly one of: inbox slot (a ring that recycles), outbox slot, items. `room` for all that a step can
+emit is made before the step begins, so that an inline step cannot fail half-way.
 
 Cost: a step with no listener ~20 ns (the release of the batch comes on top, see ring.hpp).
 """
-from libc.stdint cimport INT64_MIN, int32_t, int64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, realloc
 
-from .batch cimport Batch, BatchC, batch_release, batch_retain
+from .arrow_abi cimport ArrowArray
+from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain
 from .intake cimport Intake
 from .operator cimport Operator
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
-                    Ring, RingC, Slot, claim_blocking)
+                    Ring, Slot, claim_blocking)
 from .schema cimport Schema
 from .status cimport Fault, STATUS_OK, fault_exception
 from .topology cimport NodeC, Routes, RoutesC
@@ -423,3 +424,12 @@ cdef class Shard:
         slot.time = INT64_MIN
         slot.ticket = ticket
         self.inbox.c.publish(sequence)
+
+
+def export_array(Batch batch not None, uintptr_t address):
+    """Writes an ArrowArray over the batch's memory to the (released) struct at `address`: no schema, no capsules.
+
+    For a consumer that has the schema already: pyarrow's `_import_from_c`.
+    """
+    if array_alias(<ArrowArray *>address, &batch.c.array, batch.c) != STATUS_OK:
+        raise MemoryError("out of memory: an array to hand out")

@@ -8,7 +8,7 @@ first null; a stream in order (the usual case) needs nothing more.
 
 Cost: one comparison per row (~0.4 ns); integers of any width, dates, times and timestamps are read as int64.
 """
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
+from libc.stdint cimport INT64_MIN, int64_t
 
 from .column cimport (KIND_I8, KIND_I16, KIND_I32, KIND_I64, KIND_U8, KIND_U16, KIND_U32, Column, column_i64,
                       column_valid)

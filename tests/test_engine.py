@@ -17,10 +17,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from runtime_support import NUMBERS, keeping_last, numbers, passing
 
+from runtime_support import NUMBERS, keeping_last, numbers, passing
 from tocsin.engine import Engine
-from tocsin.errors import BackpressureError, ClosedError, EvaluationError, OrderError, SchemaError, TocsinError
+from tocsin.errors import (
+    BackpressureError,
+    ClosedError,
+    EvaluationError,
+    OrderError,
+    SchemaError,
+    TocsinError,
+)
 from tocsin_core.batch import live_batches
 
 TIMED = pa.schema([("n", pa.int64()), ("ts", pa.timestamp("s"))])
@@ -175,7 +182,7 @@ def test_names_are_checked() -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError, match="workers=2: for now an engine has 1 worker thread, or 0"):
         Engine(workers=2)
-    with pytest.raises(ValueError, match="drop_oldest.*for now"):
+    with pytest.raises(ValueError, match=r"drop_oldest.*for now"):
         Engine(overflow="drop_oldest")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ring_slots=0"):
         Engine(ring_slots=0)
@@ -190,13 +197,16 @@ def test_inline_push_raises_the_fault_after_the_batch_was_accepted() -> None:
         found = collect(engine.trigger("t", stream, passing()))
         other = collect(engine.trigger("o", stream, keeping_last()))
         stream.push(numbers(1, 2))
-        with pytest.raises(EvaluationError, match="trigger 't', stream 's', event 3: integer division by zero"):
+        with pytest.raises(
+            EvaluationError, match="trigger 't', stream 's', event 3: integer division by zero"
+        ):
             stream.push(numbers(3, -1))
         stream.push(numbers(5))
         assert found == [1, 2, 5]
         (letter,) = engine.dead_letters("t")
         assert (letter.kind, letter.first_sequence, letter.last_sequence) == ("fault", 2, 3)
-        assert letter.rows is not None and letter.rows.equals(numbers(3, -1))
+        assert letter.rows is not None
+        assert letter.rows.equals(numbers(3, -1))
     assert other == [5]
 
 
@@ -229,7 +239,8 @@ def test_a_refused_batch_keeps_the_layout_it_came_in() -> None:
         with pytest.raises(EvaluationError):
             stream.push(coded)
         rows = engine.dead_letters("t")[0].rows
-        assert rows is not None and rows.schema.field("k").type == coded.schema.field("k").type
+        assert rows is not None
+        assert rows.schema.field("k").type == coded.schema.field("k").type
         assert rows.to_pylist() == [{"n": -1, "k": "x"}]
 
 
@@ -249,8 +260,8 @@ def test_a_full_ring_is_refused_with_overflow_raise_and_nothing_is_accepted() ->
             found.extend(matches.column("n").to_pylist())
 
         accepted = 0
-        with pytest.raises(BackpressureError, match="ring is full"):
-            for accepted in range(1000):  # noqa: B007
+        with pytest.raises(BackpressureError, match="ring is full"):  # noqa: PT012  # some push of these
+            for accepted in range(1000):
                 stream.push(numbers(accepted))
                 time.sleep(0.0005)
         assert stream.sequence == accepted
@@ -281,10 +292,8 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
     engine = Engine(workers=1, ring_slots=1)
     stream = engine.stream("s", NUMBERS)
     engine.trigger("t", stream, passing()).handler(lambda matches: gate.wait(20))
-    threading.Timer(
-        0.3, os.kill, [os.getpid(), signal.SIGINT]
-    ).start()
-    with pytest.raises(KeyboardInterrupt):
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # the one that finds the ring full
         while True:
             stream.push(numbers(1))
     gate.set()
@@ -298,7 +307,10 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
 def test_many_threads_push_and_nothing_is_lost(workers: int) -> None:
     with Engine(workers=workers, ring_slots=8) as engine:
         stream, other = engine.stream("s", NUMBERS), engine.stream("o", NUMBERS)
-        found, also = collect(engine.trigger("t", stream, passing())), collect(engine.trigger("u", other, passing()))
+        found, also = (
+            collect(engine.trigger("t", stream, passing())),
+            collect(engine.trigger("u", other, passing())),
+        )
 
         def push(base: int) -> None:
             for i in range(100):
@@ -331,7 +343,10 @@ def test_a_handler_may_push_even_through_a_ring_of_one_slot(workers: int) -> Non
                 second.push({"n": n})
                 second.push({"n": -n - 2})
 
-        threads = [threading.Thread(target=lambda k=k: [first.push(numbers(k, k)) for _ in range(30)]) for k in (5, 6)]
+        threads = [
+            threading.Thread(target=lambda k=k: [first.push(numbers(k, k)) for _ in range(30)])
+            for k in (5, 6)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -355,7 +370,8 @@ def test_a_handler_may_close_the_engine(workers: int) -> None:
 
     stream.push(numbers(1))
     engine.close(timeout=20)
-    assert engine.closed and last == [1]
+    assert engine.closed
+    assert last == [1]
     assert engine.dead_letters("t") == []
 
 
@@ -403,12 +419,13 @@ def test_closing_twice_is_harmless_and_a_closed_engine_refuses(workers: int) -> 
 @WORKERS
 def test_an_exception_in_the_block_closes_and_is_not_masked(workers: int) -> None:
     found: list[int] = []
-    with pytest.raises(ZeroDivisionError), Engine(workers=workers) as engine:
+    with pytest.raises(ZeroDivisionError), Engine(workers=workers) as engine:  # noqa: PT012
         stream = engine.stream("s", NUMBERS)
         found = collect(engine.trigger("t", stream, passing()))
         stream.push(numbers(1))
         raise ZeroDivisionError
-    assert engine.closed and found == [1]
+    assert engine.closed
+    assert found == [1]
 
 
 @WORKERS
@@ -530,7 +547,8 @@ def test_an_event_without_a_time_is_refused() -> None:
         stream = engine.stream("s", TIMED, time="ts")
         with pytest.raises(OrderError, match="column 'ts' is null in row 1"):
             stream.push([{"n": 1, "ts": 1}, {"n": 2, "ts": None}])
-        assert stream.sequence == 0 and stream.watermark is None
+        assert stream.sequence == 0
+        assert stream.watermark is None
 
 
 def test_lateness_is_checked() -> None:
@@ -565,7 +583,9 @@ def test_events_and_matches_are_in_the_store_and_sequences_go_on(workers: int, t
             assert engine.store.matches.scan("t").read_all().column("n").to_pylist() == [1, 2] * (round_ + 1)
 
 
-def test_an_event_is_in_the_store_before_a_trigger_sees_it_and_a_match_before_a_handler(tmp_path: Path) -> None:
+def test_an_event_is_in_the_store_before_a_trigger_sees_it_and_a_match_before_a_handler(
+    tmp_path: Path,
+) -> None:
     with Engine(tmp_path / "x.store", workers=0) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, passing())
@@ -582,7 +602,9 @@ def test_an_event_is_in_the_store_before_a_trigger_sees_it_and_a_match_before_a_
         assert seen == [(1, 1), (3, 3)]
 
 
-def test_a_store_that_refuses_leaves_nothing_in_the_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_refuses_leaves_nothing_in_the_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Engine(tmp_path / "x.store", workers=0) as engine:
         stream = engine.stream("s", NUMBERS)
         found = collect(engine.trigger("t", stream, passing()))
@@ -610,4 +632,5 @@ def test_dead_letters_outlive_the_engine(tmp_path: Path) -> None:
     with Engine(tmp_path / "x.store", workers=0) as engine:
         (letter,) = engine.dead_letters("t")
         assert (letter.kind, letter.error) == ("handler", "ValueError: no")
-        assert letter.rows is not None and letter.rows.equals(numbers(4, 5))
+        assert letter.rows is not None
+        assert letter.rows.equals(numbers(4, 5))

@@ -46,7 +46,7 @@ def test_no_forbidden_outcome_under_stress(stress: Path, shape: str) -> None:
 def test_capacity_is_rounded_up_to_a_power_of_two() -> None:
     assert Ring(1).capacity == 1
     assert Ring(1000).capacity == 1024
-    with pytest.raises(ValueError, match="ring_slots=0.*between 1 and 16777216"):
+    with pytest.raises(ValueError, match=r"ring_slots=0.*between 1 and 16777216"):
         Ring(0)
     with pytest.raises(ValueError, match="ring_slots=100000000"):
         Ring(100_000_000)
@@ -69,7 +69,7 @@ def test_full_ring_refuses_until_the_slowest_reader_has_passed() -> None:
 
 
 def test_claim_of_more_slots_than_there_are_is_refused() -> None:
-    with pytest.raises(ValueError, match="3 slots.*2"):
+    with pytest.raises(ValueError, match=r"3 slots.*2"):
         Ring(2).claim(3)
 
 

@@ -24,7 +24,7 @@ from tocsin_core.row_builder import datetime_ns
 from tocsin_core.schema import Schema
 from tocsin_core.status import SchemaError, TocsinError
 
-from .compile import build_operator
+from .compile import build
 from .handlers import DEAD_LETTER_SCHEMA, DeadLetter, DeadLetters, Outlet
 from .language.duration import duration_ns
 from .runtime import Runtime
@@ -69,7 +69,7 @@ class Engine:
         overflow: Literal["block", "raise"] = "block", durability: Literal["commit", "interval", "none"] = "interval",
         retries: int = 3, backoff: float = 0.01,
     ) -> None:  # fmt: skip
-        if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= WORKERS_MAX:
+        if workers not in range(WORKERS_MAX + 1):
             raise ValueError(
                 f"workers={workers!r}: for now an engine has 1 worker thread, or 0 (all in the thread that pushes)"
             )
@@ -148,10 +148,11 @@ class Engine:
         Args:
             name: unique among the engine's streams and triggers.
             source: a Stream, a Trigger, or the name of one.
-            definition: a condition (`tc.col("price") > 3`), a MATCH_RECOGNIZE clause as text, a Pattern, or an Operator
-                of the core (not one that another trigger has).
+            definition: a condition (`tc.col("price") > 3`), a MATCH_RECOGNIZE clause as text, a Pattern, or an
+                Operator of the core (not one that another trigger has).
 
-        Raises PatternError when the definition is wrong for the source, TocsinError for a name that is taken or unknown.
+        Raises PatternError when the definition is wrong for the source, TocsinError for a name that is taken or
+        unknown.
         """
         self._runtime.check()
         self._check_name(name, "trigger")
@@ -162,15 +163,23 @@ class Engine:
         else:
             feeder, timed = parent._operator, False
         if isinstance(definition, Operator):
-            operator, schema = definition, pa.schema(definition.output)
+            operator = definition
             if any(other._operator is operator for other in self._triggers.values()):
-                raise TocsinError(f"trigger {name!r}: this operator belongs to another trigger; make a new one")
+                raise TocsinError(
+                    f"trigger {name!r}: this operator belongs to another trigger; make a new one"
+                )
             mismatch = operator.input.mismatch(Schema.from_arrow(parent.schema))
             if mismatch:
                 raise SchemaError(f"trigger {name!r}, source {parent.name!r}: {mismatch}")
         else:
-            operator, schema = build_operator(definition, parent.schema)
-            timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
+            assembled = build(definition, parent.schema)
+            operator = assembled.operator
+            # A pattern ordered by another column must not be told the stream's watermark.
+            order = None if assembled.plan is None else assembled.plan.time
+            timed = (
+                timed and order is not None and parent.schema.names[order] == getattr(parent, "time", None)
+            )
+        schema = pa.schema(operator.output)
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
         if store is not None:
@@ -188,7 +197,9 @@ class Engine:
 
     def on(self, name: str, **options: Any) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
         """Decorator: a handler for the trigger `name`; options as for `Trigger.handler`."""
-        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(**options)
+        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(
+            **options
+        )
         return register
 
     def remove(self, name: str) -> None:
@@ -200,7 +211,9 @@ class Engine:
         trigger = self._trigger(name)
         upon = [other.name for other in self._triggers.values() if other.source is trigger]
         if upon:
-            raise TocsinError(f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first")
+            raise TocsinError(
+                f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first"
+            )
         self._runtime.remove_trigger(trigger._id)
         del self._triggers[name]
 
@@ -228,7 +241,9 @@ class Engine:
         A time in the past changes nothing. Raises TocsinError when no stream has a time column.
         """
         self._runtime.check()
-        timed = [(stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time]
+        timed = [
+            (stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time
+        ]
         if not timed:
             raise TocsinError("advance: no stream of this engine has a time column; declare one with time=")
         moves = [(stream, _instant(time, field)) for stream, field in timed]
@@ -248,8 +263,8 @@ class Engine:
     def close(self, *, timeout: float | None = None) -> None:
         """End the input: match and handle all, finish the patterns, end the threads, close the store.
 
-        A second call does nothing. In a handler it returns at once and the rest follows. Raises what went wrong since the
-        last flush, once all is closed; TimeoutError after `timeout` seconds (the engine then goes on closing).
+        A second call does nothing. In a handler it returns at once and the rest follows. Raises what went wrong since
+        the last flush, once all is closed; TimeoutError after `timeout` seconds (the engine then goes on closing).
         """
         self._finalizer.detach()
         self._runtime.close(timeout=timeout)
@@ -292,10 +307,12 @@ class Engine:
     # ------------------------------------------------------------------ names
 
     def _check_name(self, name: str, what: str) -> None:
-        if not isinstance(name, str) or not name:
+        if not name:
             raise TocsinError(f"a {what}'s name must be a text of at least one character, not {name!r}")
         if "/" in name:
-            raise TocsinError(f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own")
+            raise TocsinError(
+                f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own"
+            )
         if name in self._streams or name in self._triggers:
             kind = "stream" if name in self._streams else "trigger"
             raise TocsinError(f"there is a {kind} {name!r} already; choose another name, or remove it first")
@@ -342,7 +359,8 @@ def _lateness(lateness: Any, field: pa.Field) -> int:
             return 0
         if isinstance(lateness, bool) or not isinstance(lateness, int) or not 0 <= lateness < 2**62:
             raise SchemaError(
-                f"lateness={lateness!r}: column {field.name!r} is {field.type}; give a whole number in its unit, not below 0"
+                f"lateness={lateness!r}: column {field.name!r} is {field.type}; "
+                "give a whole number in its unit, not below 0"
             )
         return lateness
     try:
@@ -351,7 +369,8 @@ def _lateness(lateness: Any, field: pa.Field) -> int:
         raise SchemaError(f"lateness={lateness!r}: {cause}") from cause
     if length < 0 or length % unit:
         raise SchemaError(
-            f"lateness={lateness!r} must not be below 0 and must be whole in the unit of column {field.name!r} ({field.type})"
+            f"lateness={lateness!r} must not be below 0 and must be whole in the unit of column {field.name!r} "
+            f"({field.type})"
         )
     return length // unit
 
@@ -376,5 +395,7 @@ def _instant(time: Any, field: pa.Field) -> int:
 def _dropped(runtime: Runtime) -> None:
     """The engine is gone and nobody closed it."""
     if runtime.state in ("open", "closing"):
-        warnings.warn("a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2)
+        warnings.warn(
+            "a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2
+        )
         runtime.close_later()

@@ -16,6 +16,7 @@ refused events or matches as an Arrow IPC stream: so one schema serves every tri
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import queue
 import time
@@ -25,7 +26,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from tocsin_core.shard import export_array
+
 logger = logging.getLogger("tocsin")
+
+ARROW_ARRAY_BYTES = 80  # struct ArrowArray: five int64 and five pointers (at most 8 bytes each)
 
 DEAD_LETTER_SCHEMA = pa.schema(
     [
@@ -78,7 +83,9 @@ class DeadLetters:
                 self._open_log().append(pa.RecordBatch.from_pylist([_row(letter)], schema=DEAD_LETTER_SCHEMA))
                 return
             except Exception:
-                logger.exception("trigger %r: a dead letter cannot be stored; it is kept in memory", self.trigger)
+                logger.exception(
+                    "trigger %r: a dead letter cannot be stored; it is kept in memory", self.trigger
+                )
         self._kept.append(letter)
 
     def list(self, stored: pa.RecordBatchReader | None) -> list[DeadLetter]:
@@ -203,6 +210,8 @@ class Outlet:
         self.schema = schema
         self.matched = 0
         self.dead = dead
+        self._array = ctypes.create_string_buffer(ARROW_ARRAY_BYTES)
+        self._array_address = ctypes.addressof(self._array)
         self._log = log
         self._fault = fault
         # Replaced, never changed, so that the dispatcher can go through them without a lock.
@@ -240,21 +249,24 @@ class Outlet:
         self.matched += len(batch)
         if self._log is None and not self._handlers and not self._iterators:
             return
-        # The PyCapsule door of pyarrow without its checks for other kinds of input.
-        matches = pa.RecordBatch._import_from_c_capsule(*batch.__arrow_c_array__())
+        # PERF: pyarrow's door for an array whose schema is known: 2.2 us for 3 columns, 4.2 us by capsules.
+        export_array(batch, self._array_address)
+        matches = pa.RecordBatch._import_from_c(self._array_address, self.schema)
         if self._log is not None:
             try:
                 self._log.append(matches)
             except Exception as failure:
                 self._letter("store", None, failure, first, last, matches)
-                failure.add_note(f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches")
+                failure.add_note(
+                    f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches"
+                )
                 self._fault(failure)
         leaving: BaseException | None = None
         for handler in self._handlers:
-            for refused, failure in handler.handle(matches):
-                self._letter("handler", handler.name, failure, first, last, refused)
-                if not isinstance(failure, Exception):
-                    leaving = failure
+            for refused, fault in handler.handle(matches):
+                self._letter("handler", handler.name, fault, first, last, refused)
+                if not isinstance(fault, Exception):
+                    leaving = fault
         for iterator in self._iterators:
             iterator.put(matches)
         if leaving is not None:
@@ -262,7 +274,13 @@ class Outlet:
 
     def refuse(self, batch: Any, first: int, last: int, row: int, failure: Exception) -> None:
         """The trigger could not take `batch` (or None); `failure` says why, `row` where (or -1)."""
-        where = f"event {first + row}" if row >= 0 else f"events {first} to {last}" if first >= 0 else "end of input"
+        where = (
+            f"event {first + row}"
+            if row >= 0
+            else f"events {first} to {last}"
+            if first >= 0
+            else "end of input"
+        )
         error = type(failure)(f"trigger {self.trigger!r}, stream {self.source!r}, {where}: {failure}")
         rows = None if batch is None else pa.record_batch(batch)
         self._letter("fault", None, error, first, last, rows)
@@ -275,7 +293,13 @@ class Outlet:
             iterator.put(None)
 
     def _letter(
-        self, kind: str, handler: str | None, failure: BaseException, first: int, last: int, rows: pa.RecordBatch | None
+        self,
+        kind: str,
+        handler: str | None,
+        failure: BaseException,
+        first: int,
+        last: int,
+        rows: pa.RecordBatch | None,
     ) -> None:
         error = f"{type(failure).__name__}: {failure}"
         count = 0 if rows is None else rows.num_rows

@@ -52,9 +52,9 @@ class Trigger:
     ) -> Any:  # fmt: skip
         """Register a function that receives matches, from the next batch on; a decorator, or called with a function.
 
-        It gets one pyarrow.RecordBatch of matches per call. It runs on the engine's dispatcher thread (workers=0: on the
-        thread that pushes), one call at a time, in the order of the events. It may push to streams of the engine and
-        may close the engine; it must not flush it. When it raises, it is called again after a short pause; after
+        It gets one pyarrow.RecordBatch of matches per call. It runs on the engine's dispatcher thread (workers=0: on
+        the thread that pushes), one call at a time, in the order of the events. It may push to streams of the engine
+        and may close the engine; it must not flush it. When it raises, it is called again after a short pause; after
         `retries` more failures its matches go to the dead letters, a warning is logged, and the engine goes on.
 
         Args:
