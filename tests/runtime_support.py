@@ -25,7 +25,10 @@ def operators() -> ModuleType:
     folder = Path(tempfile.mkdtemp(prefix="tocsin-operators-"))
     shutil.copy(CORE / "operators.pyx", folder)
     built = subprocess.run(
-        [sys.executable, str(CORE / "build_operators.py"), str(folder)], capture_output=True, text=True, cwd=folder
+        [sys.executable, str(CORE / "build_operators.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
     )
     assert built.returncode == 0, built.stderr + built.stdout
     sys.path.insert(0, str(folder))

@@ -17,10 +17,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from runtime_support import NUMBERS, keeping_last, numbers, passing
 
+from runtime_support import NUMBERS, keeping_last, numbers, passing
 from tocsin.engine import Engine
-from tocsin.errors import BackpressureError, ClosedError, EvaluationError, OrderError, SchemaError, TocsinError
+from tocsin.errors import (
+    BackpressureError,
+    ClosedError,
+    EvaluationError,
+    OrderError,
+    SchemaError,
+    TocsinError,
+)
 from tocsin_core.batch import live_batches
 
 TIMED = pa.schema([("n", pa.int64()), ("ts", pa.timestamp("s"))])
@@ -190,7 +197,9 @@ def test_inline_push_raises_the_fault_after_the_batch_was_accepted() -> None:
         found = collect(engine.trigger("t", stream, passing()))
         other = collect(engine.trigger("o", stream, keeping_last()))
         stream.push(numbers(1, 2))
-        with pytest.raises(EvaluationError, match="trigger 't', stream 's', event 3: integer division by zero"):
+        with pytest.raises(
+            EvaluationError, match="trigger 't', stream 's', event 3: integer division by zero"
+        ):
             stream.push(numbers(3, -1))
         stream.push(numbers(5))
         assert found == [1, 2, 5]
@@ -250,7 +259,7 @@ def test_a_full_ring_is_refused_with_overflow_raise_and_nothing_is_accepted() ->
 
         accepted = 0
         with pytest.raises(BackpressureError, match="ring is full"):
-            for accepted in range(1000):  # noqa: B007
+            for accepted in range(1000):
                 stream.push(numbers(accepted))
                 time.sleep(0.0005)
         assert stream.sequence == accepted
@@ -281,9 +290,7 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
     engine = Engine(workers=1, ring_slots=1)
     stream = engine.stream("s", NUMBERS)
     engine.trigger("t", stream, passing()).handler(lambda matches: gate.wait(20))
-    threading.Timer(
-        0.3, os.kill, [os.getpid(), signal.SIGINT]
-    ).start()
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         while True:
             stream.push(numbers(1))
@@ -298,7 +305,10 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
 def test_many_threads_push_and_nothing_is_lost(workers: int) -> None:
     with Engine(workers=workers, ring_slots=8) as engine:
         stream, other = engine.stream("s", NUMBERS), engine.stream("o", NUMBERS)
-        found, also = collect(engine.trigger("t", stream, passing())), collect(engine.trigger("u", other, passing()))
+        found, also = (
+            collect(engine.trigger("t", stream, passing())),
+            collect(engine.trigger("u", other, passing())),
+        )
 
         def push(base: int) -> None:
             for i in range(100):
@@ -331,7 +341,10 @@ def test_a_handler_may_push_even_through_a_ring_of_one_slot(workers: int) -> Non
                 second.push({"n": n})
                 second.push({"n": -n - 2})
 
-        threads = [threading.Thread(target=lambda k=k: [first.push(numbers(k, k)) for _ in range(30)]) for k in (5, 6)]
+        threads = [
+            threading.Thread(target=lambda k=k: [first.push(numbers(k, k)) for _ in range(30)])
+            for k in (5, 6)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -565,7 +578,9 @@ def test_events_and_matches_are_in_the_store_and_sequences_go_on(workers: int, t
             assert engine.store.matches.scan("t").read_all().column("n").to_pylist() == [1, 2] * (round_ + 1)
 
 
-def test_an_event_is_in_the_store_before_a_trigger_sees_it_and_a_match_before_a_handler(tmp_path: Path) -> None:
+def test_an_event_is_in_the_store_before_a_trigger_sees_it_and_a_match_before_a_handler(
+    tmp_path: Path,
+) -> None:
     with Engine(tmp_path / "x.store", workers=0) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, passing())
@@ -582,7 +597,9 @@ def test_an_event_is_in_the_store_before_a_trigger_sees_it_and_a_match_before_a_
         assert seen == [(1, 1), (3, 3)]
 
 
-def test_a_store_that_refuses_leaves_nothing_in_the_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_refuses_leaves_nothing_in_the_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Engine(tmp_path / "x.store", workers=0) as engine:
         stream = engine.stream("s", NUMBERS)
         found = collect(engine.trigger("t", stream, passing()))

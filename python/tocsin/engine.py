@@ -164,7 +164,9 @@ class Engine:
         if isinstance(definition, Operator):
             operator, schema = definition, pa.schema(definition.output)
             if any(other._operator is operator for other in self._triggers.values()):
-                raise TocsinError(f"trigger {name!r}: this operator belongs to another trigger; make a new one")
+                raise TocsinError(
+                    f"trigger {name!r}: this operator belongs to another trigger; make a new one"
+                )
             mismatch = operator.input.mismatch(Schema.from_arrow(parent.schema))
             if mismatch:
                 raise SchemaError(f"trigger {name!r}, source {parent.name!r}: {mismatch}")
@@ -188,7 +190,9 @@ class Engine:
 
     def on(self, name: str, **options: Any) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
         """Decorator: a handler for the trigger `name`; options as for `Trigger.handler`."""
-        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(**options)
+        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(
+            **options
+        )
         return register
 
     def remove(self, name: str) -> None:
@@ -200,7 +204,9 @@ class Engine:
         trigger = self._trigger(name)
         upon = [other.name for other in self._triggers.values() if other.source is trigger]
         if upon:
-            raise TocsinError(f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first")
+            raise TocsinError(
+                f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first"
+            )
         self._runtime.remove_trigger(trigger._id)
         del self._triggers[name]
 
@@ -228,7 +234,9 @@ class Engine:
         A time in the past changes nothing. Raises TocsinError when no stream has a time column.
         """
         self._runtime.check()
-        timed = [(stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time]
+        timed = [
+            (stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time
+        ]
         if not timed:
             raise TocsinError("advance: no stream of this engine has a time column; declare one with time=")
         moves = [(stream, _instant(time, field)) for stream, field in timed]
@@ -295,7 +303,9 @@ class Engine:
         if not isinstance(name, str) or not name:
             raise TocsinError(f"a {what}'s name must be a text of at least one character, not {name!r}")
         if "/" in name:
-            raise TocsinError(f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own")
+            raise TocsinError(
+                f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own"
+            )
         if name in self._streams or name in self._triggers:
             kind = "stream" if name in self._streams else "trigger"
             raise TocsinError(f"there is a {kind} {name!r} already; choose another name, or remove it first")
@@ -376,5 +386,7 @@ def _instant(time: Any, field: pa.Field) -> int:
 def _dropped(runtime: Runtime) -> None:
     """The engine is gone and nobody closed it."""
     if runtime.state in ("open", "closing"):
-        warnings.warn("a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2)
+        warnings.warn(
+            "a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2
+        )
         runtime.close_later()

@@ -78,7 +78,9 @@ class DeadLetters:
                 self._open_log().append(pa.RecordBatch.from_pylist([_row(letter)], schema=DEAD_LETTER_SCHEMA))
                 return
             except Exception:
-                logger.exception("trigger %r: a dead letter cannot be stored; it is kept in memory", self.trigger)
+                logger.exception(
+                    "trigger %r: a dead letter cannot be stored; it is kept in memory", self.trigger
+                )
         self._kept.append(letter)
 
     def list(self, stored: pa.RecordBatchReader | None) -> list[DeadLetter]:
@@ -247,7 +249,9 @@ class Outlet:
                 self._log.append(matches)
             except Exception as failure:
                 self._letter("store", None, failure, first, last, matches)
-                failure.add_note(f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches")
+                failure.add_note(
+                    f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches"
+                )
                 self._fault(failure)
         leaving: BaseException | None = None
         for handler in self._handlers:
@@ -262,7 +266,13 @@ class Outlet:
 
     def refuse(self, batch: Any, first: int, last: int, row: int, failure: Exception) -> None:
         """The trigger could not take `batch` (or None); `failure` says why, `row` where (or -1)."""
-        where = f"event {first + row}" if row >= 0 else f"events {first} to {last}" if first >= 0 else "end of input"
+        where = (
+            f"event {first + row}"
+            if row >= 0
+            else f"events {first} to {last}"
+            if first >= 0
+            else "end of input"
+        )
         error = type(failure)(f"trigger {self.trigger!r}, stream {self.source!r}, {where}: {failure}")
         rows = None if batch is None else pa.record_batch(batch)
         self._letter("fault", None, error, first, last, rows)
@@ -275,7 +285,13 @@ class Outlet:
             iterator.put(None)
 
     def _letter(
-        self, kind: str, handler: str | None, failure: BaseException, first: int, last: int, rows: pa.RecordBatch | None
+        self,
+        kind: str,
+        handler: str | None,
+        failure: BaseException,
+        first: int,
+        last: int,
+        rows: pa.RecordBatch | None,
     ) -> None:
         error = f"{type(failure).__name__}: {failure}"
         count = 0 if rows is None else rows.num_rows

@@ -49,7 +49,9 @@ def columns_batch(data: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
     unknown = [name for name in data if name not in schema.names]
     if unknown:
         near = get_close_matches(str(unknown[0]), schema.names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the columns are {', '.join(map(repr, schema.names))}"
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"the columns are {', '.join(map(repr, schema.names))}"
+        )
         raise SchemaError(f"the stream has no column {unknown[0]!r}; {hint}")
     arrays: list[pa.Array] = []
     for field in schema:
@@ -66,7 +68,9 @@ def columns_batch(data: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
 def _column(field: pa.Field, values: Any) -> pa.Array:
     if isinstance(values, SCALARS) or (isinstance(values, np.ndarray) and values.ndim != 1):
         what = "a scalar" if isinstance(values, SCALARS) else f"an array of {values.ndim} dimensions"
-        raise SchemaError(f"column {field.name!r} is {what}, but other columns are lists or arrays of one dimension")
+        raise SchemaError(
+            f"column {field.name!r} is {what}, but other columns are lists or arrays of one dimension"
+        )
     try:
         if isinstance(values, (pa.Array, pa.ChunkedArray)):
             array = values if values.type.equals(field.type) else values.cast(field.type)
@@ -74,7 +78,9 @@ def _column(field: pa.Field, values: Any) -> pa.Array:
             array = pa.array(values, type=field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as cause:
         given = getattr(values, "dtype", None) or getattr(values, "type", None) or type(values).__name__
-        raise SchemaError(f"column {field.name!r} has type {given}, expected {field.type}: {cause}") from cause
+        raise SchemaError(
+            f"column {field.name!r} has type {given}, expected {field.type}: {cause}"
+        ) from cause
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 

@@ -84,7 +84,9 @@ class Reorder:
         """The waiting events with a time <= `watermark` (None: all), in order; they no longer wait."""
         if self._held is None or self._held.num_rows == 0:
             return []
-        order = pc.sort_indices(self._held, sort_keys=[(self.time, "ascending")])  # stable: arrival breaks ties
+        order = pc.sort_indices(
+            self._held, sort_keys=[(self.time, "ascending")]
+        )  # stable: arrival breaks ties
         held = self._held.take(order).unify_dictionaries().combine_chunks()
         count = held.num_rows
         if watermark is not None:

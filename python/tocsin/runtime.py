@@ -97,7 +97,9 @@ class Runtime:
 
     def _refuse(self) -> None:
         if self.state == "forked":
-            raise ClosedError("this engine was made before a fork and lives in the parent process; make one in the child")
+            raise ClosedError(
+                "this engine was made before a fork and lives in the parent process; make one in the child"
+            )
         raise ClosedError("the engine is closed")
 
     def acquire(self, lock: Any) -> None:
@@ -131,7 +133,9 @@ class Runtime:
 
     # ------------------------------------------------------------------ triggers come and go
 
-    def add_trigger(self, source: int, feeder: Any, operator: Operator, outlet: Outlet, *, timed: bool) -> int:
+    def add_trigger(
+        self, source: int, feeder: Any, operator: Operator, outlet: Outlet, *, timed: bool
+    ) -> int:
         """A new trigger on `source`, from the next batch on; returns its source id. feeder: Intake or Operator."""
         self.acquire(self.lock)
         try:
@@ -278,7 +282,9 @@ class Runtime:
         if self.inline:
             with self.lock:
                 if self._pumping:
-                    raise TocsinError("flush() in a handler would wait for that handler; push and return instead")
+                    raise TocsinError(
+                        "flush() in a handler would wait for that handler; push and return instead"
+                    )
                 self.check()
                 self.pump()
         else:
@@ -290,7 +296,9 @@ class Runtime:
                 self._barrier(until)
                 if self.handler_pushes == before:
                     break
-        self.raise_faults("everything that was pushed before has been accepted; the trigger goes on with the next batch")
+        self.raise_faults(
+            "everything that was pushed before has been accepted; the trigger goes on with the next batch"
+        )
 
     def _barrier(self, until: float | None) -> None:
         self.check()
@@ -301,12 +309,16 @@ class Runtime:
             if slot is not None:
                 break
             if until is not None and time.monotonic() >= until:
-                raise FlushTimeoutError("flush: the ring stayed full for the time given; a handler is slow or hangs")
+                raise FlushTimeoutError(
+                    "flush: the ring stayed full for the time given; a handler is slow or hangs"
+                )
         self._barriers[ticket] = event
         self.shard.post(slot, BARRIER, ticket=ticket)
         if not event.wait(None if until is None else max(0.0, until - time.monotonic())):
             self._barriers.pop(ticket, None)
-            raise FlushTimeoutError("flush: not all was matched and handled in the time given; a handler is slow or hangs")
+            raise FlushTimeoutError(
+                "flush: not all was matched and handled in the time given; a handler is slow or hangs"
+            )
 
     # ------------------------------------------------------------------ close
 
@@ -348,7 +360,9 @@ class Runtime:
         if self.in_dispatcher():
             return
         if not self._closed.wait(timeout):
-            raise FlushTimeoutError("close: not all was matched and handled in the time given; a handler is slow or hangs")
+            raise FlushTimeoutError(
+                "close: not all was matched and handled in the time given; a handler is slow or hangs"
+            )
         for thread in self._threads:
             thread.join()
         self.raise_faults("raised by close(); the engine is closed")
@@ -387,7 +401,9 @@ class Runtime:
         if self.inline:
             self.close(finish=False)
         else:
-            threading.Thread(target=self.close, kwargs={"finish": False}, name="tocsin-closer", daemon=True).start()
+            threading.Thread(
+                target=self.close, kwargs={"finish": False}, name="tocsin-closer", daemon=True
+            ).start()
 
     def end_at_exit(self) -> None:
         """The interpreter ends: handle what was pushed, but not for ever."""

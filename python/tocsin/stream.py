@@ -112,10 +112,14 @@ class Stream:
                 finally:
                     runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
                 if runtime._faults and not runtime._pumping:
-                    runtime.raise_faults("raised by push(); its events were accepted, the trigger goes on with the next")
+                    runtime.raise_faults(
+                        "raised by push(); its events were accepted, the trigger goes on with the next"
+                    )
             return
         if runtime._faults and not runtime.in_dispatcher():
-            runtime.raise_faults("raised by push() for an earlier one; nothing of this push was accepted: push it again")
+            runtime.raise_faults(
+                "raised by push() for an earlier one; nothing of this push was accepted: push it again"
+            )
         if not self._lock.acquire(False):
             runtime.acquire(self._lock)
         try:
@@ -128,7 +132,11 @@ class Stream:
         if hasattr(data, "__arrow_c_array__"):
             self._accept_batch(self._intake.adopt(data), data)
         elif isinstance(data, Mapping):
-            batch = columns_batch(data, self.schema) if is_columns(data) else rows_batch((data,), self._rows, self.schema)
+            batch = (
+                columns_batch(data, self.schema)
+                if is_columns(data)
+                else rows_batch((data,), self._rows, self.schema)
+            )
             self._accept_batch(self._intake.adopt(batch), batch)
         elif isinstance(data, (list, tuple)):
             if data:
@@ -241,7 +249,9 @@ class Stream:
         They reached no trigger; with a store they are in it like all others. `late_count` counts all of them.
         """
         if self._reorder is None:
-            raise TocsinError(f"stream {self.name!r} has no time column: no event can be late; declare it with time=")
+            raise TocsinError(
+                f"stream {self.name!r} has no time column: no event can be late; declare it with time="
+            )
         self._runtime.acquire(self._lock)
         try:
             return self._reorder.take_late()
@@ -273,7 +283,9 @@ class Stream:
         return f"Stream({self.name!r}, {len(self.schema)} columns, time={self.time!r})"
 
 
-def _put_released(runtime: Runtime, intake: Intake, slot: int | None, ready: list[pa.RecordBatch]) -> int | None:
+def _put_released(
+    runtime: Runtime, intake: Intake, slot: int | None, ready: list[pa.RecordBatch]
+) -> int | None:
     """Puts batches that waited into the ring, the first into `slot`; returns the slot if it is still free."""
     for rows in ready:
         if slot is None:
