@@ -3,6 +3,7 @@
 First the rivals that need packages of their own get a virtual environment in build/benchmarks/rivals; when
 that fails (no network), the table says so in their rows and the rest runs.
 """
+
 from __future__ import annotations
 
 import subprocess
@@ -44,8 +45,18 @@ def main(arguments: list[str]) -> int:
     results.unlink(missing_ok=True)
     chosen = [a for a in arguments if not a.startswith("-") and Path(a.split("::")[0]).exists()]
     paths = [] if chosen else [str(HERE)]
-    status = pytest.main([*paths, "-c", str(HERE / "pytest.ini"), "--rootdir", str(HERE.parent), "-q",
-                          f"--benchmark-json={results}", *arguments])
+    status = pytest.main(
+        [
+            *paths,
+            "-c",
+            str(HERE / "pytest.ini"),
+            "--rootdir",
+            str(HERE.parent),
+            "-q",
+            f"--benchmark-json={results}",
+            *arguments,
+        ]
+    )
     if results.exists() and results.stat().st_size:
         print()
         print(report.text(report.read(results)))

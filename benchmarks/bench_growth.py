@@ -3,6 +3,7 @@
 The reference is tocsin itself at the smaller size, on the same rows; the answers are judged by C and numpy.
 Goals are ratios of rates, so "flat within 1.5 ×" is at least 0.67, "≤ 15 × the time" at least 0.067.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,24 +21,45 @@ def bench_length(race: Race) -> None:
     events = data.sequence(max(data.EVENTS_SMOKE, race.events // SHARE))
     short, long = [0, 1, 2], [0, 1, 2] * 4
     within = 4 * data.WITHIN_US
-    race("pattern length 12", subject.match(events, subject.sequence_clause(within, long)),
-         [Reference("C, one attempt at a time", loops.sequence_n(events, long, within))],
-         itself=[Reference("itself at length 3",
-                           subject.match(events, subject.sequence_clause(within, short)), goal=FLAT,
-                           exact=False, note="another pattern")],
-         work=events.events, columns=subject.SEQUENCE_COLUMNS)
+    race(
+        "pattern length 12",
+        subject.match(events, subject.sequence_clause(within, long)),
+        [Reference("C, one attempt at a time", loops.sequence_n(events, long, within))],
+        itself=[
+            Reference(
+                "itself at length 3",
+                subject.match(events, subject.sequence_clause(within, short)),
+                goal=FLAT,
+                exact=False,
+                note="another pattern",
+            )
+        ],
+        work=events.events,
+        columns=subject.SEQUENCE_COLUMNS,
+    )
 
 
 def bench_open_attempts(race: Race) -> None:
     """About 4 open attempts a key within 60 s, about 400 within 6 000 s: c hardly ever comes."""
     events = data.open_attempts(max(data.EVENTS_SMOKE, race.events // SHARE))
     few, many = data.WITHIN_US, 100 * data.WITHIN_US
-    race("open partial matches × 100", subject.match(events, subject.sequence_clause(many)),
-         [Reference("C loop, hash map", loops.sequence(events, many))],
-         itself=[Reference("itself at × 1", subject.match(events, subject.sequence_clause(few)),
-                           goal=FLAT, exact=False, note="another WITHIN")],
-         judge=loops.sequence_n(events, [0, 1, 2], many),
-         work=events.events, columns=subject.SEQUENCE_COLUMNS)
+    race(
+        "open partial matches × 100",
+        subject.match(events, subject.sequence_clause(many)),
+        [Reference("C loop, hash map", loops.sequence(events, many))],
+        itself=[
+            Reference(
+                "itself at × 1",
+                subject.match(events, subject.sequence_clause(few)),
+                goal=FLAT,
+                exact=False,
+                note="another WITHIN",
+            )
+        ],
+        judge=loops.sequence_n(events, [0, 1, 2], many),
+        work=events.events,
+        columns=subject.SEQUENCE_COLUMNS,
+    )
 
 
 def _run_matches(events: data.Data, needs_a: bool, a_max: int | None) -> pa.Table:
@@ -59,14 +81,30 @@ def _bench_runs(race: Race, row: str, pattern: str, needs_a: bool, a_max: int | 
     large = data.runs(max(data.EVENTS_SMOKE, race.events // SHARE))
     small = data.runs(large.events // 10)
     clause = subject.runs_clause(pattern)
-    race(row, subject.match(large, clause), [],
-         itself=[
-             Reference("itself at a tenth of the events", subject.match(small, clause), goal=FLAT,
-                       exact=False, work=small.events, note="fewer events"),
-             Reference("itself with a+ b", subject.match(large, subject.runs_clause("a+ b")), exact=False,
-                       note="another pattern"),
-         ],
-         judge=lambda: _run_matches(large, needs_a, a_max), work=large.events, columns=("start_ts", "end_ts"))
+    race(
+        row,
+        subject.match(large, clause),
+        [],
+        itself=[
+            Reference(
+                "itself at a tenth of the events",
+                subject.match(small, clause),
+                goal=FLAT,
+                exact=False,
+                work=small.events,
+                note="fewer events",
+            ),
+            Reference(
+                "itself with a+ b",
+                subject.match(large, subject.runs_clause("a+ b")),
+                exact=False,
+                note="another pattern",
+            ),
+        ],
+        judge=lambda: _run_matches(large, needs_a, a_max),
+        work=large.events,
+        columns=("start_ts", "end_ts"),
+    )
 
 
 def bench_nested_plus(race: Race) -> None:
@@ -91,7 +129,20 @@ def bench_triggers(race: Race) -> None:
         counts = [int(np.count_nonzero((price > p) & (size < s))) for p, s in pairs]
         return pa.table({"trigger": range(len(pairs)), "matches": counts})
 
-    race("100 triggers over one stream", subject.triggers(orders, pairs), [],
-         itself=[Reference("itself with 1", subject.triggers(orders, pairs[:1]), goal=round(1 / 15, 3),
-                           exact=False, note="one trigger")],
-         judge=judge, work=orders.events, columns=("trigger", "matches"))
+    race(
+        "100 triggers over one stream",
+        subject.triggers(orders, pairs),
+        [],
+        itself=[
+            Reference(
+                "itself with 1",
+                subject.triggers(orders, pairs[:1]),
+                goal=round(1 / 15, 3),
+                exact=False,
+                note="one trigger",
+            )
+        ],
+        judge=judge,
+        work=orders.events,
+        columns=("trigger", "matches"),
+    )

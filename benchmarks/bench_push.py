@@ -1,4 +1,5 @@
 """The way in: batches through the ring to a worker, and single events as dicts."""
+
 from __future__ import annotations
 
 from time import perf_counter_ns
@@ -14,10 +15,19 @@ def bench_handover(race: Race) -> None:
     """19 968 batches of 4 096 rows and 8 columns, 64 different ones in turn; the worker looks for one row."""
     wide = data.wide(min(race.events, HANDOVER_EVENTS))
     handovers = data.HANDOVER_TURNS * len(wide.batches())
-    race("batches of 4 096 × 8 through the ring to a worker", subject.handover(wide), [],
-         rivals={"queue_handover": {"goal": 1.0, "events": wide.events, "work": handovers},
-                 "simple_queue_handover": {"events": wide.events, "work": handovers}},
-         judge=lambda: {"seen": [data.HANDOVER_TURNS]}, work=handovers, unit="k batches/s", columns=("seen",))
+    race(
+        "batches of 4 096 × 8 through the ring to a worker",
+        subject.handover(wide),
+        [],
+        rivals={
+            "queue_handover": {"goal": 1.0, "events": wide.events, "work": handovers},
+            "simple_queue_handover": {"events": wide.events, "work": handovers},
+        },
+        judge=lambda: {"seen": [data.HANDOVER_TURNS]},
+        work=handovers,
+        unit="k batches/s",
+        columns=("seen",),
+    )
 
 
 def bare_call(events: list[dict]) -> Timed:
@@ -38,15 +48,26 @@ def bare_call(events: list[dict]) -> Timed:
 def bench_dict_event(race: Race) -> None:
     wide = data.wide(min(race.events, data.SINGLE_EVENTS))
     events = data.single_events(wide)
-    race("one event as a dict, push → handler, inline (p50)", subject.single(wide, workers=0),
-         [Reference("a bare call", lambda: bare_call(events))],
-         rivals={"streamz_dict": {"goal": 1.0, "events": wide.events, "work": 1}},
-         work=1, unit="µs", columns=("handled",))
+    race(
+        "one event as a dict, push → handler, inline (p50)",
+        subject.single(wide, workers=0),
+        [Reference("a bare call", lambda: bare_call(events))],
+        rivals={"streamz_dict": {"goal": 1.0, "events": wide.events, "work": 1}},
+        work=1,
+        unit="µs",
+        columns=("handled",),
+    )
 
 
 def bench_dict_event_paced(race: Race) -> None:
     wide = data.wide(min(race.events, 5_000))
-    race("one event as a dict, push → handler, one worker, 5 000/s (p50)",
-         subject.single(wide, workers=1), [],
-         rivals={"queue_paced": {"events": wide.events, "work": 1}},
-         judge=lambda: {"handled": [wide.events]}, work=1, unit="µs", columns=("handled",))
+    race(
+        "one event as a dict, push → handler, one worker, 5 000/s (p50)",
+        subject.single(wide, workers=1),
+        [],
+        rivals={"queue_paced": {"events": wide.events, "work": 1}},
+        judge=lambda: {"handled": [wide.events]},
+        work=1,
+        unit="µs",
+        columns=("handled",),
+    )

@@ -1,4 +1,5 @@
 """The store: appending batches, and replaying them through a keyed pattern."""
+
 from __future__ import annotations
 
 from benchmarks import data, loops, subject
@@ -10,9 +11,16 @@ APPEND_EVENTS = 500 * data.BATCH_ROWS
 def _append(race: Race, row: str, durability: str, rival: str, events: int) -> None:
     wide = data.wide(min(race.events, events))
     batches = len(wide.batches())
-    race(row, subject.store_append(wide, race.folder, durability), [],
-         rivals={rival: {"goal": 0.8, "events": wide.events, "work": batches}},
-         judge=lambda: wide.table, work=batches, unit="k batches/s", columns=tuple(wide.columns))
+    race(
+        row,
+        subject.store_append(wide, race.folder, durability),
+        [],
+        rivals={rival: {"goal": 0.8, "events": wide.events, "work": batches}},
+        judge=lambda: wide.table,
+        work=batches,
+        unit="k batches/s",
+        columns=tuple(wide.columns),
+    )
 
 
 def bench_append(race: Race) -> None:
@@ -26,7 +34,10 @@ def bench_append_fsync(race: Race) -> None:
 def bench_replay(race: Race) -> None:
     events = data.sequence(race.events)
     clause = subject.sequence_clause()
-    race("replay from the store through A … B … C", subject.replay(events, clause, race.folder),
-         [Reference("C loop, hash map, in memory", loops.sequence(events))],
-         itself=[Reference("itself over the table in memory", subject.match(events, clause), goal=0.7)],
-         columns=subject.SEQUENCE_COLUMNS)
+    race(
+        "replay from the store through A … B … C",
+        subject.replay(events, clause, race.folder),
+        [Reference("C loop, hash map, in memory", loops.sequence(events))],
+        itself=[Reference("itself over the table in memory", subject.match(events, clause), goal=0.7)],
+        columns=subject.SEQUENCE_COLUMNS,
+    )

@@ -3,6 +3,7 @@
 Each row is mixed from the 64-bit patterns of its cells (in the order of the columns named), the rows are
 summed modulo 2**64: engines that emit by key and engines that emit by time agree when their rows do.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

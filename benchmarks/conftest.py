@@ -1,4 +1,5 @@
 """Options of the benchmarks and the `race` fixture."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -24,5 +25,9 @@ def race(benchmark: Any, request: pytest.FixtureRequest) -> Iterator[Race]:
     """Runs one row of the table; its files go to a folder on the disk of the build (not a RAM disk)."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=BUILD) as work:
-        yield Race(benchmark, request.config.getoption("--events"),
-                   request.config.getoption("--references-only"), Path(work))
+        yield Race(
+            benchmark,
+            request.config.getoption("--events"),
+            request.config.getoption("--references-only"),
+            Path(work),
+        )

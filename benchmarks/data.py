@@ -5,6 +5,7 @@ makes its input itself. The number of keys follows the number of events (about 1
 10 M events over 10 000 keys), and so does the pace, so that a small run keeps the shape of a big one: the
 share of attempts that expire, the share of rows that match.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -61,12 +62,14 @@ def _ts(rng: np.random.Generator, events: int, mean_gap_us: float) -> np.ndarray
 def orders(events: int) -> Data:
     """price, size, ts, sym. `price > 180 AND size < 101` passes 1 % (10 % of each, independent)."""
     rng = np.random.default_rng(1)
-    return Data({
-        "price": rng.uniform(0.0, 200.0, events),
-        "size": rng.integers(1, 1_001, events),
-        "ts": _ts(rng, events, 10),
-        "sym": rng.integers(0, 500, events, dtype=np.int32),
-    })
+    return Data(
+        {
+            "price": rng.uniform(0.0, 200.0, events),
+            "size": rng.integers(1, 1_001, events),
+            "ts": _ts(rng, events, 10),
+            "sym": rng.integers(0, 500, events, dtype=np.int32),
+        }
+    )
 
 
 def _keys(rng: np.random.Generator, keys: int, hashed: bool) -> np.ndarray:
@@ -108,11 +111,13 @@ def vshape(events: int) -> Data:
     before = np.repeat(walk[first] - steps[order][first], np.diff(np.append(first, events)))
     cents = np.empty(events)
     cents[order] = walk - before
-    return Data({
-        "key": _keys(rng, keys, hashed=True)[dense],
-        "ts": _ts(rng, events, 1_000),
-        "price": 10_000.0 + cents / 100.0,
-    })
+    return Data(
+        {
+            "key": _keys(rng, keys, hashed=True)[dense],
+            "ts": _ts(rng, events, 1_000),
+            "price": 10_000.0 + cents / 100.0,
+        }
+    )
 
 
 def open_attempts(events: int) -> Data:
@@ -122,11 +127,13 @@ def open_attempts(events: int) -> Data:
     kind = rng.integers(0, 10, events, dtype=np.int32)
     kind[kind == 2] = 9
     kind[rng.random(events) < 2e-4] = 2
-    return Data({
-        "key": _keys(rng, keys, hashed=True)[rng.integers(0, keys, events)],
-        "ts": _ts(rng, events, 1_500_000 / keys),
-        "kind": kind,
-    })
+    return Data(
+        {
+            "key": _keys(rng, keys, hashed=True)[rng.integers(0, keys, events)],
+            "ts": _ts(rng, events, 1_500_000 / keys),
+            "kind": kind,
+        }
+    )
 
 
 def runs(events: int) -> Data:

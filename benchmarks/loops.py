@@ -3,6 +3,7 @@
 `CC` and `CFLAGS_LOOPS` choose another compiler or other flags. The library's name holds a hash of source,
 flags and compiler version, so that a change compiles anew.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -48,8 +49,9 @@ def _pointer(values: np.ndarray) -> ctypes.c_void_p:
     return ctypes.c_void_p(values.ctypes.data)
 
 
-def _loop(name: str, inputs: list[np.ndarray], scalars: list[ctypes._SimpleCData | np.ndarray],
-          outputs: Answer) -> Callable[[], Answer]:
+def _loop(
+    name: str, inputs: list[np.ndarray], scalars: list[ctypes._SimpleCData | np.ndarray], outputs: Answer
+) -> Callable[[], Answer]:
     function = getattr(library(), name)
     arguments = [ctypes.c_int64(len(inputs[0])), *map(_pointer, inputs)]
     arguments += [_pointer(s) if isinstance(s, np.ndarray) else s for s in scalars]
@@ -74,8 +76,12 @@ def _empty(rows: int, **dtypes: type) -> Answer:
 def condition(data: Data) -> Callable[[], Answer]:
     c = data.columns
     out = _empty(data.events, price=np.float64, size=np.int64, ts=np.int64, sym=np.int32)
-    return _loop("condition", [c["price"], c["size"], c["ts"], c["sym"]],
-                 [ctypes.c_double(PRICE_ABOVE), ctypes.c_int64(SIZE_BELOW)], out)
+    return _loop(
+        "condition",
+        [c["price"], c["size"], c["ts"], c["sym"]],
+        [ctypes.c_double(PRICE_ABOVE), ctypes.c_int64(SIZE_BELOW)],
+        out,
+    )
 
 
 def sequence(data: Data, within_us: int = WITHIN_US, dense: bool = False) -> Callable[[], Answer]:
@@ -92,12 +98,23 @@ def sequence_n(data: Data, kinds: list[int], within_us: int = WITHIN_US) -> Call
     c = data.columns
     out = _empty(data.events // 2, key=np.int64, start_ts=np.int64, end_ts=np.int64)
     steps = np.array(kinds, np.int32)
-    return _loop("sequence_n", [c["key"], c["ts"], c["kind"]],
-                 [ctypes.c_int64(within_us), ctypes.c_int32(len(steps)), steps], out)
+    return _loop(
+        "sequence_n",
+        [c["key"], c["ts"], c["kind"]],
+        [ctypes.c_int64(within_us), ctypes.c_int32(len(steps)), steps],
+        out,
+    )
 
 
 def vshape(data: Data) -> Callable[[], Answer]:
     c = data.columns
-    out = _empty(data.events // 4, key=np.int64, start_price=np.float64, low=np.float64, high=np.float64,
-                 start_ts=np.int64, end_ts=np.int64)
+    out = _empty(
+        data.events // 4,
+        key=np.int64,
+        start_price=np.float64,
+        low=np.float64,
+        high=np.float64,
+        start_ts=np.int64,
+        end_ts=np.int64,
+    )
     return _loop("vshape", [c["key"], c["ts"], c["price"]], [], out)

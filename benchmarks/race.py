@@ -4,6 +4,7 @@
 take turns for `rounds` rounds: a machine that gets slower (heat, a neighbour) gets slower for all. The times
 go into pytest-benchmark's `extra_info`; `benchmarks.report` makes the ratios. Nothing is asserted about time.
 """
+
 from __future__ import annotations
 
 import json
@@ -56,9 +57,20 @@ class Rival:
             if not python.exists():
                 continue
             self._child = subprocess.Popen(
-                [str(python), "-m", "benchmarks.rival_host", module, str(events), ",".join(columns),
-                 str(folder)],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                [
+                    str(python),
+                    "-m",
+                    "benchmarks.rival_host",
+                    module,
+                    str(events),
+                    ",".join(columns),
+                    str(folder),
+                ],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             hello = self._line()
             if "name" in hello:
                 self.name = hello["name"]
@@ -97,10 +109,20 @@ class Race:
         self.references_only = references_only
         self.folder = folder
 
-    def __call__(self, row: str, subject: Callable[[], Any], references: Sequence[Reference], *,
-                 columns: Sequence[str], rivals: dict[str, dict[str, Any]] | None = None,
-                 judge: Callable[[], Any] | None = None, itself: Sequence[Reference] = (),
-                 work: int | None = None, unit: str = "M events/s", rounds: int = ROUNDS) -> None:
+    def __call__(
+        self,
+        row: str,
+        subject: Callable[[], Any],
+        references: Sequence[Reference],
+        *,
+        columns: Sequence[str],
+        rivals: dict[str, dict[str, Any]] | None = None,
+        judge: Callable[[], Any] | None = None,
+        itself: Sequence[Reference] = (),
+        work: int | None = None,
+        unit: str = "M events/s",
+        rounds: int = ROUNDS,
+    ) -> None:
         """Run one row.
 
         `references` run in this process, `rivals` in theirs (module name -> arguments of Reference;
@@ -133,8 +155,14 @@ class Race:
                 if runner.exact:
                     assert (rows, total) == judged, f"{row}: {runner.name} says {(rows, total)}, not {judged}"
                 said[runner.name] = {
-                    "name": runner.name, "goal": runner.goal, "note": runner.note, "seconds": [],
-                    "detail": {}, "work": runner.work or work, "matches": rows, "exact": runner.exact,
+                    "name": runner.name,
+                    "goal": runner.goal,
+                    "note": runner.note,
+                    "seconds": [],
+                    "detail": {},
+                    "work": runner.work or work,
+                    "matches": rows,
+                    "exact": runner.exact,
                 }
             own: list[Timed] = []
 
@@ -157,7 +185,15 @@ class Race:
             for rival in processes:
                 rival.close()
         self.benchmark.extra_info.update(
-            row=row, unit=unit, work=work, matches=judged[0], references=list(said.values()), absent=absent,
-            load=os.getloadavg()[0], cores=os.cpu_count(),
-            seconds=[timed.seconds for timed in own], detail=own[-1].detail if own else {},
-            median=median([timed.seconds for timed in own]) if own else None)
+            row=row,
+            unit=unit,
+            work=work,
+            matches=judged[0],
+            references=list(said.values()),
+            absent=absent,
+            load=os.getloadavg()[0],
+            cores=os.cpu_count(),
+            seconds=[timed.seconds for timed in own],
+            detail=own[-1].detail if own else {},
+            median=median([timed.seconds for timed in own]) if own else None,
+        )

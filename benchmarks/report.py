@@ -5,6 +5,7 @@ medians of runs that took turns: more is better, everywhere. `met` compares it w
 
     python -m benchmarks.report results.json [--markdown]
 """
+
 from __future__ import annotations
 
 import json

@@ -3,6 +3,7 @@
 Says one line of JSON when ready ({"name": …}, or {"missing": …} and ends), then one per line read:
 {"seconds", "checksum", "detail"}. It ends when its input does. FOLDER is for what a rival writes.
 """
+
 from __future__ import annotations
 
 import importlib

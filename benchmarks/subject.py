@@ -3,6 +3,7 @@
 Each function gives a run (a call without arguments) for `benchmarks.race`. tocsin is imported on the first
 run, so that the references can be measured without it.
 """
+
 from __future__ import annotations
 
 import shutil
@@ -57,6 +58,7 @@ def runs_clause(pattern: str) -> str:
 
 def match(data: Data, clause: str) -> Callable[[], pa.Table]:
     """One call over the whole table."""
+
     def run() -> pa.Table:
         import tocsin as tc
 
@@ -91,7 +93,8 @@ def condition(data: Data, rows: int = 65_536) -> Callable[[], pa.Table]:
         with tc.Engine(workers=0) as engine:
             stream = engine.stream("orders", batches[0].schema, time="ts")
             passing = engine.trigger(
-                "small_and_dear", stream, (tc.col("price") > PRICE_ABOVE) & (tc.col("size") < SIZE_BELOW))
+                "small_and_dear", stream, (tc.col("price") > PRICE_ABOVE) & (tc.col("size") < SIZE_BELOW)
+            )
             passing.handler(found.append)
             for batch in batches:
                 stream.push(batch)

@@ -1,4 +1,5 @@
 """How one run is timed and its answer summed, in the benchmarks' process and in a rival's alike."""
+
 from __future__ import annotations
 
 import gc

@@ -260,7 +260,7 @@ def test_a_full_ring_is_refused_with_overflow_raise_and_nothing_is_accepted() ->
             found.extend(matches.column("n").to_pylist())
 
         accepted = 0
-        with pytest.raises(BackpressureError, match="ring is full"):  # noqa: PT012  # some push of these
+        with pytest.raises(BackpressureError, match="ring is full"):
             for accepted in range(1000):
                 stream.push(numbers(accepted))
                 time.sleep(0.0005)
@@ -293,7 +293,7 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
     stream = engine.stream("s", NUMBERS)
     engine.trigger("t", stream, passing()).handler(lambda matches: gate.wait(20))
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # the one that finds the ring full
+    with pytest.raises(KeyboardInterrupt):
         while True:
             stream.push(numbers(1))
     gate.set()

@@ -1,4 +1,5 @@
 """DuckDB: WHERE over a table of its own, Arrow out, one thread."""
+
 import duckdb
 import pyarrow as pa
 
@@ -19,4 +20,5 @@ def setup(data: Data) -> duckdb.DuckDBPyConnection:
 
 def run(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     return connection.sql(
-        f"SELECT * FROM t WHERE price > {PRICE_ABOVE} AND size < {SIZE_BELOW}").to_arrow_table()
+        f"SELECT * FROM t WHERE price > {PRICE_ABOVE} AND size < {SIZE_BELOW}"
+    ).to_arrow_table()

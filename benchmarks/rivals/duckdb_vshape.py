@@ -3,6 +3,7 @@
 DuckDB 2.0.0 has no MATCH_RECOGNIZE (its parser refuses the clause), so this is the rewrite one does by
 hand; the reasoning about chains is told in `polars_vshape`.
 """
+
 import duckdb
 import pyarrow as pa
 

@@ -1,4 +1,5 @@
 """numpy: one mask, four takes."""
+
 import numpy as np
 
 from benchmarks.data import PRICE_ABOVE, SIZE_BELOW, Data

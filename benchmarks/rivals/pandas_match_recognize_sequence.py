@@ -1,4 +1,5 @@
 """pandas-match-recognize: A … B … C. It knows no WITHIN, so the answer is that of the clause without it."""
+
 import pandas as pd
 from pandas_match_recognize import match_recognize
 

@@ -1,4 +1,5 @@
 """pandas-match-recognize: STRT DOWN{2,} UP{2,} with PREV."""
+
 import pandas as pd
 from pandas_match_recognize import match_recognize
 

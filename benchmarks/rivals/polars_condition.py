@@ -1,4 +1,5 @@
 """Polars: one filter, one thread."""
+
 import polars as pl
 
 from benchmarks.data import PRICE_ABOVE, SIZE_BELOW, Data

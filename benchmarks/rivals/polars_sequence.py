@@ -4,6 +4,7 @@ The next c after the next b of each a is right, and so is WITHIN; SKIP PAST LAST
 per end, the earliest start": matches that share rows with the one before come out too.
 `polars_sequence_exact` has the rest.
 """
+
 import polars as pl
 
 from benchmarks.data import WITHIN_US, Data
@@ -25,7 +26,8 @@ def run(df: pl.DataFrame) -> pl.DataFrame:
         .with_columns(c_ts=pl.when(kind == 2).then(ts).backward_fill().over("key"))
         .with_columns(end_ts=pl.when(kind == 1).then("c_ts").backward_fill().over("key"))
         .filter((kind == 0) & (end - ts < pl.duration(microseconds=WITHIN_US)))
-        .group_by("key", "end_ts").agg(start_ts=ts.min())
+        .group_by("key", "end_ts")
+        .agg(start_ts=ts.min())
         .select("key", "start_ts", "end_ts")
         .collect()
     )

@@ -1,4 +1,5 @@
 """pyarrow: batches appended to one IPC stream file, no fsync."""
+
 import os
 from pathlib import Path
 

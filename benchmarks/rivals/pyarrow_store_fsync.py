@@ -1,4 +1,5 @@
 """pyarrow: batches appended to one IPC stream file, fsync after each."""
+
 from benchmarks.rivals import pyarrow_store
 from benchmarks.rivals.pyarrow_store import setup  # noqa: F401
 from benchmarks.timing import Timed

@@ -1,4 +1,5 @@
 """queue.Queue: references to batches from one thread to another; the worker counts those it looks for."""
+
 import queue
 import threading
 

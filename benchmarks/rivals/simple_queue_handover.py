@@ -1,4 +1,5 @@
 """queue.SimpleQueue: as `queue_handover`, unbounded and without a Python lock."""
+
 import queue
 
 from benchmarks.rivals import queue_handover

@@ -1,4 +1,5 @@
 """streamz: one event as a dict through filter and sink, p50 of emit -> handler."""
+
 from time import perf_counter_ns
 
 import streamz

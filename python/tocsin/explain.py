@@ -57,7 +57,8 @@ def _pattern(assembled: Assembled, plan: Plan) -> list[str]:
     places = [sites.place(leaf, len(names)) for leaf in plan.leaves if leaf.kind != "match_number"]
     lines = [
         f"row pattern over {len(names)} variables, class: row-local (lazy deterministic automaton)",
-        "  because    every condition reads only its own row" + (" and PREV at fixed distances" if lagged else ""),
+        "  because    every condition reads only its own row"
+        + (" and PREV at fixed distances" if lagged else ""),
         f"  partition  {_listed([plan.schema.field(i).name for i in plan.partition]) or 'none: one sequence'}",
         f"  order      {_order(plan)}",
         f"  conditions {len(plan.conditions)}, over {_columns(plan.conditions, plan.schema)}; computed for whole batches",
@@ -71,12 +72,18 @@ def _pattern(assembled: Assembled, plan: Plan) -> list[str]:
         "  per event  one look-up per occupied state: linear in the events, whatever the data",
     ]
     if operator.skips:
-        lines.append("  skips      rows that can change nothing are dropped before their partition is looked up")
+        lines.append(
+            "  skips      rows that can change nothing are dropped before their partition is looked up"
+        )
     if plan.within is not None:
         field = plan.schema.field(plan.order[0][0])
-        lines.append(f"  WITHIN     {plan.within} units of {field.name} ({field.type}); expired attempts leave")
+        lines.append(
+            f"  WITHIN     {plan.within} units of {field.name} ({field.type}); expired attempts leave"
+        )
     if "rows" in places:
-        lines.append("  keeps      the values that measures read, of each row from the oldest open attempt on")
+        lines.append(
+            "  keeps      the values that measures read, of each row from the oldest open attempt on"
+        )
     else:
         lines.append("  keeps      per open attempt its first row's values; no other rows")
     if plan.skip == "next":
@@ -84,10 +91,14 @@ def _pattern(assembled: Assembled, plan: Plan) -> list[str]:
     elif plan.within is not None:
         bound = "the attempts that began within the interval"
     else:
-        bound = "one attempt per automaton state, and those that already have a match but wait for an older one"
+        bound = (
+            "one attempt per automaton state, and those that already have a match but wait for an older one"
+        )
     lines.append(f"  bound      per partition: {bound}")
     if MATCH in plan.first:
-        lines.append("  note       the pattern matches the empty sequence, so rows outside a match give empty matches")
+        lines.append(
+            "  note       the pattern matches the empty sequence, so rows outside a match give empty matches"
+        )
     return lines
 
 
@@ -113,7 +124,10 @@ def _listed(names: list[str]) -> str:
 def _order(plan: Plan) -> str:
     if not plan.order:
         return "as the events come"
-    return ", ".join(
-        plan.schema.field(c).name + (" DESC" if down else "") + (" NULLS FIRST" if first else "")
-        for c, down, first in plan.order
-    ) + "; checked"
+    return (
+        ", ".join(
+            plan.schema.field(c).name + (" DESC" if down else "") + (" NULLS FIRST" if first else "")
+            for c, down, first in plan.order
+        )
+        + "; checked"
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-from tocsin_core.batch import Batch
 
 from tocsin.compile.assemble import assemble
 from tocsin.compile.clauses import compile_clause
 from tocsin.sql.clause import Clause
 from tocsin.tables import core_batches
 from tocsin.times import to_unit
+from tocsin_core.batch import Batch
 
 
 class Matcher:

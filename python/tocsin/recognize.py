@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tocsin.compile.clauses import compile_clause
 from tocsin.compile.assemble import Assembled, assemble
+from tocsin.compile.clauses import compile_clause
 from tocsin.compile.plan import Plan
 from tocsin.errors import OrderError
 from tocsin.sql.clause import Clause
@@ -72,7 +72,9 @@ def _check_times(table: pa.Table, plan: Plan) -> None:
     if times.null_count:
         row = pc.index(pc.is_null(times), True).as_py()
         name = table.schema.field(plan.time).name
-        raise OrderError(f"ORDER BY {name}: the time is null at row {row} of the table; fill or drop such rows")
+        raise OrderError(
+            f"ORDER BY {name}: the time is null at row {row} of the table; fill or drop such rows"
+        )
 
 
 def sort(table: pa.Table, plan: Plan) -> pa.Table:

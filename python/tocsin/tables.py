@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+
 from tocsin_core.batch import Batch
 from tocsin_core.schema import Schema
 from tocsin_core.status import SchemaError

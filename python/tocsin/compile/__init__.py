@@ -9,7 +9,6 @@ kernel, and `assemble` makes the operator.
 from __future__ import annotations
 
 import pyarrow as pa
-from tocsin_core.operator import Operator
 
 from tocsin.compile.assemble import FIRST_SEQUENCE, LAST_SEQUENCE, Assembled, assemble, build
 from tocsin.compile.clauses import compile_clause, compile_condition
@@ -17,6 +16,7 @@ from tocsin.compile.ir import Leaf, Node
 from tocsin.compile.plan import Measure, Plan
 from tocsin.language.expression import Expression
 from tocsin.sql.clause import Clause
+from tocsin_core.operator import Operator
 
 
 def build_operator(definition: str | Clause | Expression, schema: pa.Schema) -> tuple[Operator, pa.Schema]:

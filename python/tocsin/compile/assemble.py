@@ -13,13 +13,6 @@ import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
-from tocsin_core.automaton import Automaton
-from tocsin_core.expression import TYPES
-from tocsin_core.matcher import LEAVES, PatternMatcher
-from tocsin_core.operator import Operator
-from tocsin_core.output import Output
-from tocsin_core.rowfilter import RowFilter
-from tocsin_core.schema import Schema
 
 from tocsin.compile.clauses import compile_clause, compile_condition
 from tocsin.compile.ir import Leaf, Node, is_binary, is_text, kernel_kind, unit_ns, value_type
@@ -28,6 +21,13 @@ from tocsin.compile.program import ProgramBuilder, make_conditions, type_number
 from tocsin.errors import PatternError
 from tocsin.language.expression import Expression
 from tocsin.sql.clause import Clause, is_clause
+from tocsin_core.automaton import Automaton
+from tocsin_core.expression import TYPES
+from tocsin_core.matcher import LEAVES, PatternMatcher
+from tocsin_core.operator import Operator
+from tocsin_core.output import Output
+from tocsin_core.rowfilter import RowFilter
+from tocsin_core.schema import Schema
 
 ALL = (1 << 64) - 1
 MATCH = -1
@@ -139,7 +139,9 @@ def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) 
     leaves: list[tuple[int, int, int, int, int, int]] = []
     types: list[pa.DataType] = []
 
-    def leaf_row(kind: str, column: int, type_: int, out: pa.DataType, offset: int = 0, variables: int = ALL) -> None:
+    def leaf_row(
+        kind: str, column: int, type_: int, out: pa.DataType, offset: int = 0, variables: int = ALL
+    ) -> None:
         leaves.append((LEAVES[kind], column, type_, type_number(out), offset, variables))
         types.append(result_type(out))
 
@@ -174,7 +176,9 @@ def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) 
     columns: list[tuple[int, int, int, int]] = [
         (n_plain + number, -1, 0, 0) for number in range(len(plan.partition))
     ]
-    fields = [pa.field(plan.output_schema.field(i).name, types[n_plain + i]) for i in range(len(plan.partition))]
+    fields = [
+        pa.field(plan.output_schema.field(i).name, types[n_plain + i]) for i in range(len(plan.partition))
+    ]
     handed: set[int] = set()
     computed: list[str] = []
     for measure in plan.measures:
@@ -198,13 +202,18 @@ def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) 
 
     if plan.within is not None and plan.time is None:
         raise AssertionError("a plan with WITHIN has a time")
-    single = len(plan.partition) == 1 and kernel_kind(schema.field(plan.partition[0]).type) not in (None, "str")
+    single = len(plan.partition) == 1 and kernel_kind(schema.field(plan.partition[0]).type) not in (
+        None,
+        "str",
+    )
     mark = repr((plan, schema.remove_metadata().to_string(), output_schema.to_string()))
     operator = PatternMatcher(
         {
             "input": Schema.from_arrow(schema),
             "output": Schema.from_arrow(output_schema),
-            "automaton": Automaton(plan.positions, plan.condition_of, plan.first, plan.follow, len(plan.conditions)),
+            "automaton": Automaton(
+                plan.positions, plan.condition_of, plan.first, plan.follow, len(plan.conditions)
+            ),
             "first": plan.first,
             "groups_only": groups_only,
             "conditions": make_conditions(plan.conditions),

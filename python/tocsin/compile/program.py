@@ -9,10 +9,10 @@ machine register; string equality and IN on a plain column become one instructio
 from __future__ import annotations
 
 import pyarrow as pa
-from tocsin_core.conditions import Conditions
-from tocsin_core.expression import ARITHMETIC, COMPARISONS, OPS, TYPES, Program
 
 from tocsin.compile.ir import Node, kernel_kind
+from tocsin_core.conditions import Conditions
+from tocsin_core.expression import ARITHMETIC, COMPARISONS, OPS, TYPES, Program
 
 FLIPPED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 NO_OPERAND = 0
@@ -48,7 +48,9 @@ class ProgramBuilder:
         return len(self.results) - 1
 
     def program(self) -> Program:
-        return Program(self.instructions, self.registers, self.inputs, self.constants, self.sets, self.results)
+        return Program(
+            self.instructions, self.registers, self.inputs, self.constants, self.sets, self.results
+        )
 
     # -- the walk: an explicit stack, because a condition may be a thousand ANDs deep
 
@@ -117,8 +119,12 @@ class ProgramBuilder:
 
     def _cast(self, node: Node, source: int, type_: int) -> int:
         if node.attr is not None:  # a coarser unit of time to a finer one
-            return self._instruction("arithmetic", type_, source, self._constant(type_, node.attr), ARITHMETIC["mul"])
-        if self.registers[source] == type_:  # float32 to float64 and int8 to int64 are one thing to the kernel
+            return self._instruction(
+                "arithmetic", type_, source, self._constant(type_, node.attr), ARITHMETIC["mul"]
+            )
+        if (
+            self.registers[source] == type_
+        ):  # float32 to float64 and int8 to int64 are one thing to the kernel
             return source
         return self._instruction("cast", type_, source)
 
