@@ -318,8 +318,8 @@ class Engine:
             timeout: seconds to wait; None: as long as it takes.
 
         Raises:
-            EvaluationError, OrderError, ...: what went wrong in a trigger since the last push or flush. The message names
-                trigger, stream and event; the events are in the dead letters, and the trigger goes on behind them.
+            EvaluationError, OrderError, ...: what went wrong in a trigger since the last push or flush. The message
+                names trigger, stream and event; the events are in the dead letters, the trigger goes on behind them.
             TimeoutError: after `timeout` seconds; the engine goes on.
             TocsinError: called by a handler, which it would wait for.
             ClosedError: the engine is closed.

@@ -101,7 +101,8 @@ class Matcher:
 
         Raises:
             OrderError: later, when an event is pushed that is older than the watermark.
-            ValueError: the clause has no time (ORDER BY a time, timestamp, date or integer first). SchemaError: `time` is no moment of that column.
+            ValueError: the clause has no time (ORDER BY a time, timestamp, date or integer first).
+            SchemaError: `time` is no moment of that column.
 
         Example:
             >>> import pyarrow as pa, tocsin as tc
@@ -126,7 +127,8 @@ class Matcher:
 
         Example:
             >>> import pyarrow as pa, tocsin as tc
-            >>> matcher = tc.Matcher("MEASURES COUNT(*) AS n PATTERN (a+) DEFINE a AS x > 0", pa.schema({"x": pa.int64()}))
+            >>> schema = pa.schema({"x": pa.int64()})
+            >>> matcher = tc.Matcher("MEASURES COUNT(*) AS n PATTERN (a+) DEFINE a AS x > 0", schema)
             >>> matcher.push({"x": [1, 2]}).num_rows, matcher.finish().to_pylist()
             (0, [{'n': 2}])
         """
