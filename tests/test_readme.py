@@ -2,12 +2,17 @@
 
 import contextlib
 import io
+import tempfile
 
 from papers import ROOT, blocks
 
 
 def test_the_python_of_the_readme_runs_and_prints_what_it_says(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    here, made = tmp_path / "here", tmp_path / "made"
+    here.mkdir()
+    made.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(tempfile, "tempdir", str(made))
     found = blocks(ROOT / "README.md")
     names = {"__name__": "readme"}
     checked = 0
@@ -24,7 +29,7 @@ def test_the_python_of_the_readme_runs_and_prints_what_it_says(tmp_path, monkeyp
         assert said.getvalue() == after.text
         checked += 1
     assert checked >= 2
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 def test_the_first_example_is_short():
