@@ -24,7 +24,7 @@ from tocsin_core.row_builder import datetime_ns
 from tocsin_core.schema import Schema
 from tocsin_core.status import SchemaError, TocsinError
 
-from .compile import build
+from .compile import build_operator
 from .handlers import DEAD_LETTER_SCHEMA, DeadLetter, DeadLetters, Outlet
 from .language.duration import duration_ns
 from .runtime import Runtime
@@ -49,7 +49,8 @@ class Engine:
         retries: how often a handler that failed is called again.
         backoff: seconds before the first of these calls; doubled for each further one.
 
-    Raises StoreError when the store cannot be used, ValueError for a wrong option.
+    Raises:
+        StoreError: the store cannot be used. ValueError: a wrong option.
 
     `close` (or the end of a with block) ends the input: all pushed events are matched and handled, patterns say what
     only the end of input settles, handlers finish. That holds with a store too: a later Engine on it continues the
@@ -69,7 +70,7 @@ class Engine:
         overflow: Literal["block", "raise"] = "block", durability: Literal["commit", "interval", "none"] = "interval",
         retries: int = 3, backoff: float = 0.01,
     ) -> None:  # fmt: skip
-        if workers not in range(WORKERS_MAX + 1):
+        if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= WORKERS_MAX:
             raise ValueError(
                 f"workers={workers!r}: for now an engine has 1 worker thread, or 0 (all in the thread that pushes)"
             )
@@ -107,10 +108,13 @@ class Engine:
             lateness: how far behind the newest time the watermark stays: "2s", a timedelta, or for an integer
                 column a number in its unit. Events out of order within it are put in order before triggers see them.
 
-        Events behind the watermark (late ones) reach no trigger; they are counted, kept for `Stream.late()`, and are in
-        the store. With a store, a stream of this name continues there; its schema must be the same.
+        Returns:
+            The Stream. Events behind the watermark (late ones) reach no trigger; they are counted, kept for
+            `Stream.late()`, and are in the store. With a store, a stream of this name continues there.
 
-        Raises SchemaError for a schema or time column that does not do, TocsinError when the name is taken.
+        Raises:
+            SchemaError: a schema, time column or lateness that does not do; a stream of the store with another schema.
+            TocsinError: the name is taken. StoreError: the store cannot make the stream.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine() as engine:
@@ -148,11 +152,28 @@ class Engine:
         Args:
             name: unique among the engine's streams and triggers.
             source: a Stream, a Trigger, or the name of one.
-            definition: a condition (`tc.col("price") > 3`), a MATCH_RECOGNIZE clause as text, a Pattern, or an
-                Operator of the core (not one that another trigger has).
+            definition: a condition (`tc.col("price") > 3`, or as text, "price > 3"), a MATCH_RECOGNIZE clause as text,
+                or an Operator of the core (not one that another trigger has).
 
-        Raises PatternError when the definition is wrong for the source, TocsinError for a name that is taken or
-        unknown.
+        Returns:
+            The Trigger. A condition passes whole events on; the matches of a clause are its partition columns, then
+            its measures. ORDER BY is a promise about the stream that is checked: nothing is sorted here.
+
+        Raises:
+            PatternError: the definition is wrong for the source; the message shows the place.
+            TypeError: `definition` is none of these.
+            SchemaError: an Operator for other events.
+            TocsinError: a name that is taken or unknown.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     rise = engine.trigger("rise", trades, "MEASURES LAST(up.price) AS top "
+        ...                                           "PATTERN (any up{2,}) DEFINE up AS price > PREV(price)")
+        ...     high = engine.trigger("high", rise, tc.col("top") > 10)
+        ...     trades.push({"price": [1.0, 2.0, 3.0, 2.0, 8.0, 12.0, 1.0]})
+        ...     rise.matched, high.matched
+        (2, 1)
         """
         self._runtime.check()
         self._check_name(name, "trigger")
@@ -163,23 +184,15 @@ class Engine:
         else:
             feeder, timed = parent._operator, False
         if isinstance(definition, Operator):
-            operator = definition
+            operator, schema = definition, pa.schema(definition.output)
             if any(other._operator is operator for other in self._triggers.values()):
-                raise TocsinError(
-                    f"trigger {name!r}: this operator belongs to another trigger; make a new one"
-                )
+                raise TocsinError(f"trigger {name!r}: this operator belongs to another trigger; make a new one")
             mismatch = operator.input.mismatch(Schema.from_arrow(parent.schema))
             if mismatch:
                 raise SchemaError(f"trigger {name!r}, source {parent.name!r}: {mismatch}")
         else:
-            assembled = build(definition, parent.schema)
-            operator = assembled.operator
-            # A pattern ordered by another column must not be told the stream's watermark.
-            order = None if assembled.plan is None else assembled.plan.time
-            timed = (
-                timed and order is not None and parent.schema.names[order] == getattr(parent, "time", None)
-            )
-        schema = pa.schema(operator.output)
+            operator, schema = build_operator(definition, parent.schema)
+            timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
         if store is not None:
@@ -196,40 +209,70 @@ class Engine:
         return trigger
 
     def on(self, name: str, **options: Any) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-        """Decorator: a handler for the trigger `name`; options as for `Trigger.handler`."""
-        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(
-            **options
-        )
+        """Decorator: a handler for the trigger `name`.
+
+        Args:
+            name: of a trigger of this engine.
+            options: as for `Trigger.handler`: per_match, results, retries.
+
+        Returns:
+            The decorator; it gives the function back unchanged.
+
+        Raises:
+            TocsinError: there is no such trigger.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     @engine.on("large", per_match=True)
+        ...     def show(match):
+        ...         print(match)
+        ...     trades.push({"price": [2.5, 4.0]})
+        {'price': 4.0}
+        """
+        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(**options)
         return register
 
     def remove(self, name: str) -> None:
         """Take a trigger away: it sees no batch that is pushed from now on; its unfinished matches are let go.
 
-        Its matches from before are still handled, and its match log stays in the store. Raises TocsinError when another
-        trigger stands on it.
+        Its matches from before are still handled, and its match log stays in the store.
+
+        Args:
+            name: of a trigger of this engine.
+
+        Raises:
+            TocsinError: there is no such trigger, or another trigger stands on it.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     engine.remove("large")
+        ...     list(engine.triggers)
+        []
         """
         trigger = self._trigger(name)
         upon = [other.name for other in self._triggers.values() if other.source is trigger]
         if upon:
-            raise TocsinError(
-                f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first"
-            )
+            raise TocsinError(f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first")
         self._runtime.remove_trigger(trigger._id)
         del self._triggers[name]
 
     @property
     def streams(self) -> Mapping[str, Stream]:
-        """The streams by name."""
+        """The streams by name, in the order in which they were declared; read-only."""
         return MappingProxyType(self._streams)
 
     @property
     def triggers(self) -> Mapping[str, Trigger]:
-        """The triggers by name."""
+        """The triggers by name, in the order in which they were set; read-only."""
         return MappingProxyType(self._triggers)
 
     @property
     def store(self) -> Store | None:
-        """The store, or None."""
+        """The Store that keeps events and matches, or None: all is in memory."""
         return self._store
 
     # ------------------------------------------------------------------ time, end, what went wrong
@@ -237,13 +280,29 @@ class Engine:
     def advance(self, time: Any) -> None:
         """Move the watermark of every stream that has a time column: no event before `time` is still to come.
 
-        `time` is a datetime (without a zone: UTC), a date, a numpy.datetime64, or an integer in the column's unit.
-        A time in the past changes nothing. Raises TocsinError when no stream has a time column.
+        Nothing in the engine reads a clock: this is how silence is made known. A time in the past changes nothing.
+
+        Args:
+            time: a datetime (without a zone: UTC), a date, a numpy.datetime64, or an integer in the column's unit.
+
+        Raises:
+            TocsinError: no stream has a time column, or `time` does not fit one.
+            EvaluationError and other faults of triggers: with workers=0.
+            ClosedError: the engine is closed.
+
+        >>> import datetime as dt, pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     pings = engine.stream("pings", pa.schema([("ts", pa.timestamp("s")), ("up", pa.bool_())]), time="ts")
+        ...     runs = engine.trigger("runs", pings, "ORDER BY ts MEASURES COUNT(*) AS n PATTERN (a+) "
+        ...                                          "WITHIN INTERVAL '30' SECOND DEFINE a AS up")
+        ...     pings.push({"ts": dt.datetime(2026, 1, 1), "up": True})
+        ...     before = runs.matched  # the next event might still belong to the run
+        ...     engine.advance(dt.datetime(2026, 1, 1, 0, 0, 30))
+        ...     before, runs.matched
+        (0, 1)
         """
         self._runtime.check()
-        timed = [
-            (stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time
-        ]
+        timed = [(stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time]
         if not timed:
             raise TocsinError("advance: no stream of this engine has a time column; declare one with time=")
         moves = [(stream, _instant(time, field)) for stream, field in timed]
@@ -255,29 +314,81 @@ class Engine:
     def flush(self, timeout: float | None = None) -> None:
         """Return when all that was pushed before has been matched and handled, with what handlers pushed meanwhile.
 
-        Raises what went wrong in a trigger since the last push or flush (EvaluationError, ...: it names trigger, stream
-        and event; the events are in the dead letters), and TimeoutError after `timeout` seconds. Not in a handler.
+        Args:
+            timeout: seconds to wait; None: as long as it takes.
+
+        Raises:
+            EvaluationError, OrderError, ...: what went wrong in a trigger since the last push or flush. The message
+                names trigger, stream and event; the events are in the dead letters, the trigger goes on behind them.
+            TimeoutError: after `timeout` seconds; the engine goes on.
+            TocsinError: called by a handler, which it would wait for.
+            ClosedError: the engine is closed.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine() as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     trades.push({"price": [2.5, 4.0]})
+        ...     engine.flush(timeout=60)
+        ...     large.matched
+        1
         """
         self._runtime.flush(timeout)
 
     def close(self, *, timeout: float | None = None) -> None:
         """End the input: match and handle all, finish the patterns, end the threads, close the store.
 
-        A second call does nothing. In a handler it returns at once and the rest follows. Raises what went wrong since
-        the last flush, once all is closed; TimeoutError after `timeout` seconds (the engine then goes on closing).
+        A second call does nothing. In a handler it returns at once and the rest follows.
+
+        Args:
+            timeout: seconds to wait for handlers; None: as long as it takes.
+
+        Raises:
+            What went wrong in triggers since the last flush, once all is closed.
+            TimeoutError: after `timeout` seconds; the engine then goes on closing.
+
+        >>> import tocsin as tc
+        >>> engine = tc.Engine()
+        >>> engine.close()
+        >>> engine.closed
+        True
         """
         self._finalizer.detach()
         self._runtime.close(timeout=timeout)
 
     @property
     def closed(self) -> bool:
-        """Whether pushes are refused."""
+        """Whether pushes are refused (bool): from the first call of `close` on, and in a forked child."""
         return self._runtime.state != "open"
 
     def dead_letters(self, trigger: str) -> list[DeadLetter]:
         """What the handlers of `trigger`, or the trigger itself, could not handle; oldest first.
 
         With a store, those of earlier runs too; also for a trigger that only the store remembers.
+
+        Args:
+            trigger: its name.
+
+        Returns:
+            A list of DeadLetter: trigger, kind ("handler", "fault" or "store"), handler, error, first_sequence,
+            last_sequence, and rows, a pyarrow.RecordBatch (matches, or for a fault the refused events) or None.
+
+        Raises:
+            TocsinError: neither the engine nor its store knows such a trigger.
+
+        >>> import logging, pyarrow as pa, tocsin as tc
+        >>> logging.getLogger("tocsin").setLevel(logging.CRITICAL)  # a dead letter is logged as a warning
+        >>> with tc.Engine(workers=0, retries=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     @large.handler
+        ...     def fail(matches):
+        ...         raise RuntimeError("no line to the broker")
+        ...     trades.push({"price": [2.5, 4.0]})
+        ...     letter, = engine.dead_letters("large")
+        ...     letter.kind, letter.error, letter.rows.num_rows
+        ('handler', 'RuntimeError: no line to the broker', 1)
+        >>> logging.getLogger("tocsin").setLevel(logging.NOTSET)
         """
         letters = f"dead_letters/{trigger}"
         store = self._store
@@ -307,12 +418,10 @@ class Engine:
     # ------------------------------------------------------------------ names
 
     def _check_name(self, name: str, what: str) -> None:
-        if not name:
+        if not isinstance(name, str) or not name:
             raise TocsinError(f"a {what}'s name must be a text of at least one character, not {name!r}")
         if "/" in name:
-            raise TocsinError(
-                f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own"
-            )
+            raise TocsinError(f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own")
         if name in self._streams or name in self._triggers:
             kind = "stream" if name in self._streams else "trigger"
             raise TocsinError(f"there is a {kind} {name!r} already; choose another name, or remove it first")
@@ -359,8 +468,7 @@ def _lateness(lateness: Any, field: pa.Field) -> int:
             return 0
         if isinstance(lateness, bool) or not isinstance(lateness, int) or not 0 <= lateness < 2**62:
             raise SchemaError(
-                f"lateness={lateness!r}: column {field.name!r} is {field.type}; "
-                "give a whole number in its unit, not below 0"
+                f"lateness={lateness!r}: column {field.name!r} is {field.type}; give a whole number in its unit, not below 0"
             )
         return lateness
     try:
@@ -369,8 +477,7 @@ def _lateness(lateness: Any, field: pa.Field) -> int:
         raise SchemaError(f"lateness={lateness!r}: {cause}") from cause
     if length < 0 or length % unit:
         raise SchemaError(
-            f"lateness={lateness!r} must not be below 0 and must be whole in the unit of column {field.name!r} "
-            f"({field.type})"
+            f"lateness={lateness!r} must not be below 0 and must be whole in the unit of column {field.name!r} ({field.type})"
         )
     return length // unit
 
@@ -395,7 +502,5 @@ def _instant(time: Any, field: pa.Field) -> int:
 def _dropped(runtime: Runtime) -> None:
     """The engine is gone and nobody closed it."""
     if runtime.state in ("open", "closing"):
-        warnings.warn(
-            "a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2
-        )
+        warnings.warn("a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2)
         runtime.close_later()

@@ -18,7 +18,8 @@ class Matcher:
     """A row pattern over a sequence of events, matched as they come.
 
     However the input is cut into batches, the same matches come out in the same order; each by the event (or
-    watermark) after which no future event can change it.
+    watermark) after which no future event can change it. It has no threads and reads no clock, and is used by one
+    thread at a time. It can be pickled with its state, and goes on where it was.
 
     Args:
         clause: the text of a MATCH_RECOGNIZE clause.
@@ -43,17 +44,17 @@ class Matcher:
 
     @property
     def schema(self) -> pa.Schema:
-        """Schema of the events."""
+        """pyarrow.Schema of the events."""
         return self._assembled.schema
 
     @property
     def output_schema(self) -> pa.Schema:
-        """Schema of the matches: the partition columns, then the measures."""
+        """pyarrow.Schema of the matches: the partition columns, then the measures."""
         return self._assembled.output_schema
 
     @property
     def sequence(self) -> int:
-        """How many events have been pushed: the sequence of the next one."""
+        """How many events have been pushed (int): the sequence of the next one."""
         return self._sequence
 
     def push(self, data: Any) -> pa.RecordBatch:
@@ -70,7 +71,16 @@ class Matcher:
             SchemaError: another schema. OrderError: a row that comes before its predecessor, or whose time is
             null. EvaluationError: an integer overflow or division by zero in a condition. In all these cases
             nothing of the batch at fault was taken. (In a measure: its match is left out, the rest comes with the next
-            call.) A push of several batches takes the ones before the fault.
+            call.) A push of several batches takes the ones before the fault. ClosedError: after `finish`.
+
+        Example:
+            >>> import pickle, pyarrow as pa, tocsin as tc
+            >>> matcher = tc.Matcher("MEASURES a.x AS x, b.x AS y PATTERN (a b) DEFINE b AS x = 2 * PREV(x)",
+            ...                      pa.schema({"x": pa.int64()}))
+            >>> matcher.push({"x": [7, 3]}).num_rows
+            0
+            >>> pickle.loads(pickle.dumps(matcher)).push({"x": [6]}).to_pylist()
+            [{'x': 3, 'y': 6}]
         """
         found: list[pa.RecordBatch] = []
         for batch in core_batches(data, self._operator.input):
@@ -92,6 +102,16 @@ class Matcher:
         Raises:
             OrderError: later, when an event is pushed that is older than the watermark.
             ValueError: the clause has no time (ORDER BY a time, timestamp, date or integer first).
+            SchemaError: `time` is no moment of that column.
+
+        Example:
+            >>> import pyarrow as pa, tocsin as tc
+            >>> matcher = tc.Matcher("ORDER BY t MEASURES COUNT(*) AS n PATTERN (a+) WITHIN INTERVAL '5' SECOND "
+            ...                      "DEFINE a AS x > 0", pa.schema({"t": pa.timestamp("s"), "x": pa.int64()}))
+            >>> matcher.push({"t": pa.array([0, 3], pa.timestamp("s")), "x": [1, 1]}).num_rows
+            0
+            >>> matcher.advance(4).num_rows, matcher.advance(5).to_pylist()
+            (0, [{'n': 2}])
         """
         plan = self._assembled.plan
         if plan is None or plan.time is None:
@@ -100,11 +120,32 @@ class Matcher:
         return self._one([self._operator.run_advance(to_unit(time, field.type, field.name))])
 
     def finish(self) -> pa.RecordBatch:
-        """End of input: returns the matches that only the end can settle. Nothing can be pushed afterwards."""
+        """End of input. Nothing can be pushed afterwards (ClosedError); a second call returns no rows.
+
+        Returns:
+            The matches that only the end can settle, as a record batch of `output_schema`.
+
+        Example:
+            >>> import pyarrow as pa, tocsin as tc
+            >>> schema = pa.schema({"x": pa.int64()})
+            >>> matcher = tc.Matcher("MEASURES COUNT(*) AS n PATTERN (a+) DEFINE a AS x > 0", schema)
+            >>> matcher.push({"x": [1, 2]}).num_rows, matcher.finish().to_pylist()
+            (0, [{'n': 2}])
+        """
         return self._one([self._operator.run_finish()])
 
     def explain(self) -> str:
-        """In words: how the pattern runs, what it costs per event, and what is kept (see tocsin.explain)."""
+        """In words: how the pattern runs, what it costs per event, and what is kept (see tocsin.explain).
+
+        Returns:
+            Some lines of text. Unlike `tocsin.explain` it knows how many states have been built so far.
+
+        Example:
+            >>> import pyarrow as pa, tocsin as tc
+            >>> matcher = tc.Matcher("PATTERN (a b) DEFINE b AS x > 3", pa.schema({"x": pa.int64()}))
+            >>> print(matcher.explain().splitlines()[0])
+            row pattern over 2 variables, class: row-local (lazy deterministic automaton)
+        """
         from tocsin.explain import explain_assembled
 
         return explain_assembled(self._assembled)

@@ -39,7 +39,7 @@ class Stream:
     Attributes:
         name: its name in the engine and the store.
         schema: pyarrow.Schema.
-        time: the event time column, or None.
+        time: name of the event time column, or None.
 
     >>> import pyarrow as pa, tocsin as tc
     >>> with tc.Engine(workers=0) as engine:
@@ -82,9 +82,11 @@ class Stream:
     def push(self, data: Any) -> None:
         """Accept events: when it returns they are in the store (if there is one) and on their way to the triggers.
 
-        `data` is a record batch, or anything with ``__arrow_c_array__``; a table, a data frame or a reader, or anything
-        with ``__arrow_c_stream__`` (each of its batches is accepted on its own); a dict of numpy arrays or lists;
-        one event as a dict; a list of such dicts. Arrow buffers are not copied and must not be changed afterwards.
+        Args:
+            data: a record batch, or anything with ``__arrow_c_array__``; a table, a data frame or a reader, or anything
+                with ``__arrow_c_stream__`` (each of its batches is accepted on its own); a dict of numpy arrays or
+                lists, all of one length; one event as a dict; a list of such dicts. Columns have the stream's types;
+                text may come in any Arrow layout. Arrow buffers are not copied and must not be changed afterwards.
 
         May be called from several threads. With workers=0 the events are matched and handled before it returns.
 
@@ -247,6 +249,19 @@ class Stream:
         """The events that came behind the watermark since the last call, as a pyarrow.Table; they are taken out.
 
         They reached no trigger; with a store they are in it like all others. `late_count` counts all of them.
+
+        Returns:
+            A pyarrow.Table of the stream's schema, in the order in which they came.
+
+        Raises:
+            TocsinError: the stream has no time column.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     readings = engine.stream("readings", pa.schema([("t", pa.int64())]), time="t", lateness=10)
+        ...     readings.push({"t": [100, 95, 89, 101]})  # 89 < 100 - 10
+        ...     readings.late().to_pydict(), readings.late_count
+        ({'t': [89]}, 1)
         """
         if self._reorder is None:
             raise TocsinError(
@@ -260,23 +275,23 @@ class Stream:
 
     @property
     def late_count(self) -> int:
-        """How many events came behind the watermark."""
+        """How many events came behind the watermark so far (int); taking them by `late` does not lower it."""
         return 0 if self._reorder is None else self._reorder.late_count
 
     @property
     def waiting(self) -> int:
-        """How many events wait for the watermark (streams with a lateness)."""
+        """How many accepted events wait for the watermark (int; 0 for a stream without lateness)."""
         return 0 if self._reorder is None else self._reorder.waiting
 
     @property
     def watermark(self) -> int | None:
-        """No event with an earlier time is expected; in the time column's unit; None before the first event."""
+        """No event with an earlier time is expected: int in the time column's unit; None before the first event."""
         mark: int | None = self._intake.watermark
         return mark
 
     @property
     def sequence(self) -> int:
-        """The sequence of the next event that goes to the triggers: how many went before."""
+        """The sequence (int, from 0) of the next event that goes to the triggers: how many went before."""
         return int(self._intake.next)
 
     def __repr__(self) -> str:

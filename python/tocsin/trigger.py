@@ -23,6 +23,13 @@ class Trigger:
         name: its name in the engine; its match log in the store has the same.
         source: the Stream or Trigger whose events it sees.
         schema: pyarrow.Schema of its matches.
+
+    >>> import pyarrow as pa, tocsin as tc
+    >>> with tc.Engine(workers=0) as engine:
+    ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+    ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+    ...     large, large.schema.names
+    (Trigger('large' on 'trades'), ['price'])
     """
 
     def __init__(
@@ -58,9 +65,16 @@ class Trigger:
         `retries` more failures its matches go to the dead letters, a warning is logged, and the engine goes on.
 
         Args:
+            function: what to call; left out when this is a decorator with options.
             per_match: call it with a dict for each match instead.
-            results: keep what it returns for `results()`.
-            retries: instead of the engine's.
+            results: keep what it returns for `results()`, one value per call, until that is asked.
+            retries: how often a call that failed is repeated; None: as the engine has it.
+
+        Returns:
+            `function`, unchanged; without one, the decorator.
+
+        Raises:
+            TypeError: `function` cannot be called.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(workers=0) as engine:
@@ -87,17 +101,41 @@ class Trigger:
     def matches(self) -> MatchIterator:
         """The pull side: an iterator over the record batches of matches from now on; it ends when the engine closes.
 
-        What is not taken waits in memory, without a bound.
+        What is not taken waits in memory, without a bound; `close()` of the iterator ends it early.
+
+        Returns:
+            An iterator of pyarrow.RecordBatch with the trigger's schema, none of them empty.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine() as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     found = engine.trigger("large", trades, tc.col("price") > 3).matches()
+        ...     trades.push({"price": [2.5, 4.0]})
+        >>> [matches.to_pylist() for matches in found]
+        [[{'price': 4.0}]]
         """
         return self._outlet.iterate()
 
     def results(self) -> list[Any]:
-        """What handlers registered with results=True have returned since the last call, in order."""
+        """What handlers registered with results=True have returned since the last call.
+
+        Returns:
+            A list with one value per call of a handler: by handler in order of registration, then by time.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     count = large.handler(lambda matches: matches.num_rows, results=True)
+        ...     trades.push({"price": [2.5, 4.0, 5.0]})
+        ...     large.results(), large.results()
+        ([2], [])
+        """
         return self._outlet.results()
 
     @property
     def matched(self) -> int:
-        """How many matches there were."""
+        """How many matches have been delivered so far (int)."""
         return self._outlet.matched
 
     def __repr__(self) -> str:

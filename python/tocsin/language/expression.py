@@ -111,25 +111,62 @@ class Operators:
         )
 
     def is_null(self) -> Expression:
-        """Whether the value is NULL; never NULL itself."""
+        """Whether the value is NULL; never NULL itself.
+
+        >>> print(col("price").is_null())
+        price IS NULL
+        """
         return IsNull(_operand(self), False)
 
     def is_not_null(self) -> Expression:
-        """Whether the value is not NULL; never NULL itself."""
+        """Whether the value is not NULL; never NULL itself.
+
+        >>> print(col("price").is_not_null())
+        price IS NOT NULL
+        """
         return IsNull(_operand(self), True)
 
     def between(self, low: object, high: object) -> Expression:
-        """Whether the value lies from `low` to `high`, both included."""
+        """Whether the value lies from `low` to `high`, both included.
+
+        Args:
+            low, high: expressions, or constants as `lit` takes them.
+
+        >>> print(col("price").between(1, 2.5))
+        price BETWEEN 1 AND 2.5
+        """
         return Between(_operand(self), to_expression(low), to_expression(high), False)
 
     def is_in(self, values: Iterable[object]) -> Expression:
-        """Whether the value is one of `values`, a list or other iterable of values (at least one)."""
+        """Whether the value is one of `values`.
+
+        Args:
+            values: a list or other iterable of at least one constant or expression.
+
+        Raises:
+            TypeError: `values` is a text, or no iterable. (An empty list is refused when the condition is compiled.)
+
+        >>> print(col("venue").is_in(["XAMS", "XPAR"]))
+        venue IN ('XAMS', 'XPAR')
+        """
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
             raise TypeError(f"is_in takes a list of values, not {values!r}")
         return In(_operand(self), tuple(to_expression(v) for v in values), False)
 
     def prev(self, n: int = 1) -> Expression:
-        """The value `n` rows earlier in the same partition; NULL where there is none."""
+        """The value `n` rows earlier in the same partition; NULL where there is none.
+
+        It has a meaning inside a pattern only; a trigger's condition, which reads one row by itself, refuses it.
+
+        Args:
+            n: a whole number of rows, 0 or more.
+
+        Raises:
+            ValueError: `n` is none.
+
+        >>> print(col("price") < col("price").prev())
+        price < PREV(price)
+        """
         if isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 0:
             raise ValueError(f"prev takes a whole number of rows, 0 or more, not {n!r}")
         return Navigate("prev", _operand(self), n.__index__())
@@ -160,7 +197,11 @@ class Expression(Operators):
             raise PatternError(f"an expression has more than {SIZE_MAX} parts")
 
     def children(self) -> tuple[Expression, ...]:
-        """The expressions directly below this one, from left to right."""
+        """The expressions directly below this one, from left to right, as a tuple.
+
+        >>> [str(child) for child in (col("a") + 1).children()]
+        ['a', '1']
+        """
         found: list[Expression] = []
         for name in self._parts:
             part = getattr(self, name)
@@ -176,7 +217,14 @@ class Expression(Operators):
         return render(self)[0]
 
     def same(self, other: Expression) -> bool:
-        """Whether both trees say the same (places aside)."""
+        """Whether both trees say the same (places in a text aside); a bool.
+
+        Args:
+            other: the expression to compare with.
+
+        >>> (col("a") > 1).same(col("a") > 1), (col("a") > 1).same(col("a") >= 1)
+        (True, False)
+        """
         return self._key() == other._key()
 
     def _key(self) -> tuple[object, ...]:
@@ -310,7 +358,20 @@ class MatchNumber(Expression):
 def col(name: str) -> Expression:
     """A column, by its exact name.
 
-    >>> import tocsin.language.expression as tc
+    Conditions are built from it by + - * / %, comparisons, & | ~ (each side in parentheses), `between`, `is_in`,
+    `is_null`. `bool()` of one raises TypeError, so that `and`, `or`, `not` and chained comparisons cannot go wrong
+    unseen.
+
+    Args:
+        name: of the column; letter case counts.
+
+    Returns:
+        An immutable Expression. Whether there is such a column is checked when a trigger is set.
+
+    Raises:
+        TypeError: `name` is no text, or empty.
+
+    >>> import tocsin as tc
     >>> print((tc.col("amount") < 10) & tc.col("country").is_in(["NL", "BE"]))
     amount < 10 AND country IN ('NL', 'BE')
     """
@@ -320,8 +381,19 @@ def col(name: str) -> Expression:
 def lit(value: object) -> Expression:
     """A constant.
 
-    `value`: bool, int, float, str, bytes, None, datetime, date, time, timedelta, or a numpy scalar
-    (datetime64 and timedelta64 too). Raises TypeError for anything else.
+    Args:
+        value: bool, int, float, str, bytes, None, datetime, date, time, timedelta, or a numpy scalar (datetime64
+            and timedelta64 too). A datetime with a zone is the instant, one without a zone is read as it stands.
+
+    Returns:
+        An immutable Expression; needed only where Python would compute by itself, as in `lit(1) + lit(2)`.
+
+    Raises:
+        TypeError: any other type. ValueError: an int beyond 64 bits.
+
+    >>> import datetime as dt, tocsin as tc
+    >>> print(tc.lit(dt.timedelta(minutes=5)) * 2)
+    INTERVAL '300' SECOND * 2
     """
     return to_expression(value)
 

@@ -73,9 +73,25 @@ class LogFolder:
         self._open_logs()
 
     def create_stream(self, name: str, schema: pa.Schema, time: str | None = None) -> Log:
-        """Declare a stream, or find it as it was declared; returns its log.
+        """Declare a stream, or find it as it was declared.
 
-        Raises SchemaError that shows the difference when it exists with another schema or time column.
+        Args:
+            name: 1 to 200 bytes, as a folder's name counts them (names.py).
+            schema: pyarrow.Schema of its events; any types that Arrow IPC can carry.
+            time: the time column by which `scan` can select: a timestamp, date, or integer (not uint64); or None.
+
+        Returns:
+            Its Log, which can append and scan without a look-up by name.
+
+        Raises:
+            SchemaError: it exists with another schema or time column (the difference is shown), or no stream can have
+                this schema. StoreError: it cannot be made. ClosedError: the store is closed.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     log = store.create_stream("trades", pa.schema([("price", pa.float64())]))
+        ...     log.append({"price": [1.0, 2.0]}), log.next_sequence
+        (0, 2)
         """
         check_schema(name, schema, time)
         with self._lock:
@@ -103,7 +119,20 @@ class LogFolder:
             return log
 
     def log(self, stream: str) -> Log:
-        """The log of a stream, for many appends without a look-up each; StoreError when there is none."""
+        """The log of a stream, for many appends without a look-up each.
+
+        Args:
+            stream: its name.
+
+        Raises:
+            StoreError: there is no such stream, or it is damaged.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     log = store.create_stream("trades", pa.schema([("price", pa.float64())]))
+        ...     store.log("trades") is log
+        True
+        """
         log = self._logs.get(stream)
         if log is None:
             with self._lock:
@@ -121,11 +150,26 @@ class LogFolder:
         return log
 
     def append(self, stream: str, data: Any) -> int:
-        """Store events; returns the sequence of the first one.
+        """Store events, all of them or none. May be called from several threads.
 
-        `data` is a record batch, a table, anything with `__arrow_c_array__` or `__arrow_c_stream__`, or a
-        dict of arrays, with the columns of the stream in any order. All of it is stored, or (SchemaError: it
-        does not fit; StoreError: the disk) none of it. May be called from several threads.
+        Args:
+            stream: its name.
+            data: a record batch, a table, anything with `__arrow_c_array__` or `__arrow_c_stream__`, or a dict of
+                arrays, with the columns of the stream in any order. Text and bytes may come in any Arrow layout, all
+                other types must be the stream's.
+
+        Returns:
+            The sequence (int) of the first event; of the next one, if there are none.
+
+        Raises:
+            SchemaError: the data do not fit. StoreError: there is no such stream, or the disk refuses. Nothing was
+            stored then.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     log = store.create_stream("trades", pa.schema([("price", pa.float64())]))
+        ...     store.append("trades", {"price": [1.0, 2.0]}), store.append("trades", {"price": [3.0]})
+        (0, 2)
         """
         return self.log(stream).append(data)
 
@@ -144,20 +188,30 @@ class LogFolder:
         """The stored events in order of sequence, as a reader that fetches batch by batch.
 
         Args:
+            stream: its name.
             start, stop: start <= time < stop: datetime, date, np.datetime64, ISO text, pyarrow scalar, or
-            integer in
-                the time column's unit. Events without a time are left out when either is given.
+                integer in the time column's unit. Events without a time are left out when either is given.
             sequence: (first, stop), half-open; None for an open end.
             where: a pyarrow expression over any of the stream's columns; only rows where it is true come out.
             columns: the columns wanted, in this order; all by default.
             sequence_column: add the events' sequences as an int64 column of this name, as the last one.
             verify: check the checksum of every batch read.
 
-        Sees what was accepted (with durability="commit": what is durable) when it is called, whatever is
-        appended meanwhile. Batches have the sizes they were appended with, cut at the bounds; none is empty.
+        Returns:
+            A pyarrow.RecordBatchReader. It sees what was accepted (with durability="commit": what is durable) when it
+            was made, whatever is appended meanwhile. Batches have the sizes they were appended with, cut at the
+            bounds; none is empty.
 
-        Raises SchemaError for bounds, columns or conditions that do not fit; StoreError, from the reader,
-        where it meets damage: the message tells the place and how to read on behind it.
+        Raises:
+            SchemaError: bounds, columns or conditions that do not fit. StoreError: there is no such stream; from the
+            reader, where it meets damage: the message tells the place and how to read on behind it.
+
+        >>> import tempfile, pyarrow as pa, pyarrow.compute as pc, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     log = store.create_stream("trades", pa.schema([("ts", pa.int64()), ("price", pa.float64())]), time="ts")
+        ...     first = store.append("trades", {"ts": [10, 20, 30], "price": [1.0, 2.0, 3.0]})
+        ...     store.scan("trades", stop=30, where=pc.field("price") > 1, sequence_column="n").read_all().to_pylist()
+        [{'ts': 20, 'price': 2.0, 'n': 1}]
         """
         log = self.log(stream)
         for what, kind in (("where", pc.Expression), ("columns", list | tuple)):
@@ -192,7 +246,20 @@ class LogFolder:
         return pa.RecordBatchReader.from_batches(query.output_schema(), scan_batches(log.snapshot(), query))
 
     def streams(self) -> dict[str, StreamInfo]:
-        """What there is, by name. A stream whose schema is damaged is in `damaged()` instead."""
+        """What there is, by name.
+
+        Returns:
+            A dict of StreamInfo: schema, time column, rows, next sequence, time range, batches, segments, bytes. A
+            stream whose schema is damaged is in `damaged()` instead.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     log = store.create_stream("trades", pa.schema([("ts", pa.int64())]), time="ts")
+        ...     first = store.append("trades", {"ts": [10, 20, 30]})
+        ...     info = store.streams()["trades"]
+        ...     info.rows, [bound.as_py() for bound in info.time_range]
+        (3, [10, 30])
+        """
         with self._lock:
             self._check_open()
             if self._flusher is None:
@@ -201,16 +268,50 @@ class LogFolder:
         return {log.name: _info(log) for log in logs}
 
     def damaged(self) -> dict[str, StoreError]:
-        """Streams that cannot be opened, and why."""
+        """Streams that cannot be opened.
+
+        Returns:
+            A dict: name -> the StoreError that says why. The other streams are not affected.
+
+        >>> import tempfile, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     store.damaged()
+        {}
+        """
         return dict(self._damaged)
 
     def sync(self) -> None:
-        """Return when everything appended so far is on the device."""
+        """Return when everything appended so far is on the device.
+
+        Raises:
+            StoreError: the system cannot sync; the message names the events that a power failure might take.
+
+        >>> import tempfile, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store", durability="none") as store:
+        ...     store.sync()
+        """
         for log in list(self._logs.values()):
             log.sync()
 
     def seal(self, stream: str | None = None) -> None:
-        """Complete the growing segment (of all streams, or one), so that every Arrow reader can open it."""
+        """Complete the growing segment, so that every Arrow reader can open it.
+
+        Args:
+            stream: its name; None: all streams. The next append begins another file.
+
+        Raises:
+            StoreError: there is no such stream, or the disk refuses; the segment then goes on growing.
+
+        >>> import pathlib, tempfile, pyarrow as pa, tocsin as tc
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.store"
+        >>> with tc.Store(path) as store:
+        ...     log = store.create_stream("trades", pa.schema([("price", pa.float64())]))
+        ...     first = store.append("trades", {"price": [1.0, 2.0]})
+        ...     store.seal("trades")
+        ...     segment, = (path / "streams" / "trades").glob("0*.arrow")
+        ...     pa.ipc.open_stream(segment.read_bytes()).read_all().num_rows
+        2
+        """
         for log in list(self._logs.values()) if stream is None else [self.log(stream)]:
             log.seal()
 

@@ -47,8 +47,9 @@ class Store(LogFolder):
         read_only: take no lock, change nothing; may be used beside the process that writes, and sees what it
             has accepted so far.
 
-    Raises StoreError: the directory is not a tocsin store, or of a newer version, or cannot be written, or
-    another process has it (the message names it).
+    Raises:
+        StoreError: the directory is not a tocsin store, or of another version, or cannot be written, or another
+            process has it (the message names it); ours or not, nothing was changed. Or an option is wrong.
 
     `store.recovered` lists what opening it put right, such as a torn tail that was cut off; `store.matches`
     has the same methods for the matches of triggers.
@@ -99,12 +100,28 @@ class Store(LogFolder):
         _open_stores.add(self)
 
     def sync(self) -> None:
-        """Return when everything appended so far, events and matches, is on the device."""
+        """Return when everything appended so far, events and matches, is on the device.
+
+        Raises:
+            StoreError: the system cannot sync; the message names the events that a power failure might take.
+
+        >>> import tempfile, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store", durability="none") as store:
+        ...     store.sync()
+        """
         super().sync()
         self.matches.sync()
 
     def close(self) -> None:
-        """Make everything durable and let the store go. A second call does nothing."""
+        """Make everything durable and let the store go. A second call does nothing.
+
+        Raises:
+            StoreError: something could not be made durable; the store is closed all the same.
+
+        >>> import tempfile, tocsin as tc
+        >>> store = tc.Store(tempfile.mkdtemp() + "/a.store")
+        >>> store.close()
+        """
         if self._closed:
             return
         if self._flusher is not None:
