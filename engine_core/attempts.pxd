@@ -12,7 +12,7 @@ from .status cimport Fault
 
 cdef enum:
     PARTS_PER_BLOCK = 256
-    INLINE_STARTS = 3
+    PART_BYTES = 256            # a part with its inline starts, if two of them fit
     INLINE_GROUPS = 2
     NO_GROUP = 0xFFFFFFFF
     GROUP_RESOLVED = 1          # no threads left: the candidate, if any, is the match
@@ -41,25 +41,31 @@ cdef struct Group:
     uint32_t flags
     uint32_t unused
 
-cdef struct Part:               # one partition that has open attempts; what a step reads stands in the first 64 bytes
+cdef struct Cold:               # what a step by cohorts does not read
+    uint8_t *groups             # group_stride each
+    uint32_t *roots
+    uint32_t n_groups, groups_room, n_roots
+    uint32_t counted            # overlapping and numbered: [head, counted) have their numbers
+    uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
+    int64_t record_head, record_tail, records_room
+    uint32_t generation         # of this slot, so that an old timer knows that it is old
+    uint32_t next_free
+    uint32_t inline_roots[INLINE_GROUPS]
+    # followed by INLINE_GROUPS groups, and a candidate per cohort (its row, its values)
+
+cdef struct Part:               # one partition that has open attempts; the fields that a step reads fill one cache line
     uint8_t *starts             # [head, tail) of start_stride each, oldest first
+    int64_t front_time          # by cohorts: the time of the oldest
     uint32_t head, tail, starts_room
     uint32_t config             # by cohorts: number of the configuration
     uint32_t begin[COHORTS_MAX] # by cohorts: the first start of each
     uint32_t partition
-    bint armed                  # a timer will look at it
-    bint held                   # some attempt may have a candidate
-    bint grouped                # stepped by groups, until it is empty again
-    uint32_t counted            # overlapping and numbered: [head, counted) have their numbers
-    uint32_t generation         # of this slot, so that an old timer knows that it is old
-    uint32_t next_free
-    uint8_t *groups             # group_stride each
-    uint32_t *roots
-    uint32_t n_groups, groups_room, n_roots
-    uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
-    int64_t record_head, record_tail, records_room
-    uint32_t inline_roots[INLINE_GROUPS]
-    # followed by INLINE_STARTS starts, INLINE_GROUPS groups, and a candidate per cohort (its row, its values)
+    uint8_t armed               # a timer will look at it
+    uint8_t held                # some attempt may have a candidate
+    uint8_t grouped             # stepped by groups, until it is empty again
+    uint8_t unused
+    Cold *cold
+    # followed by inline_starts starts
 
 cdef struct Timer:
     int64_t due
@@ -81,14 +87,16 @@ cdef struct Attempts:
     ValueColumn *end_values
     int32_t n_start_values
     int32_t n_end_values
-    int64_t start_stride, group_stride, candidate_stride, part_stride
+    int64_t start_stride, group_stride, candidate_stride, part_stride, cold_stride
+    int32_t inline_starts
     bint start_texts            # the kept values of starts own memory
     # per partition number
     uint32_t *part_of           # part number + 1; 0: idle
     int64_t *match_numbers      # only if numbered
     int64_t partitions_room
     # parts
-    uint8_t **blocks
+    uint8_t **blocks            # of parts, 64-byte aligned
+    uint8_t **memory            # what was allocated for each block: parts, then colds
     int64_t n_blocks, blocks_room
     uint32_t n_parts            # ever made
     uint32_t free_part          # number + 1 of the first free part; 0: none

@@ -51,7 +51,7 @@ cdef inline Start *start_at(const Attempts *a, const Part *p, uint32_t i) noexce
 
 
 cdef inline Group *group_at(const Attempts *a, const Part *p, uint32_t i) noexcept nogil:
-    return <Group *>(p.groups + i * a.group_stride)
+    return <Group *>(p.cold.groups + i * a.group_stride)
 
 
 cdef inline uint64_t *start_words(const Start *s) noexcept nogil:
@@ -67,7 +67,7 @@ cdef inline uint64_t *group_words(const Group *g) noexcept nogil:
 
 
 cdef inline Record *record_at(const Attempts *a, const Part *p, int64_t i) noexcept nogil:
-    return <Record *>(p.records + i * a.measures.record_stride)
+    return <Record *>(p.cold.records + i * a.measures.record_stride)
 
 
 cdef inline uint8_t *inline_starts(const Part *p) noexcept nogil:
@@ -75,7 +75,7 @@ cdef inline uint8_t *inline_starts(const Part *p) noexcept nogil:
 
 
 cdef inline uint8_t *inline_groups(const Attempts *a, const Part *p) noexcept nogil:
-    return <uint8_t *>p + sizeof(Part) + INLINE_STARTS * a.start_stride
+    return <uint8_t *>p.cold + sizeof(Cold)
 
 
 cdef inline int64_t *candidate_at(const Attempts *a, const Part *p, uint32_t cohort) noexcept nogil:
@@ -95,9 +95,13 @@ cdef int attempts_init(Attempts *a) noexcept nogil:
         a.start_stride += 8
     a.group_stride = sizeof(Group) + (8 * (1 + a.n_end_values) if a.n_end_values else 0)
     a.candidate_stride = 8 + (8 * (1 + a.n_end_values) if a.n_end_values else 0)
-    a.part_stride = sizeof(Part) + INLINE_STARTS * a.start_stride + INLINE_GROUPS * a.group_stride
+    a.inline_starts = <int32_t>((PART_BYTES - sizeof(Part)) // a.start_stride)
+    if a.inline_starts < 2:
+        a.inline_starts = 2
+    a.part_stride = sizeof(Part) + a.inline_starts * a.start_stride
+    a.cold_stride = sizeof(Cold) + INLINE_GROUPS * a.group_stride
     if a.cohorts.on:
-        a.part_stride += COHORTS_MAX * a.candidate_stride
+        a.cold_stride += COHORTS_MAX * a.candidate_stride
     for i in range(a.n_start_values):
         a.start_texts = a.start_texts or a.start_values[i].type == TYPE_STR
     a.part_stride = (a.part_stride + 63) // 64 * 64
@@ -114,7 +118,7 @@ cdef int part_new(Attempts *a, uint32_t partition, Part **out) noexcept nogil:
     if a.free_part:
         number = a.free_part - 1
         p = part_at(a, number)
-        a.free_part = p.next_free
+        a.free_part = p.cold.next_free
     else:
         if a.n_parts == a.n_blocks * PARTS_PER_BLOCK:
             if a.n_blocks == a.blocks_room:
@@ -123,22 +127,30 @@ cdef int part_new(Attempts *a, uint32_t partition, Part **out) noexcept nogil:
                 if memory == NULL:
                     return STATUS_NO_MEMORY
                 a.blocks = <uint8_t **>memory
+                memory = realloc(a.memory, room * sizeof(uint8_t *))
+                if memory == NULL:
+                    return STATUS_NO_MEMORY
+                a.memory = <uint8_t **>memory
                 a.blocks_room = room
-            memory = calloc(PARTS_PER_BLOCK, a.part_stride)
+            memory = calloc(1, PARTS_PER_BLOCK * (a.part_stride + a.cold_stride) + 64)
             if memory == NULL:
                 return STATUS_NO_MEMORY
-            a.blocks[a.n_blocks] = <uint8_t *>memory
+            a.memory[a.n_blocks] = <uint8_t *>memory
+            # PERF: a part begins on a cache line, so that its first line holds all that most steps read.
+            a.blocks[a.n_blocks] = <uint8_t *>((<uint64_t>memory + 63) & ~<uint64_t>63)
             a.n_blocks += 1
         number = a.n_parts
         a.n_parts += 1
         p = part_at(a, number)
+        p.cold = <Cold *>(a.blocks[number // PARTS_PER_BLOCK] + PARTS_PER_BLOCK * a.part_stride +
+                          (number % PARTS_PER_BLOCK) * a.cold_stride)
         p.starts = inline_starts(p)
-        p.starts_room = INLINE_STARTS
-        p.groups = inline_groups(a, p)
-        p.roots = p.inline_roots
-        p.groups_room = INLINE_GROUPS
+        p.starts_room = a.inline_starts
+        p.cold.groups = inline_groups(a, p)
+        p.cold.roots = p.cold.inline_roots
+        p.cold.groups_room = INLINE_GROUPS
     p.partition = partition
-    p.next_free = 0
+    p.cold.next_free = 0
     p.config = CONFIG_EMPTY
     p.grouped = not a.cohorts.on
     a.part_of[partition] = number + 1
@@ -158,20 +170,20 @@ cdef void part_clear(Attempts *a, Part *p) noexcept nogil:
             if a.cohorts.configs[p.config].held[i] != HELD_NOTHING:
                 values_free(a.end_values, a.n_end_values, <uint64_t *>(candidate_at(a, p, i) + 1))
     if a.n_end_values and p.grouped:
-        for i in range(p.n_groups):
+        for i in range(p.cold.n_groups):
             if group_at(a, p, i).candidate != NO_CANDIDATE:
                 values_free(a.end_values, a.n_end_values, group_words(group_at(a, p, i)))
     if a.measures.labelled:
-        for k in range(p.record_head, p.record_tail):
+        for k in range(p.cold.record_head, p.cold.record_tail):
             values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, k)))
-        p.record_head = 0
-        p.record_tail = 0
+        p.cold.record_head = 0
+        p.cold.record_tail = 0
     a.n_open -= p.tail - p.head
     p.head = 0
     p.tail = 0
-    p.counted = 0
-    p.n_groups = 0
-    p.n_roots = 0
+    p.cold.counted = 0
+    p.cold.n_groups = 0
+    p.cold.n_roots = 0
     p.config = CONFIG_EMPTY
     p.held = False
 
@@ -183,21 +195,21 @@ cdef void part_release(Attempts *a, Part *p) noexcept nogil:
     if p.starts_room > 64:
         free(p.starts)
         p.starts = inline_starts(p)
-        p.starts_room = INLINE_STARTS
-    if p.groups_room > 64:
-        free(p.groups)
-        free(p.roots)
-        p.groups = inline_groups(a, p)
-        p.roots = p.inline_roots
-        p.groups_room = INLINE_GROUPS
-    if p.records_room > 64:
-        free(p.records)
-        p.records = NULL
-        p.records_room = 0
-    p.generation += 1
+        p.starts_room = a.inline_starts
+    if p.cold.groups_room > 64:
+        free(p.cold.groups)
+        free(p.cold.roots)
+        p.cold.groups = inline_groups(a, p)
+        p.cold.roots = p.cold.inline_roots
+        p.cold.groups_room = INLINE_GROUPS
+    if p.cold.records_room > 64:
+        free(p.cold.records)
+        p.cold.records = NULL
+        p.cold.records_room = 0
+    p.cold.generation += 1
     p.armed = False
     a.part_of[p.partition] = 0
-    p.next_free = a.free_part
+    p.cold.next_free = a.free_part
     a.free_part = number + 1
 
 
@@ -209,18 +221,20 @@ cdef void attempts_free(Attempts *a) noexcept nogil:
         part_clear(a, p)
         if p.starts != inline_starts(p):
             free(p.starts)
-        if p.groups != inline_groups(a, p):
-            free(p.groups)
-            free(p.roots)
-        free(p.records)
+        if p.cold.groups != inline_groups(a, p):
+            free(p.cold.groups)
+            free(p.cold.roots)
+        free(p.cold.records)
     for i in range(<uint32_t>a.n_blocks):
-        free(a.blocks[i])
+        free(a.memory[i])
     free(a.blocks)
+    free(a.memory)
     free(a.part_of)
     free(a.match_numbers)
     free(a.timers)
     free(a.scratch)
     a.blocks = NULL
+    a.memory = NULL
     a.n_blocks = 0
     a.n_parts = 0
     a.part_of = NULL
@@ -280,29 +294,29 @@ cdef int group_new(Attempts *a, Part *p, uint32_t state, uint32_t *out) noexcept
     cdef uint8_t *groups
     cdef uint32_t *roots
     cdef Group *g
-    for i in range(p.n_groups):
+    for i in range(p.cold.n_groups):
         if group_at(a, p, i).references == 0:
             break
     else:
-        i = p.n_groups
-    if i == p.groups_room:
-        room = 2 * p.groups_room
+        i = p.cold.n_groups
+    if i == p.cold.groups_room:
+        room = 2 * p.cold.groups_room
         groups = <uint8_t *>malloc(room * a.group_stride)
         roots = <uint32_t *>malloc(room * sizeof(uint32_t))
         if groups == NULL or roots == NULL:
             free(groups)
             free(roots)
             return STATUS_NO_MEMORY
-        memcpy(groups, p.groups, p.n_groups * a.group_stride)
-        memcpy(roots, p.roots, p.n_roots * sizeof(uint32_t))
-        if p.groups != inline_groups(a, p):
-            free(p.groups)
-            free(p.roots)
-        p.groups = groups
-        p.roots = roots
-        p.groups_room = room
-    if i == p.n_groups:
-        p.n_groups += 1
+        memcpy(groups, p.cold.groups, p.cold.n_groups * a.group_stride)
+        memcpy(roots, p.cold.roots, p.cold.n_roots * sizeof(uint32_t))
+        if p.cold.groups != inline_groups(a, p):
+            free(p.cold.groups)
+            free(p.cold.roots)
+        p.cold.groups = groups
+        p.cold.roots = roots
+        p.cold.groups_room = room
+    if i == p.cold.n_groups:
+        p.cold.n_groups += 1
     g = group_at(a, p, i)
     g.state = state
     g.parent = NO_GROUP
@@ -317,10 +331,10 @@ cdef int group_new(Attempts *a, Part *p, uint32_t state, uint32_t *out) noexcept
 
 cdef void root_remove(Part *p, uint32_t group) noexcept nogil:
     cdef uint32_t i
-    for i in range(p.n_roots):
-        if p.roots[i] == group:
-            p.n_roots -= 1
-            p.roots[i] = p.roots[p.n_roots]
+    for i in range(p.cold.n_roots):
+        if p.cold.roots[i] == group:
+            p.cold.n_roots -= 1
+            p.cold.roots[i] = p.cold.roots[p.cold.n_roots]
             return
 
 
@@ -398,7 +412,7 @@ cdef int start_room(Attempts *a, Part *p) noexcept nogil:
         counted = 0
         for i in range(p.head, p.tail):
             s = start_at(a, p, i)
-            if i == p.counted:
+            if i == p.cold.counted:
                 counted = k
             if s.group == NO_GROUP:
                 continue
@@ -412,7 +426,7 @@ cdef int start_room(Attempts *a, Part *p) noexcept nogil:
             k += 1
         n = p.tail - p.head
         a.n_open -= n - k
-        p.counted = counted if p.counted < p.tail else k
+        p.cold.counted = counted if p.cold.counted < p.tail else k
         p.head = 0
         p.tail = k
         if 2 * k >= p.starts_room:
@@ -445,37 +459,37 @@ cdef int start_push(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32
 
 cdef int record_room(Attempts *a, Part *p) noexcept nogil:
     """Room for one more record behind the newest."""
-    cdef int64_t room, n = p.record_tail - p.record_head, stride = a.measures.record_stride
+    cdef int64_t room, n = p.cold.record_tail - p.cold.record_head, stride = a.measures.record_stride
     cdef void *memory
-    if p.record_tail == p.records_room:
-        if 2 * n > p.records_room or p.records == NULL:
-            room = 2 * p.records_room + 8
-            memory = realloc(p.records, room * stride)
+    if p.cold.record_tail == p.cold.records_room:
+        if 2 * n > p.cold.records_room or p.cold.records == NULL:
+            room = 2 * p.cold.records_room + 8
+            memory = realloc(p.cold.records, room * stride)
             if memory == NULL:
                 return STATUS_NO_MEMORY
-            p.records = <uint8_t *>memory
-            p.records_room = room
-        if p.record_head:
-            memmove(p.records, p.records + p.record_head * stride, n * stride)
-            p.record_head = 0
-            p.record_tail = n
+            p.cold.records = <uint8_t *>memory
+            p.cold.records_room = room
+        if p.cold.record_head:
+            memmove(p.cold.records, p.cold.records + p.cold.record_head * stride, n * stride)
+            p.cold.record_head = 0
+            p.cold.record_tail = n
     return STATUS_OK
 
 
 cdef int record_push(Attempts *a, Part *p, int64_t sequence, uint32_t letter) noexcept nogil:
     cdef Record *r
-    if p.record_tail == p.records_room and record_room(a, p) != STATUS_OK:
+    if p.cold.record_tail == p.cold.records_room and record_room(a, p) != STATUS_OK:
         return STATUS_NO_MEMORY
-    r = record_at(a, p, p.record_tail)
+    r = record_at(a, p, p.cold.record_tail)
     r.sequence = sequence
     r.letter = letter
-    p.record_tail += 1
+    p.cold.record_tail += 1
     return values_read(a.measures.row_values, a.measures.n_row_values, a.columns, a.row, record_values(r))
 
 
 cdef int64_t record_find(const Attempts *a, const Part *p, int64_t sequence) noexcept nogil:
     """The first record at or behind `sequence`."""
-    cdef int64_t low = p.record_head, high = p.record_tail, middle
+    cdef int64_t low = p.cold.record_head, high = p.cold.record_tail, middle
     while low < high:
         middle = (low + high) >> 1
         if record_at(a, p, middle).sequence < sequence:
@@ -492,12 +506,12 @@ cdef void records_trim(Attempts *a, Part *p) noexcept nogil:
         oldest = INT64_MAX
     else:
         oldest = start_at(a, p, p.head).sequence
-    while p.record_head < p.record_tail and record_at(a, p, p.record_head).sequence < oldest:
-        values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, p.record_head)))
-        p.record_head += 1
-    if p.record_head == p.record_tail:
-        p.record_head = 0
-        p.record_tail = 0
+    while p.cold.record_head < p.cold.record_tail and record_at(a, p, p.cold.record_head).sequence < oldest:
+        values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, p.cold.record_head)))
+        p.cold.record_head += 1
+    if p.cold.record_head == p.cold.record_tail:
+        p.cold.record_head = 0
+        p.cold.record_tail = 0
 
 
 # ---------------------------------------------------------------- ends of attempts
@@ -558,7 +572,7 @@ cdef int end_front(Attempts *a, Part *p) noexcept nogil:
         return STATUS_OK
     candidate = candidate_of(a, p, s, &where)
     if candidate != NO_CANDIDATE or a.dfa.start_accept:
-        if a.overlapping and p.counted > p.head:
+        if a.overlapping and p.cold.counted > p.head:
             number = start_number(a, s)[0] if a.numbered else 0
         else:
             number = next_number(a, p)
@@ -566,8 +580,8 @@ cdef int end_front(Attempts *a, Part *p) noexcept nogil:
     start_free(a, p, s)
     p.head += 1
     a.n_open -= 1
-    if p.counted < p.head:
-        p.counted = p.head
+    if p.cold.counted < p.head:
+        p.cold.counted = p.head
     if candidate != NO_CANDIDATE and not a.overlapping:
         while p.head < p.tail and start_at(a, p, p.head).sequence <= candidate:
             start_free(a, p, start_at(a, p, p.head))
@@ -602,8 +616,8 @@ cdef void drop_holes(Attempts *a, Part *p) noexcept nogil:
     while p.head < p.tail and start_at(a, p, p.head).group == NO_GROUP:
         p.head += 1
         a.n_open -= 1
-    if p.counted < p.head:
-        p.counted = p.head
+    if p.cold.counted < p.head:
+        p.cold.counted = p.head
 
 
 cdef int end_anywhere(Attempts *a, Part *p, uint32_t members) noexcept nogil:
@@ -642,14 +656,14 @@ cdef int end_numbered(Attempts *a, Part *p) noexcept nogil:
     cdef Group *where = NULL
     cdef int64_t candidate
     cdef int status = STATUS_OK
-    while p.counted < p.tail:
-        s = start_at(a, p, p.counted)
+    while p.cold.counted < p.tail:
+        s = start_at(a, p, p.cold.counted)
         if candidate_of(a, p, s, &where) != NO_CANDIDATE or a.dfa.start_accept:
             start_number(a, s)[0] = next_number(a, p)
         elif group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED == 0:
             break
-        p.counted += 1
-    for i in range(p.head, p.counted):
+        p.cold.counted += 1
+    for i in range(p.head, p.cold.counted):
         s = start_at(a, p, i)
         if s.group == NO_GROUP or group_at(a, p, root_of(a, p, s.group)).flags & GROUP_RESOLVED == 0:
             continue
@@ -742,7 +756,7 @@ cdef int attempts_arm(Attempts *a, Part *p) noexcept nogil:
     timer.due = due_of(a, s)
     timer.sequence = s.sequence
     timer.part = a.part_of[p.partition] - 1
-    timer.generation = p.generation
+    timer.generation = p.cold.generation
     p.armed = True
     return timer_push(a, &timer)
 
@@ -755,7 +769,7 @@ cdef int attempts_advance(Attempts *a, int64_t time) noexcept nogil:
         timer = a.timers[0]
         timer_pop(a)
         p = part_at(a, timer.part)
-        if p.generation != timer.generation:
+        if p.cold.generation != timer.generation:
             continue
         p.armed = False
         # Only to the moment that was due: the part's next one takes its turn among the others.
@@ -781,8 +795,8 @@ cdef int groups_step(Attempts *a, Part *p, int64_t sequence, uint32_t letter, ui
     cdef uint32_t i = 0, k, x, y, code
     cdef Group *g
     cdef Group *h
-    while i < p.n_roots:
-        g = group_at(a, p, p.roots[i])
+    while i < p.cold.n_roots:
+        g = group_at(a, p, p.cold.roots[i])
         code = dfa_next(&a.dfa, g.state, letter)
         if code == CODE_NO_MEMORY:
             return STATUS_NO_MEMORY
@@ -795,24 +809,24 @@ cdef int groups_step(Attempts *a, Part *p, int64_t sequence, uint32_t letter, ui
         if g.state == DEAD:
             g.flags |= GROUP_RESOLVED
             resolved[0] += g.members
-            p.n_roots -= 1
-            p.roots[i] = p.roots[p.n_roots]
+            p.cold.n_roots -= 1
+            p.cold.roots[i] = p.cold.roots[p.cold.n_roots]
             continue
         i += 1
     # Groups that came to the same state are one from here on; the smaller hangs under the larger.
     i = 0
-    while i + 1 < p.n_roots:
+    while i + 1 < p.cold.n_roots:
         k = i + 1
-        while k < p.n_roots:
-            x = p.roots[i]
-            y = p.roots[k]
+        while k < p.cold.n_roots:
+            x = p.cold.roots[i]
+            y = p.cold.roots[k]
             g = group_at(a, p, x)
             h = group_at(a, p, y)
             if g.state != h.state:
                 k += 1
                 continue
             if h.members > g.members:
-                p.roots[i] = y
+                p.cold.roots[i] = y
                 x, y = y, x
                 g, h = h, g
             if (g.flags | h.flags) & GROUP_BARE:
@@ -822,8 +836,8 @@ cdef int groups_step(Attempts *a, Part *p, int64_t sequence, uint32_t letter, ui
             h.joined = sequence
             g.members += h.members
             g.references += 1
-            p.n_roots -= 1
-            p.roots[k] = p.roots[p.n_roots]
+            p.cold.n_roots -= 1
+            p.cold.roots[k] = p.cold.roots[p.cold.n_roots]
         i += 1
     return STATUS_OK
 
@@ -849,8 +863,8 @@ cdef void thin(Attempts *a, Part *p) noexcept nogil:
             memcpy(start_at(a, p, n), s, a.start_stride)
         n += 1
     p.tail = n
-    for i in range(p.n_roots):
-        group_at(a, p, p.roots[i]).flags &= ~<uint32_t>GROUP_SEEN
+    for i in range(p.cold.n_roots):
+        group_at(a, p, p.cold.roots[i]).flags &= ~<uint32_t>GROUP_SEEN
 
 
 cdef int start_new(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32_t code,
@@ -860,9 +874,9 @@ cdef int start_new(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32_
     cdef bint accept = (code & CODE_ACCEPT) != 0
     cdef Group *g
     if state != DEAD:
-        for i in range(p.n_roots):
-            if group_at(a, p, p.roots[i]).state == state:
-                root = p.roots[i]
+        for i in range(p.cold.n_roots):
+            if group_at(a, p, p.cold.roots[i]).state == state:
+                root = p.cold.roots[i]
                 break
     if root != NO_GROUP:
         g = group_at(a, p, root)
@@ -889,8 +903,8 @@ cdef int start_new(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32_
         g.joined = sequence
         group_at(a, p, root).references += 1
     else:
-        p.roots[p.n_roots] = group
-        p.n_roots += 1
+        p.cold.roots[p.cold.n_roots] = group
+        p.cold.n_roots += 1
     return start_push(a, p, sequence, time, group)
 
 
@@ -927,8 +941,8 @@ cdef int part_group(Attempts *a, Part *p) noexcept nogil:
         if config.state[k] == DEAD:
             g.flags |= GROUP_RESOLVED
             continue
-        for i in range(p.n_roots):
-            root = p.roots[i]
+        for i in range(p.cold.n_roots):
+            root = p.cold.roots[i]
             if group_at(a, p, root).state == g.state:
                 g.parent = root
                 g.joined = newest   # nothing that the root has found so far is this one's
@@ -937,8 +951,8 @@ cdef int part_group(Attempts *a, Part *p) noexcept nogil:
                 group_at(a, p, root).flags |= g.flags & GROUP_BARE
                 break
         else:
-            p.roots[p.n_roots] = k
-            p.n_roots += 1
+            p.cold.roots[p.cold.n_roots] = k
+            p.cold.n_roots += 1
     p.grouped = True
     p.config = CONFIG_EMPTY
     return STATUS_OK
@@ -965,6 +979,8 @@ cdef inline int start_append(Attempts *a, Part *p, int64_t sequence, int64_t tim
     s = start_at(a, p, p.tail)
     s.sequence = sequence
     s.time = time
+    if p.head == p.tail:
+        p.front_time = time
     p.tail += 1
     a.n_open += 1
     if a.n_start_values:
@@ -1054,6 +1070,8 @@ cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, 
             copy_words(<uint64_t *>candidate_at(a, p, j), <uint64_t *>candidate_at(a, p, move.first[j]),
                        a.candidate_stride // 8)
     p.tail = w
+    if p.head < w:
+        p.front_time = start_at(a, p, p.head).time
     for j in range(kept):
         p.begin[j] = begin[j]
     p.config = move.next
@@ -1076,7 +1094,7 @@ cdef int expire_cohorts(Attempts *a, Part *p, int64_t time, bint *grouped) noexc
     """WITHIN, for attempts without a candidate; `grouped` is set when one with a candidate expires."""
     cdef uint32_t config
     cdef bint fell = False
-    while p.head < p.tail and <uint64_t>time - <uint64_t>start_at(a, p, p.head).time >= <uint64_t>a.interval:
+    while p.head < p.tail and <uint64_t>time - <uint64_t>p.front_time >= <uint64_t>a.interval:
         if a.cohorts.configs[p.config].held[0] != HELD_NOTHING:
             grouped[0] = True
             break
@@ -1095,6 +1113,8 @@ cdef int expire_cohorts(Attempts *a, Part *p, int64_t time, bint *grouped) noexc
             starts_drop(a, p, p.head, p.head + 1)
             p.head += 1
             p.begin[0] = p.head
+        if p.head < p.tail:
+            p.front_time = start_at(a, p, p.head).time
         fell = True
     if fell and a.measures.labelled:
         records_trim(a, p)
@@ -1114,7 +1134,7 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
         if p.grouped:
             grouped[0] = True
             return STATUS_OK
-        if a.within and <uint64_t>time - <uint64_t>start_at(a, p, p.head).time >= <uint64_t>a.interval:
+        if a.within and <uint64_t>time - <uint64_t>p.front_time >= <uint64_t>a.interval:
             expire_cohorts(a, p, time, grouped)
             if grouped[0]:
                 return STATUS_OK
@@ -1218,7 +1238,7 @@ cdef int step_groups(Attempts *a, uint32_t partition, int64_t sequence, int64_t 
         if starts or p.head < p.tail:
             if record_push(a, p, sequence, letter) != STATUS_OK:
                 return STATUS_NO_MEMORY
-    if p.n_roots:
+    if p.cold.n_roots:
         status = groups_step(a, p, sequence, letter, &resolved, &bare_merged)
         if status != STATUS_OK:
             return status
@@ -1270,7 +1290,6 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
             if number:
                 prefetch(part_at(a, number - 1))
                 prefetch(<uint8_t *>part_at(a, number - 1) + 64)
-                prefetch(<uint8_t *>part_at(a, number - 1) + 128)
         if a.within:
             time = times[i]
             if a.n_timers and a.timers[0].due <= time:
@@ -1306,7 +1325,7 @@ cdef int attempts_finish(Attempts *a) noexcept nogil:
         timer.due = start_at(a, p, p.head).sequence
         timer.sequence = timer.due
         timer.part = i
-        timer.generation = p.generation
+        timer.generation = p.cold.generation
         if timer_push(a, &timer) != STATUS_OK:
             return STATUS_NO_MEMORY
     while a.n_timers:
@@ -1350,8 +1369,8 @@ cdef int attempts_tidy(Attempts *a) noexcept nogil:
     if status == STATUS_OK:
         for i in range(a.n_parts):
             p = part_at(a, i)
-            for k in range(p.n_roots):
-                g = group_at(a, p, p.roots[k])
+            for k in range(p.cold.n_roots):
+                g = group_at(a, p, p.cold.roots[k])
                 if not seen[g.state]:
                     seen[g.state] = 1
                     live[n] = g.state
@@ -1363,8 +1382,8 @@ cdef int attempts_tidy(Attempts *a) noexcept nogil:
     if status == STATUS_OK:
         for i in range(a.n_parts):
             p = part_at(a, i)
-            for k in range(p.n_roots):
-                g = group_at(a, p, p.roots[k])
+            for k in range(p.cold.n_roots):
+                g = group_at(a, p, p.cold.roots[k])
                 g.state = remap[g.state]
     free(seen)
     free(live)

@@ -73,9 +73,9 @@ cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
     cdef const State *state
     blob_i64(b, p.partition)
     blob_i64(b, p.held)
-    blob_i64(b, p.n_groups)
-    for i in range(p.n_groups):
-        g = <const Group *>(p.groups + i * a.group_stride)
+    blob_i64(b, p.cold.n_groups)
+    for i in range(p.cold.n_groups):
+        g = <const Group *>(p.cold.groups + i * a.group_stride)
         blob_i64(b, g.references)       # 0: a free place, nothing follows
         if g.references == 0:
             continue
@@ -98,10 +98,10 @@ cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
         if a.overlapping and a.numbered:
             blob_put(b, <const uint8_t *>s + a.start_stride - 8, 8)
     if a.overlapping and a.numbered:
-        blob_i64(b, p.counted - p.head)
-    blob_i64(b, p.record_tail - p.record_head)
-    for k in range(p.record_head, p.record_tail):
-        rec = <const Record *>(p.records + k * a.measures.record_stride)
+        blob_i64(b, p.cold.counted - p.head)
+    blob_i64(b, p.cold.record_tail - p.cold.record_head)
+    for k in range(p.cold.record_head, p.cold.record_tail):
+        rec = <const Record *>(p.cold.records + k * a.measures.record_stride)
         blob_i64(b, rec.sequence)
         blob_i64(b, <int64_t>(rec.letter if a.dfa.dense else a.dfa.letters[rec.letter]))
         save_values(b, a.measures.row_values, a.measures.n_row_values, record_values(rec))
@@ -162,7 +162,7 @@ cdef int restore_groups(Attempts *a, Part *p, Reader *r) noexcept nogil:
         # Places are taken one after the other; a free one is kept by a mark until all are read.
         if group_new(a, p, DEAD, &number) != STATUS_OK:
             return STATUS_NO_MEMORY
-        g = <Group *>(p.groups + number * a.group_stride)
+        g = <Group *>(p.cold.groups + number * a.group_stride)
         if a.n_end_values:
             memset(<uint8_t *>g + sizeof(Group), 0, 8 * (1 + a.n_end_values))
         g.references = 1
@@ -198,27 +198,27 @@ cdef int check_trees(Attempts *a, Part *p) noexcept nogil:
     """Lists the roots; refuses cycles, parents that are free places, and live roots without threads."""
     cdef uint32_t i, at, steps
     cdef Group *g
-    for i in range(p.n_groups):
-        (<Group *>(p.groups + i * a.group_stride)).references = 0
-    for i in range(p.n_groups):
-        g = <Group *>(p.groups + i * a.group_stride)
+    for i in range(p.cold.n_groups):
+        (<Group *>(p.cold.groups + i * a.group_stride)).references = 0
+    for i in range(p.cold.n_groups):
+        g = <Group *>(p.cold.groups + i * a.group_stride)
         if g.unused:
             continue
         if g.parent != NO_GROUP:
-            if (<Group *>(p.groups + g.parent * a.group_stride)).unused:
+            if (<Group *>(p.cold.groups + g.parent * a.group_stride)).unused:
                 return STATUS_STATE
-            (<Group *>(p.groups + g.parent * a.group_stride)).references += 1
+            (<Group *>(p.cold.groups + g.parent * a.group_stride)).references += 1
         elif g.flags & GROUP_RESOLVED == 0:
             if g.state == DEAD:
                 return STATUS_STATE
-            p.roots[p.n_roots] = i
-            p.n_roots += 1
+            p.cold.roots[p.cold.n_roots] = i
+            p.cold.n_roots += 1
         steps = 0
         at = i
-        while (<Group *>(p.groups + at * a.group_stride)).parent != NO_GROUP:
-            at = (<Group *>(p.groups + at * a.group_stride)).parent
+        while (<Group *>(p.cold.groups + at * a.group_stride)).parent != NO_GROUP:
+            at = (<Group *>(p.cold.groups + at * a.group_stride)).parent
             steps += 1
-            if steps > p.n_groups:
+            if steps > p.cold.n_groups:
                 return STATUS_STATE
     return STATUS_OK
 
@@ -233,12 +233,12 @@ cdef int count_members(Attempts *a, Part *p) noexcept nogil:
         if s.group == NO_GROUP:
             continue
         at = s.group
-        (<Group *>(p.groups + at * a.group_stride)).references += 1
-        while (<Group *>(p.groups + at * a.group_stride)).parent != NO_GROUP:
-            at = (<Group *>(p.groups + at * a.group_stride)).parent
-        (<Group *>(p.groups + at * a.group_stride)).members += 1
-    for i in range(p.n_groups):
-        g = <Group *>(p.groups + i * a.group_stride)
+        (<Group *>(p.cold.groups + at * a.group_stride)).references += 1
+        while (<Group *>(p.cold.groups + at * a.group_stride)).parent != NO_GROUP:
+            at = (<Group *>(p.cold.groups + at * a.group_stride)).parent
+        (<Group *>(p.cold.groups + at * a.group_stride)).members += 1
+    for i in range(p.cold.n_groups):
+        g = <Group *>(p.cold.groups + i * a.group_stride)
         if not g.unused and (g.references == 0 or (g.parent == NO_GROUP and g.members == 0)):
             return STATUS_STATE
         g.unused = 0
@@ -290,7 +290,7 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         if s.group == NO_GROUP:
             if not a.overlapping:
                 return STATUS_STATE
-        elif s.group >= p.n_groups or (<Group *>(p.groups + s.group * a.group_stride)).unused:
+        elif s.group >= p.cold.n_groups or (<Group *>(p.cold.groups + s.group * a.group_stride)).unused:
             return STATUS_STATE
         previous = s.sequence
         status = restore_values(r, a.start_values, a.n_start_values, <uint64_t *>(<uint8_t *>s + sizeof(Start)))
@@ -302,7 +302,7 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         k = reader_i64(r)
         if r.failed or k < 0 or k > n:
             return STATUS_STATE
-        p.counted = <uint32_t>k
+        p.cold.counted = <uint32_t>k
     status = count_members(a, p)
     if status != STATUS_OK:
         return status
@@ -313,11 +313,11 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
     for k in range(n):
         if record_room(a, p) != STATUS_OK:
             return STATUS_NO_MEMORY
-        rec = <Record *>(p.records + p.record_tail * a.measures.record_stride)
+        rec = <Record *>(p.cold.records + p.cold.record_tail * a.measures.record_stride)
         rec.sequence = reader_i64(r)
         mask = reader_i64(r)
         memset(record_values(rec), 0, 8 * (1 + a.measures.n_row_values))
-        p.record_tail += 1
+        p.cold.record_tail += 1
         if r.failed or rec.sequence <= previous or rec.sequence >= next_sequence:
             return STATUS_STATE
         previous = rec.sequence

@@ -15,7 +15,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from .builder cimport OutColumn, out_push_bytes, out_push_f64, out_push_i64, out_push_null
+from .builder cimport OutColumn, out_push_bytes, out_push_f64, out_push_word, out_push_null
 from .column cimport (KIND_DICT, KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I32, KIND_I64, KIND_LARGE_UTF8, KIND_U64,
                       KIND_UTF8, KIND_UTF8_VIEW, Column, column_bytes, column_f64, column_i64, column_valid,
                       dictionary_code)
@@ -328,7 +328,7 @@ cdef int emit_number(OutColumn *out, uint64_t bits) noexcept nogil:
     if out.kind == KIND_F64 or out.kind == KIND_F32 or out.kind == KIND_F16:
         memcpy(&x, &bits, 8)
         return out_push_f64(out, x)
-    return out_push_i64(out, <int64_t>bits)
+    return out_push_word(out, <int64_t>bits)
 
 
 cdef int keymap_emit(const KeyMap *m, uint32_t id, int c, OutColumn *out) noexcept nogil:

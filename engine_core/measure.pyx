@@ -14,7 +14,7 @@ from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 
 from .automaton cimport CODE_ACCEPT, CODE_NO_MEMORY, CODE_STATE, Dfa, dfa_next, dfa_parents
-from .builder cimport (OutColumn, out_push_bytes, out_push_f64, out_push_i64, out_push_null, out_truncate)
+from .builder cimport (OutColumn, out_push_bytes, out_push_f64, out_push_word, out_push_null, out_truncate)
 from .expression cimport TYPE_F64, TYPE_STR, TYPE_U64
 from .keymap cimport KeyMap, keymap_emit
 from .words cimport values_emit, word_emit, word_view
@@ -110,10 +110,10 @@ cdef int emit_sum(const Measures *m, const Leaf *leaf, const Found *f, OutColumn
     if leaf.out_type == TYPE_U64:
         if not wide_to_u64(&wide, &natural):
             return fault_set(fault, STATUS_OVERFLOW, -1, item, f.first_sequence, f.last_sequence, "SUM")
-        return out_push_i64(out, <int64_t>natural)
+        return out_push_word(out, <int64_t>natural)
     if not wide_to_i64(&wide, &whole):
         return fault_set(fault, STATUS_OVERFLOW, -1, item, f.first_sequence, f.last_sequence, "SUM")
-    return out_push_i64(out, whole)
+    return out_push_word(out, whole)
 
 
 cdef inline bint word_less(int type, const uint64_t *a, const uint64_t *b) noexcept nogil:
@@ -160,12 +160,12 @@ cdef int emit_labelled(const Measures *m, int item, const Found *f, OutColumn *o
     elif leaf.kind == LEAF_COUNT_ROWS:
         for i in range(f.n_records):
             count += in_variables(leaf, m, i)
-        return out_push_i64(out, count)
+        return out_push_word(out, count)
     elif leaf.kind == LEAF_COUNT:
         for i in range(f.n_records):
             if in_variables(leaf, m, i):
                 count += not (values_at(m, f, i)[0] >> leaf.column) & 1
-        return out_push_i64(out, count)
+        return out_push_word(out, count)
     else:
         for i in range(f.n_records):
             if not in_variables(leaf, m, i):
@@ -193,17 +193,17 @@ cdef int emit_leaf(const Measures *m, const KeyMap *keys, int i, const Found *f,
     if leaf.kind == LEAF_KEY:
         return keymap_emit(keys, f.partition, leaf.column, out)
     if leaf.kind == LEAF_MATCH_NUMBER:
-        return out_push_i64(out, f.number)
+        return out_push_word(out, f.number)
     if leaf.kind == LEAF_FIRST_SEQUENCE:
-        return out_push_i64(out, f.first_sequence)
+        return out_push_word(out, f.first_sequence)
     if leaf.kind == LEAF_LAST_SEQUENCE:
-        return out_push_null(out) if f.empty else out_push_i64(out, f.last_sequence)
+        return out_push_null(out) if f.empty else out_push_word(out, f.last_sequence)
     if f.empty:
         if leaf.kind == LEAF_COUNT or leaf.kind == LEAF_COUNT_ROWS:
-            return out_push_i64(out, 0)
+            return out_push_word(out, 0)
         return out_push_null(out)
     if leaf.kind == LEAF_START_TIME:
-        return out_push_i64(out, f.first_time)
+        return out_push_word(out, f.first_time)
     if leaf.kind == LEAF_START:
         return values_emit(out, leaf.type, values_at(m, f, 0) if m.labelled else f.start_values, leaf.column)
     if leaf.kind == LEAF_END:

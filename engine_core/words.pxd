@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from .builder cimport OutColumn, out_push_bytes, out_push_f64, out_push_i64, out_push_null
+from .builder cimport OutColumn, out_push_bytes, out_push_f64, out_push_word, out_push_null
 from .column cimport (KIND_DICT, KIND_F64, KIND_I64, KIND_NULL, KIND_U64, Column, column_bytes, column_f64,
                       column_i64, column_valid, dictionary_code)
 from .expression cimport TYPE_F64, TYPE_STR
@@ -124,7 +124,7 @@ cdef inline int word_emit(OutColumn *out, int type, const uint64_t *word) noexce
     if type == TYPE_F64:
         memcpy(&real, word, 8)
         return out_push_f64(out, real)
-    return out_push_i64(out, <int64_t>word[0])
+    return out_push_word(out, <int64_t>word[0])
 
 cdef inline int values_emit(OutColumn *out, int type, const uint64_t *words, int i) noexcept nogil:
     if (words[0] >> i) & 1:

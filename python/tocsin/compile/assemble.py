@@ -167,8 +167,9 @@ def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) 
     n_plain = len(leaves)
     for number, key in enumerate(plan.partition):
         leaf_row("key", number, type_number(schema.field(key).type), plan.output_schema.field(number).type)
-    leaf_row("first_sequence", -1, TYPES["i64"], pa.int64())
-    leaf_row("last_sequence", -1, TYPES["i64"], pa.int64())
+    if positions or not leaves:  # without any column the matches could not even be counted
+        leaf_row("first_sequence", -1, TYPES["i64"], pa.int64())
+        leaf_row("last_sequence", -1, TYPES["i64"], pa.int64())
     layouts = _layouts(types)
 
     # A measure that is one leaf takes that leaf's column as it stands, the first time; others are computed.
