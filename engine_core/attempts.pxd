@@ -99,6 +99,8 @@ cdef struct Attempts:
     uint8_t **memory            # what was allocated for each block: parts, then colds
     int64_t n_blocks, blocks_room
     uint32_t n_parts            # ever made
+    uint32_t swept              # where the next sweep for idle parts goes on
+    int64_t now                 # time of the last row (WITHIN)
     uint32_t free_part          # number + 1 of the first free part; 0: none
     int64_t n_open              # open attempts, all partitions
     # candidates that WITHIN may make certain: a binary heap by (due, sequence)
@@ -114,13 +116,15 @@ cdef struct Attempts:
 
 cdef int attempts_init(Attempts *a) noexcept nogil
 cdef void attempts_free(Attempts *a) noexcept nogil
-# Steps the rows `rows[0..n)` of the batch: letters, partition numbers and (with WITHIN) times are given per entry.
-cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, const uint32_t *letters,
-                      const uint32_t *partitions, const int64_t *times, int64_t base_sequence, int64_t n) noexcept nogil
+# Steps the rows `rows[0..n)` of the batch, with the partition number of each. The letter of row r is narrow[r - start],
+# or (more than 8 conditions) letters[r - start]; its time, with WITHIN, times[r] if the column is 64 bits wide.
+cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, const uint8_t *narrow,
+                      const uint32_t *letters, const uint32_t *partitions, const Column *time_column, int64_t start,
+                      int64_t base_sequence, int64_t n) noexcept nogil
 # No row with a time below `time` is still to come.
 cdef int attempts_advance(Attempts *a, int64_t time) noexcept nogil
 cdef int attempts_finish(Attempts *a) noexcept nogil
-cdef int attempts_tidy(Attempts *a) noexcept nogil
+cdef int attempts_tidy(Attempts *a, int64_t n_rows) noexcept nogil
 cdef int attempts_reserve(Attempts *a, int64_t n_partitions) noexcept nogil
 # For attempts_state, which puts saved attempts back.
 cdef int part_new(Attempts *a, uint32_t partition, Part **out) noexcept nogil

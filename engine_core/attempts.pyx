@@ -33,6 +33,7 @@ from .cohorts cimport (COHORTS_MAX, CONFIG_EMPTY, CONFIG_UNKNOWN, HELD_NOTHING, 
                        MOVE_GROUPS, MOVE_JOIN, MOVE_PUSH, MOVE_SINGLE, MOVE_STAY, MOVE_UNKNOWN, MOVE_WIN, NEW_START, Config,
                        Move, cohorts_free, cohorts_init, cohorts_move, cohorts_pop)
 from .expression cimport TYPE_STR
+from .column cimport KIND_I64, column_i64
 from .hash cimport prefetch
 from .keymap cimport keymap_free
 from .measure cimport Found, Record, measure_emit, record_values
@@ -523,8 +524,9 @@ cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t time,
     cdef Fault fault
     cdef int status
     cdef int64_t begin
-    memset(&found, 0, sizeof(Found))
-    memset(&fault, 0, sizeof(Fault))
+    fault.code = STATUS_OK
+    found.n_records = 0
+    found.records = NULL
     found.partition = p.partition
     found.number = number
     found.first_sequence = first
@@ -1170,7 +1172,18 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
     elif move.kind == MOVE_WIN:
         s = start_at(a, p, p.head)
         status = emit_now(a, p, s.sequence, s.time, start_words(s) if a.n_start_values else NULL, sequence)
-        part_release(a, p)
+        # PERF: an empty part is kept until the next sweep; most partitions go on soon.
+        starts_drop(a, p, p.head, p.tail)
+        for number in range(a.cohorts.configs[config].n):
+            if a.cohorts.configs[config].held[number] != HELD_NOTHING:
+                candidate_free(a, p, number)
+        p.head = 0
+        p.tail = 0
+        p.front_time = time
+        p.config = CONFIG_EMPTY
+        p.held = False
+        if a.measures.labelled:
+            records_trim(a, p)
         return status
     elif move.kind == MOVE_FRONT:
         starts_drop(a, p, p.head + 1, p.tail)
@@ -1196,7 +1209,12 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
         if status != STATUS_OK:
             return status
     if p.config == CONFIG_EMPTY:
-        part_release(a, p)
+        p.head = 0
+        p.tail = 0
+        p.held = False
+        p.front_time = time
+        if a.measures.labelled:
+            records_trim(a, p)
         return STATUS_OK
     p.held = a.cohorts.configs[p.config].any_held
     if a.within and p.held and not p.armed:
@@ -1276,36 +1294,88 @@ cdef int step_groups(Attempts *a, uint32_t partition, int64_t sequence, int64_t 
     return STATUS_OK
 
 
-cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, const uint32_t *letters,
-                      const uint32_t *partitions, const int64_t *times, int64_t base_sequence, int64_t n) noexcept nogil:
-    cdef int64_t i, time = 0
-    cdef uint32_t number
-    cdef bint grouped
+cdef int step_any(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, uint32_t letter) noexcept nogil:
+    """One row, whatever it needs."""
+    cdef bint grouped = not a.cohorts.on
+    cdef int status
+    if a.within and a.n_timers and a.timers[0].due <= time:
+        status = attempts_advance(a, time)
+        if status != STATUS_OK:
+            return status
+    if not grouped:
+        status = step_cohorts(a, partition, sequence, time, letter, &grouped)
+        if status != STATUS_OK:
+            return status
+    if grouped:
+        return step_groups(a, partition, sequence, time, letter)
+    return STATUS_OK
+
+
+cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, const uint8_t *narrow,
+                      const uint32_t *letters, const uint32_t *partitions, const Column *time_column, int64_t start,
+                      int64_t base_sequence, int64_t n) noexcept nogil:
+    """PERF: the loop takes the moves that only change a number or append an attempt; the fields it needs are in local
+    variables, because every store through a pointer would make the compiler read them again. All else is step_any.
+    """
+    cdef const uint32_t *part_of = a.part_of
+    cdef const uint32_t *codes = a.cohorts.codes
+    cdef const int64_t *times = NULL
+    cdef uint8_t **blocks = a.blocks
+    cdef int64_t part_stride = a.part_stride, start_stride = a.start_stride, i, time = 0, row
+    cdef uint64_t interval = <uint64_t>a.interval
+    cdef uint32_t stride = a.cohorts.stride, number, letter, code, kind
+    cdef bint quick = a.cohorts.on and not a.measures.labelled and a.n_start_values == 0
+    cdef bint within = a.within
+    cdef Part *p
+    cdef Start *s
     cdef int status
     a.columns = columns
+    if within and time_column.kind == KIND_I64:
+        times = <const int64_t *>time_column.values
     for i in range(n):
-        # PERF: the partition's cache lines are asked for some rows ahead.
+        row = rows[i]
         if i + 8 < n:
-            number = a.part_of[partitions[i + 8]]
+            # The partition's lines are asked for some rows ahead.
+            number = part_of[partitions[i + 8]]
             if number:
-                prefetch(part_at(a, number - 1))
-                prefetch(<uint8_t *>part_at(a, number - 1) + 64)
-        if a.within:
-            time = times[i]
-            if a.n_timers and a.timers[0].due <= time:
-                status = attempts_advance(a, time)
-                if status != STATUS_OK:
-                    return status
-        a.row = rows[i]
-        grouped = not a.cohorts.on
-        if not grouped:
-            status = step_cohorts(a, partitions[i], base_sequence + rows[i], time, letters[i], &grouped)
-            if status != STATUS_OK:
-                return status
-        if grouped:
-            status = step_groups(a, partitions[i], base_sequence + rows[i], time, letters[i])
-            if status != STATUS_OK:
-                return status
+                p = <Part *>(blocks[(number - 1) // PARTS_PER_BLOCK] + ((number - 1) % PARTS_PER_BLOCK) * part_stride)
+                prefetch(p)
+                prefetch(<uint8_t *>p + 64)
+        letter = narrow[row - start] if narrow != NULL else letters[row - start]
+        if within:
+            time = times[row] if times != NULL else column_i64(time_column, row)
+        if quick and a.n_timers == 0:
+            number = part_of[partitions[i]]
+            if number == 0:
+                code = codes[letter]
+                if code >> 24 == MOVE_STAY:
+                    continue        # nothing is open, and the row opens nothing
+            else:
+                p = <Part *>(blocks[(number - 1) // PARTS_PER_BLOCK] + ((number - 1) % PARTS_PER_BLOCK) * part_stride)
+                if not p.grouped and (not within or <uint64_t>time - <uint64_t>p.front_time < interval):
+                    code = codes[p.config * stride + letter]
+                    kind = code >> 24
+                    if kind == MOVE_STAY:
+                        p.config = code & 0xFFFF
+                        continue
+                    if (kind == MOVE_JOIN or kind == MOVE_PUSH) and p.tail < p.starts_room:
+                        s = <Start *>(p.starts + p.tail * start_stride)
+                        s.sequence = base_sequence + row
+                        s.time = time
+                        if p.head == p.tail:
+                            p.front_time = time
+                        if kind == MOVE_PUSH:
+                            p.begin[((code >> 16) & 0xFF) - 1] = p.tail
+                        p.tail += 1
+                        a.n_open += 1
+                        p.config = code & 0xFFFF
+                        continue
+        a.row = row
+        status = step_any(a, partitions[i], base_sequence + row, time, letter)
+        if status != STATUS_OK:
+            return status
+        blocks = a.blocks
+        codes = a.cohorts.codes
     return STATUS_OK
 
 
@@ -1345,8 +1415,34 @@ cdef int attempts_finish(Attempts *a) noexcept nogil:
     return STATUS_OK
 
 
-cdef int attempts_tidy(Attempts *a) noexcept nogil:
-    """Between batches: bounds the automaton's cache to the states that attempts stand in."""
+cdef int sweep(Attempts *a, int64_t count) noexcept nogil:
+    """Looks at `count` parts in turn: expired attempts leave, empty parts are given back."""
+    cdef Part *p
+    cdef bint grouped = False
+    cdef int status
+    if count > a.n_parts:
+        count = a.n_parts
+    while count > 0:
+        count -= 1
+        a.swept = a.swept + 1 if a.swept + 1 < a.n_parts else 0
+        p = part_at(a, a.swept)
+        if a.part_of[p.partition] != a.swept + 1:
+            continue                # free
+        if a.within and not p.held and p.head < p.tail:
+            # What has no candidate can yield nothing, so nothing is reported here.
+            if not p.grouped:
+                status = expire_cohorts(a, p, a.now, &grouped)
+            else:
+                status = expire(a, p, a.now)
+            if status != STATUS_OK:
+                return status
+        if p.head == p.tail:
+            part_release(a, p)
+    return STATUS_OK
+
+
+cdef int attempts_tidy(Attempts *a, int64_t n_rows) noexcept nogil:
+    """Between batches: bounds the memory of idle partitions, and the automaton's cache to the states that are in use."""
     cdef uint8_t *seen
     cdef uint32_t *live
     cdef uint32_t *remap
@@ -1355,6 +1451,9 @@ cdef int attempts_tidy(Attempts *a) noexcept nogil:
     cdef Part *p
     cdef Group *g
     cdef int status
+    status = sweep(a, n_rows // 8 + 8)
+    if status != STATUS_OK:
+        return status
     # A cache of configurations names states, too: it starts anew, and parts go on by groups.
     # Records name letters, which a sparse automaton numbers anew: those stay until no record is kept.
     if not dfa_full(&a.dfa) or (not a.dfa.dense and a.measures.labelled and a.n_open):

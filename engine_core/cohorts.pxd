@@ -1,5 +1,5 @@
 """Cohorts: the occupied states of one partition as one number, and what each letter does to it."""
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from .automaton cimport Dfa
 
@@ -49,6 +49,10 @@ cdef enum:
 
 cdef struct Cohorts:
     Config *configs
+    # PERF: kind << 24 | n << 16 | next of each move, by config * stride + letter: all that most steps need, in a few
+    # cache lines. Zero (MOVE_UNKNOWN) until the move is worked out.
+    uint32_t *codes
+    int32_t stride
     uint32_t n_configs
     bint within
     bint on                     # whether the pattern can be run this way at all

@@ -29,8 +29,10 @@ cdef int cohorts_init(Cohorts *c, bint on, bint within, int stride) noexcept nog
     c.within = within
     if not on:
         return STATUS_OK
+    c.stride = stride
     c.configs = <Config *>calloc(CONFIGS_MAX, sizeof(Config))
-    if c.configs == NULL:
+    c.codes = <uint32_t *>calloc(CONFIGS_MAX * stride, sizeof(uint32_t))
+    if c.configs == NULL or c.codes == NULL:
         return STATUS_NO_MEMORY
     c.configs[0].moves = <Move *>calloc(stride, sizeof(Move))
     c.configs[0].popped = CONFIG_UNKNOWN
@@ -43,6 +45,7 @@ cdef void cohorts_free(Cohorts *c) noexcept nogil:
     for i in range(c.n_configs):
         free(c.configs[i].moves)
     free(c.configs)
+    free(c.codes)
     memset(c, 0, sizeof(Cohorts))
 
 
@@ -108,6 +111,15 @@ cdef int finish_move(Cohorts *c, Dfa *d, const Config *old, Config *after, Move 
 
 
 cdef int cohorts_move(Cohorts *c, Dfa *d, uint32_t config, uint32_t letter) noexcept nogil:
+    cdef Move *move = &c.configs[config].moves[letter]
+    cdef int status = work_out(c, d, config, letter)
+    if status == STATUS_OK:
+        c.codes[config * c.stride + letter] = (<uint32_t>move.kind << 24) | (<uint32_t>move.n << 16) | \
+            (move.next & 0xFFFF)
+    return status
+
+
+cdef int work_out(Cohorts *c, Dfa *d, uint32_t config, uint32_t letter) noexcept nogil:
     cdef Config *old = &c.configs[config]
     cdef Move *move = &old.moves[letter]
     cdef Config after

@@ -37,7 +37,6 @@ cdef class PatternMatcher(Operator):
     cdef uint32_t *letters
     cdef uint32_t *partitions
     cdef uint32_t *chosen
-    cdef int64_t *times
     cdef int64_t buffer_rows
 
     cdef int _reserve(self, int64_t rows) noexcept nogil

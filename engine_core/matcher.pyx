@@ -23,7 +23,7 @@ from .automaton cimport (CODE_NO_MEMORY, DENSE_CONDITIONS, Automaton, dfa_explor
 from .batch cimport Batch, BatchC
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .cohorts cimport cohorts_free, cohorts_init
-from .column cimport KIND_I64, Column, column_i64
+from .column cimport Column, column_i64
 from .conditions cimport Conditions
 from .expression cimport CHUNK, TYPE_I64
 from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
@@ -241,7 +241,6 @@ cdef class PatternMatcher(Operator):
         free(self.letters)
         free(self.partitions)
         free(self.chosen)
-        free(self.times)
 
     # ------------------------------------------------------------ kernel
 
@@ -254,7 +253,6 @@ cdef class PatternMatcher(Operator):
         free(self.letters)
         free(self.partitions)
         free(self.chosen)
-        free(self.times)
         self.buffer_rows = 0
         self.narrow = <uint8_t *>malloc(rows)
         self.wide = <uint64_t *>malloc((CHUNK if self.attempts.dfa.dense else rows) * 8)
@@ -262,9 +260,8 @@ cdef class PatternMatcher(Operator):
         self.letters = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
         self.partitions = <uint32_t *>malloc(rows * sizeof(uint32_t))
         self.chosen = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
-        self.times = <int64_t *>malloc(CHUNK * sizeof(int64_t))
         if (self.narrow == NULL or self.wide == NULL or self.rows == NULL or self.letters == NULL
-                or self.partitions == NULL or self.chosen == NULL or self.times == NULL):
+                or self.partitions == NULL or self.chosen == NULL):
             return STATUS_NO_MEMORY
         self.buffer_rows = rows
         return STATUS_OK
@@ -287,31 +284,28 @@ cdef class PatternMatcher(Operator):
         """The attempts take rows start .. start+n, whose masks stand in the buffers from `at` on."""
         cdef Attempts *a = &self.attempts
         cdef int64_t i, k = 0
-        cdef uint32_t letter
         cdef int32_t *rows = self.rows
         cdef uint32_t *letters = self.letters
         cdef const uint8_t *narrow = self.narrow + at
         cdef const uint8_t *inert = self.inert
-        cdef const Column *time
+        cdef const Column *time = NULL
         cdef const uint32_t *partitions = self.partitions + at
         cdef int status
         if self.skips:
             # PERF: no branch: every row is written, and the next one overwrites it if it changes nothing.
             for i in range(n):
                 rows[k] = <int32_t>(start + i)
-                letters[k] = narrow[i]
                 k += inert[narrow[i]] ^ 1
         else:
             for i in range(n):
-                if a.dfa.dense:
-                    letter = narrow[i]
-                else:
-                    letter = dfa_letter(&a.dfa, self.wide[at + i])
-                    if letter == CODE_NO_MEMORY:
-                        return STATUS_NO_MEMORY
                 rows[i] = <int32_t>(start + i)
-                letters[i] = letter
             k = n
+        if not a.dfa.dense:
+            narrow = NULL
+            for i in range(n):
+                letters[i] = dfa_letter(&a.dfa, self.wide[at + i])
+                if letters[i] == CODE_NO_MEMORY:
+                    return STATUS_NO_MEMORY
         if not self.conditions.lagged:
             status = keymap_ids(&a.keys, self.keys, rows if k < n else NULL, start, k, self.chosen)
             if status != STATUS_OK:
@@ -326,16 +320,11 @@ cdef class PatternMatcher(Operator):
             return status
         if a.within:
             time = &batch.columns[self.ordering.columns[0].column]
-            if time.kind == KIND_I64:
-                for i in range(k):
-                    self.times[i] = (<const int64_t *>time.values)[rows[i]]
-            else:
-                for i in range(k):
-                    self.times[i] = column_i64(time, rows[i])
-        status = attempts_run(a, batch.columns, rows, letters, partitions, self.times, base, k)
+        status = attempts_run(a, batch.columns, rows, narrow, letters, partitions, time, start, base, k)
         if status == STATUS_OK and a.within:
             # The rows that were dropped moved the time all the same.
-            status = attempts_advance(a, column_i64(time, start + n - 1))
+            a.now = column_i64(time, start + n - 1)
+            status = attempts_advance(a, a.now)
         return status
 
     cdef int _give(self, int status, BatchC **out, Fault *fault) noexcept nogil:
@@ -412,7 +401,7 @@ cdef class PatternMatcher(Operator):
         if status == STATUS_OK:
             status = ordering_commit(&self.ordering, batch.columns, n)
         if status == STATUS_OK:
-            status = attempts_tidy(a)
+            status = attempts_tidy(a, n)
         self.next_sequence = base_sequence + n
         return self._give(status, out, fault)
 

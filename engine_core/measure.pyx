@@ -191,6 +191,8 @@ cdef int emit_leaf(const Measures *m, const KeyMap *keys, int i, const Found *f,
                    Fault *fault) noexcept nogil:
     cdef const Leaf *leaf = &m.leaves[i]
     if leaf.kind == LEAF_KEY:
+        if keys.single and leaf.type != TYPE_F64 and f.partition != keys.null_id:
+            return out_push_word(out, <int64_t>keys.numbers[f.partition])
         return keymap_emit(keys, f.partition, leaf.column, out)
     if leaf.kind == LEAF_MATCH_NUMBER:
         return out_push_word(out, f.number)
