@@ -67,7 +67,11 @@ def test_the_walk_names_files_and_functions_that_are_there():
 
 
 def test_the_core_has_the_floors_that_the_architecture_draws():
-    floors = {name: level for level, (_, files) in enumerate(table("floor of engine_core")) for name in NAME.findall(files)}
+    floors = {
+        name: level
+        for level, (_, files) in enumerate(table("floor of engine_core"))
+        for name in NAME.findall(files)
+    }
     core = ROOT / "engine_core"
     assert set(floors) == {p.stem for p in [*core.glob("*.pyx"), *core.glob("*.pxd")]}
     below = {
@@ -75,7 +79,9 @@ def test_the_core_has_the_floors_that_the_architecture_draws():
             used
             for suffix in ("pxd", "pyx")
             if (core / f"{name}.{suffix}").exists()
-            for used in re.findall(r"^from \.(\w+) c?import", (core / f"{name}.{suffix}").read_text("utf-8"), re.M)
+            for used in re.findall(
+                r"^from \.(\w+) c?import", (core / f"{name}.{suffix}").read_text("utf-8"), re.M
+            )
         }
         - {name}
         for name in floors
