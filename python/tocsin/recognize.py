@@ -31,7 +31,7 @@ def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
     Raises:
         PatternError: the clause is wrong or not supported; the message shows the place.
         SchemaError: `data` is no table. EvaluationError: integer overflow or division by zero in a condition.
-        OrderError: WITHIN is asked and a row has no time.
+        OrderError: ORDER BY begins with a time (a date, time or whole number, ascending), and a row has none.
 
     Example:
         >>> import tocsin as tc
