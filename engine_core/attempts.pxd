@@ -90,6 +90,7 @@ cdef struct Attempts:
     int64_t start_stride, group_stride, candidate_stride, part_stride, cold_stride
     int32_t inline_starts
     bint start_texts            # the kept values of starts own memory
+    bint row_texts              # those of records
     # per partition number
     uint32_t *part_of           # part number + 1; 0: idle
     int64_t *match_numbers      # only if numbered

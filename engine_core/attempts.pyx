@@ -30,14 +30,14 @@ from libc.string cimport memcpy, memmove, memset
 from .automaton cimport (CODE_ACCEPT, CODE_FINAL, CODE_NO_MEMORY, CODE_STATE, DEAD, dfa_free, dfa_full, dfa_intern,
                          dfa_letter, dfa_next, dfa_shrink, State)
 from .cohorts cimport (COHORTS_MAX, CONFIG_EMPTY, CONFIG_UNKNOWN, HELD_NOTHING, HELD_NOW, MOVE_FRONT, MOVE_GENERAL,
-                       MOVE_GROUPS, MOVE_JOIN, MOVE_PUSH, MOVE_SINGLE, MOVE_STAY, MOVE_UNKNOWN, MOVE_WIN, NEW_START, Config,
+                       MOVE_GROUPS, MOVE_JOIN, MOVE_PUSH, MOVE_RESTART, MOVE_SINGLE, MOVE_STAY, MOVE_UNKNOWN, MOVE_WIN, NEW_START, Config,
                        Move, cohorts_free, cohorts_init, cohorts_move, cohorts_pop)
 from .expression cimport TYPE_STR
 from .column cimport KIND_I64, column_i64
 from .hash cimport prefetch
 from .keymap cimport keymap_free
 from .measure cimport Found, Record, measure_emit, record_values
-from .words cimport values_free, values_read
+from .words cimport ValueColumn, values_free, values_read
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, Fault
 
 
@@ -105,6 +105,8 @@ cdef int attempts_init(Attempts *a) noexcept nogil:
         a.cold_stride += COHORTS_MAX * a.candidate_stride
     for i in range(a.n_start_values):
         a.start_texts = a.start_texts or a.start_values[i].type == TYPE_STR
+    for i in range(a.measures.n_row_values):
+        a.row_texts = a.row_texts or a.measures.row_values[i].type == TYPE_STR
     a.part_stride = (a.part_stride + 63) // 64 * 64
     a.measures.record_stride = sizeof(Record) + 8 * (1 + a.measures.n_row_values)
     a.scratch = <uint64_t *>calloc(a.n_end_values + a.n_start_values + 2, 8)
@@ -174,11 +176,11 @@ cdef void part_clear(Attempts *a, Part *p) noexcept nogil:
         for i in range(p.cold.n_groups):
             if group_at(a, p, i).candidate != NO_CANDIDATE:
                 values_free(a.end_values, a.n_end_values, group_words(group_at(a, p, i)))
-    if a.measures.labelled:
+    if a.measures.labelled and a.row_texts:
         for k in range(p.cold.record_head, p.cold.record_tail):
             values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, k)))
-        p.cold.record_head = 0
-        p.cold.record_tail = 0
+    p.cold.record_head = 0
+    p.cold.record_tail = 0
     a.n_open -= p.tail - p.head
     p.head = 0
     p.tail = 0
@@ -380,6 +382,13 @@ cdef void start_free(Attempts *a, Part *p, Start *s) noexcept nogil:
         group_unref(a, p, s.group)
 
 
+cdef inline void copy_words(uint64_t *to, const uint64_t *source, int64_t n) noexcept nogil:
+    """Towards lower addresses, or without overlap."""
+    cdef int64_t i
+    for i in range(n):
+        to[i] = source[i]
+
+
 cdef int starts_grow(Attempts *a, Part *p) noexcept nogil:
     cdef uint32_t room = 2 * p.starts_room + 2
     cdef uint8_t *memory = <uint8_t *>malloc(room * a.start_stride)
@@ -400,7 +409,8 @@ cdef int start_room(Attempts *a, Part *p) noexcept nogil:
     cdef Group *where = NULL
     if p.tail == p.starts_room and not p.grouped:
         if p.head and 2 * (p.tail - p.head) <= p.starts_room:
-            memmove(p.starts, start_at(a, p, p.head), (p.tail - p.head) * a.start_stride)
+            copy_words(<uint64_t *>p.starts, <uint64_t *>start_at(a, p, p.head),
+                       (p.tail - p.head) * a.start_stride // 8)
             for i in range(COHORTS_MAX):
                 p.begin[i] -= p.head
             p.tail -= p.head
@@ -458,11 +468,45 @@ cdef int start_push(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32
 
 # ---------------------------------------------------------------- records (labelled mode)
 
+cdef int64_t record_find(const Attempts *a, const Part *p, int64_t sequence) noexcept nogil:
+    """The first record at or behind `sequence`."""
+    cdef int64_t low = p.cold.record_head, high = p.cold.record_tail, middle
+    while low < high:
+        middle = (low + high) >> 1
+        if record_at(a, p, middle).sequence < sequence:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef void records_trim(Attempts *a, Part *p) noexcept nogil:
+    """Only rows from the oldest attempt on can still be read."""
+    cdef int64_t oldest, keep, i
+    if p.head == p.tail:
+        oldest = INT64_MAX
+    else:
+        oldest = start_at(a, p, p.head).sequence
+    keep = record_find(a, p, oldest)
+    if a.row_texts:
+        for i in range(p.cold.record_head, keep):
+            values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, i)))
+    p.cold.record_head = keep
+    if p.cold.record_head == p.cold.record_tail:
+        p.cold.record_head = 0
+        p.cold.record_tail = 0
+
+
 cdef int record_room(Attempts *a, Part *p) noexcept nogil:
     """Room for one more record behind the newest."""
     cdef int64_t room, n = p.cold.record_tail - p.cold.record_head, stride = a.measures.record_stride
     cdef void *memory
     if p.cold.record_tail == p.cold.records_room:
+        # PERF: rows that no attempt reaches any more are let go only here, many at once.
+        records_trim(a, p)
+        if p.cold.record_tail == 0 and p.cold.records != NULL:
+            return STATUS_OK
+        n = p.cold.record_tail - p.cold.record_head
         if 2 * n > p.cold.records_room or p.cold.records == NULL:
             room = 2 * p.cold.records_room + 8
             memory = realloc(p.cold.records, room * stride)
@@ -486,33 +530,6 @@ cdef int record_push(Attempts *a, Part *p, int64_t sequence, uint32_t letter) no
     r.letter = letter
     p.cold.record_tail += 1
     return values_read(a.measures.row_values, a.measures.n_row_values, a.columns, a.row, record_values(r))
-
-
-cdef int64_t record_find(const Attempts *a, const Part *p, int64_t sequence) noexcept nogil:
-    """The first record at or behind `sequence`."""
-    cdef int64_t low = p.cold.record_head, high = p.cold.record_tail, middle
-    while low < high:
-        middle = (low + high) >> 1
-        if record_at(a, p, middle).sequence < sequence:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef void records_trim(Attempts *a, Part *p) noexcept nogil:
-    """Only rows from the oldest attempt on can still be read."""
-    cdef int64_t oldest
-    if p.head == p.tail:
-        oldest = INT64_MAX
-    else:
-        oldest = start_at(a, p, p.head).sequence
-    while p.cold.record_head < p.cold.record_tail and record_at(a, p, p.cold.record_head).sequence < oldest:
-        values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, p.cold.record_head)))
-        p.cold.record_head += 1
-    if p.cold.record_head == p.cold.record_tail:
-        p.cold.record_head = 0
-        p.cold.record_tail = 0
 
 
 # ---------------------------------------------------------------- ends of attempts
@@ -781,8 +798,6 @@ cdef int attempts_advance(Attempts *a, int64_t time) noexcept nogil:
         if p.head == p.tail:
             part_release(a, p)
             continue
-        if a.measures.labelled:
-            records_trim(a, p)
         status = attempts_arm(a, p)
         if status != STATUS_OK:
             return status
@@ -1025,13 +1040,6 @@ cdef int emit_now(Attempts *a, Part *p, int64_t first, int64_t time, const uint6
     return status
 
 
-cdef inline void copy_words(uint64_t *to, const uint64_t *source, int64_t n) noexcept nogil:
-    """Towards lower addresses, or without overlap."""
-    cdef int64_t i
-    for i in range(n):
-        to[i] = source[i]
-
-
 cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, int64_t time) noexcept nogil:
     cdef Config *old = &a.cohorts.configs[p.config]
     cdef Start *s
@@ -1087,15 +1095,12 @@ cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, 
                 return STATUS_NO_MEMORY
         if start_append(a, p, sequence, time) != STATUS_OK:
             return STATUS_NO_MEMORY
-    if a.measures.labelled:
-        records_trim(a, p)
     return status
 
 
 cdef int expire_cohorts(Attempts *a, Part *p, int64_t time, bint *grouped) noexcept nogil:
     """WITHIN, for attempts without a candidate; `grouped` is set when one with a candidate expires."""
     cdef uint32_t config
-    cdef bint fell = False
     while p.head < p.tail and <uint64_t>time - <uint64_t>p.front_time >= <uint64_t>a.interval:
         if a.cohorts.configs[p.config].held[0] != HELD_NOTHING:
             grouped[0] = True
@@ -1117,9 +1122,6 @@ cdef int expire_cohorts(Attempts *a, Part *p, int64_t time, bint *grouped) noexc
             p.begin[0] = p.head
         if p.head < p.tail:
             p.front_time = start_at(a, p, p.head).time
-        fell = True
-    if fell and a.measures.labelled:
-        records_trim(a, p)
     return STATUS_OK
 
 
@@ -1182,8 +1184,6 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
         p.front_time = time
         p.config = CONFIG_EMPTY
         p.held = False
-        if a.measures.labelled:
-            records_trim(a, p)
         return status
     elif move.kind == MOVE_FRONT:
         starts_drop(a, p, p.head + 1, p.tail)
@@ -1194,6 +1194,17 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
         p.begin[0] = p.head
         p.config = move.next
         if candidate_set(a, p, 0, sequence) != STATUS_OK:
+            return STATUS_NO_MEMORY
+    elif move.kind == MOVE_RESTART:
+        starts_drop(a, p, p.head, p.tail)
+        for number in range(a.cohorts.configs[config].n):
+            if a.cohorts.configs[config].held[number] != HELD_NOTHING:
+                candidate_free(a, p, number)
+        p.head = 0
+        p.tail = 0
+        p.begin[0] = 0
+        p.config = move.next
+        if start_append(a, p, sequence, time) != STATUS_OK:
             return STATUS_NO_MEMORY
     elif move.kind == MOVE_SINGLE:
         if a.n_start_values:
@@ -1213,8 +1224,6 @@ cdef int step_cohorts(Attempts *a, uint32_t partition, int64_t sequence, int64_t
         p.tail = 0
         p.held = False
         p.front_time = time
-        if a.measures.labelled:
-            records_trim(a, p)
         return STATUS_OK
     p.held = a.cohorts.configs[p.config].any_held
     if a.within and p.held and not p.armed:
@@ -1252,7 +1261,6 @@ cdef int step_groups(Attempts *a, uint32_t partition, int64_t sequence, int64_t 
         if status != STATUS_OK:
             return status
     if a.measures.labelled:
-        records_trim(a, p)
         if starts or p.head < p.tail:
             if record_push(a, p, sequence, letter) != STATUS_OK:
                 return STATUS_NO_MEMORY
@@ -1324,14 +1332,23 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
     cdef int64_t part_stride = a.part_stride, start_stride = a.start_stride, i, time = 0, row
     cdef uint64_t interval = <uint64_t>a.interval
     cdef uint32_t stride = a.cohorts.stride, number, letter, code, kind
-    cdef bint quick = a.cohorts.on and not a.measures.labelled and a.n_start_values == 0
+    cdef int64_t record_stride = a.measures.record_stride
+    cdef int n_row_values = a.measures.n_row_values, v
+    cdef const ValueColumn *row_values = a.measures.row_values
+    # Kept values must be plain words for the quick moves; starts and candidates of a labelled pattern keep none.
+    cdef bint labelled = a.measures.labelled
+    cdef bint quick = a.cohorts.on and a.n_start_values == 0 and (a.n_end_values == 0 or not labelled)
     cdef bint within = a.within
     cdef Part *p
     cdef Start *s
+    cdef Record *r
+    cdef uint64_t *words
     cdef int status
     a.columns = columns
     if within and time_column.kind == KIND_I64:
         times = <const int64_t *>time_column.values
+    for v in range(n_row_values):
+        quick = quick and row_values[v].native != NULL
     for i in range(n):
         row = rows[i]
         if i + 8 < n:
@@ -1355,20 +1372,51 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                 if not p.grouped and (not within or <uint64_t>time - <uint64_t>p.front_time < interval):
                     code = codes[p.config * stride + letter]
                     kind = code >> 24
-                    if kind == MOVE_STAY:
+                    if kind == MOVE_STAY and not labelled:
                         p.config = code & 0xFFFF
                         continue
-                    if (kind == MOVE_JOIN or kind == MOVE_PUSH) and p.tail < p.starts_room:
+                    if ((kind == MOVE_STAY or kind == MOVE_JOIN or kind == MOVE_PUSH or kind == MOVE_RESTART
+                         or (kind == MOVE_FRONT and a.n_end_values == 0 and not within))
+                            and p.tail < p.starts_room
+                            and (not labelled or p.cold.record_tail < p.cold.records_room)):
+                        if labelled:
+                            if kind == MOVE_STAY and p.head == p.tail:
+                                continue
+                            if kind == MOVE_RESTART:
+                                p.cold.record_head = 0
+                                p.cold.record_tail = 0
+                            r = <Record *>(p.cold.records + p.cold.record_tail * record_stride)
+                            p.cold.record_tail += 1
+                            r.sequence = base_sequence + row
+                            r.letter = letter
+                            words = record_values(r)
+                            words[0] = 0
+                            for v in range(n_row_values):
+                                words[1 + v] = row_values[v].native[row]
+                        p.config = code & 0xFFFF
+                        if kind == MOVE_STAY:
+                            continue
+                        if kind == MOVE_FRONT:
+                            a.n_open -= p.tail - p.head - 1
+                            p.tail = p.head + 1
+                            p.begin[0] = p.head
+                            p.held = True
+                            candidate_at(a, p, 0)[0] = base_sequence + row
+                            continue
+                        if kind == MOVE_RESTART:
+                            a.n_open -= p.tail - p.head
+                            p.head = 0
+                            p.tail = 0
+                            p.held = False
                         s = <Start *>(p.starts + p.tail * start_stride)
                         s.sequence = base_sequence + row
                         s.time = time
                         if p.head == p.tail:
                             p.front_time = time
-                        if kind == MOVE_PUSH:
+                        if kind != MOVE_JOIN:
                             p.begin[((code >> 16) & 0xFF) - 1] = p.tail
                         p.tail += 1
                         a.n_open += 1
-                        p.config = code & 0xFFFF
                         continue
         a.row = row
         status = step_any(a, partitions[i], base_sequence + row, time, letter)

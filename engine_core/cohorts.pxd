@@ -23,7 +23,8 @@ cdef enum MoveKind:
     MOVE_FRONT = 5              # the row is the oldest attempt's candidate: it stays alone
     MOVE_GENERAL = 6            # see the fields
     MOVE_SINGLE = 7             # the row is a match by itself, and nothing else is open afterwards
-    MOVE_GROUPS = 8             # too many cohorts, or what is covered depends on the data: step by groups
+    MOVE_RESTART = 8            # everything falls, unreported, and the row starts an attempt
+    MOVE_GROUPS = 9             # too many cohorts, or what is covered depends on the data: step by groups
 
 cdef struct Move:
     uint32_t next

@@ -99,7 +99,9 @@ cdef int finish_move(Cohorts *c, Dfa *d, const Config *old, Config *after, Move 
         if move.first[k] != k or move.last[k] != k or move.held[k] == HELD_NOW:
             straight = False
             break
-    if not straight:
+    if not straight and not move.emit and after.n == 1 and move.first[0] == NEW_START and move.held[0] != HELD_NOW:
+        move.kind = MOVE_RESTART
+    elif not straight:
         move.kind = MOVE_GENERAL
     elif not move.push:
         move.kind = MOVE_STAY
