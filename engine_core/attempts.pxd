@@ -46,8 +46,6 @@ cdef struct Cold:               # what a step by cohorts does not read
     uint32_t *roots
     uint32_t n_groups, groups_room, n_roots
     uint32_t counted            # overlapping and numbered: [head, counted) have their numbers
-    uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
-    int64_t record_head, record_tail, records_room
     uint32_t generation         # of this slot, so that an old timer knows that it is old
     uint32_t next_free
     uint32_t inline_roots[INLINE_GROUPS]
@@ -65,6 +63,8 @@ cdef struct Part:               # one partition that has open attempts; the fiel
     uint8_t grouped             # stepped by groups, until it is empty again
     uint8_t unused
     Cold *cold
+    uint8_t *records            # labelled mode: [record_head, record_tail), oldest first
+    int64_t record_head, record_tail, records_room
     # followed by inline_starts starts
 
 cdef struct Timer:

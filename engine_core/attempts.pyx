@@ -68,7 +68,7 @@ cdef inline uint64_t *group_words(const Group *g) noexcept nogil:
 
 
 cdef inline Record *record_at(const Attempts *a, const Part *p, int64_t i) noexcept nogil:
-    return <Record *>(p.cold.records + i * a.measures.record_stride)
+    return <Record *>(p.records + i * a.measures.record_stride)
 
 
 cdef inline uint8_t *inline_starts(const Part *p) noexcept nogil:
@@ -177,10 +177,10 @@ cdef void part_clear(Attempts *a, Part *p) noexcept nogil:
             if group_at(a, p, i).candidate != NO_CANDIDATE:
                 values_free(a.end_values, a.n_end_values, group_words(group_at(a, p, i)))
     if a.measures.labelled and a.row_texts:
-        for k in range(p.cold.record_head, p.cold.record_tail):
+        for k in range(p.record_head, p.record_tail):
             values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, k)))
-    p.cold.record_head = 0
-    p.cold.record_tail = 0
+    p.record_head = 0
+    p.record_tail = 0
     a.n_open -= p.tail - p.head
     p.head = 0
     p.tail = 0
@@ -205,10 +205,10 @@ cdef void part_release(Attempts *a, Part *p) noexcept nogil:
         p.cold.groups = inline_groups(a, p)
         p.cold.roots = p.cold.inline_roots
         p.cold.groups_room = INLINE_GROUPS
-    if p.cold.records_room > 64:
-        free(p.cold.records)
-        p.cold.records = NULL
-        p.cold.records_room = 0
+    if p.records_room > 64:
+        free(p.records)
+        p.records = NULL
+        p.records_room = 0
     p.cold.generation += 1
     p.armed = False
     a.part_of[p.partition] = 0
@@ -227,7 +227,7 @@ cdef void attempts_free(Attempts *a) noexcept nogil:
         if p.cold.groups != inline_groups(a, p):
             free(p.cold.groups)
             free(p.cold.roots)
-        free(p.cold.records)
+        free(p.records)
     for i in range(<uint32_t>a.n_blocks):
         free(a.memory[i])
     free(a.blocks)
@@ -470,7 +470,7 @@ cdef int start_push(Attempts *a, Part *p, int64_t sequence, int64_t time, uint32
 
 cdef int64_t record_find(const Attempts *a, const Part *p, int64_t sequence) noexcept nogil:
     """The first record at or behind `sequence`."""
-    cdef int64_t low = p.cold.record_head, high = p.cold.record_tail, middle
+    cdef int64_t low = p.record_head, high = p.record_tail, middle
     while low < high:
         middle = (low + high) >> 1
         if record_at(a, p, middle).sequence < sequence:
@@ -489,46 +489,46 @@ cdef void records_trim(Attempts *a, Part *p) noexcept nogil:
         oldest = start_at(a, p, p.head).sequence
     keep = record_find(a, p, oldest)
     if a.row_texts:
-        for i in range(p.cold.record_head, keep):
+        for i in range(p.record_head, keep):
             values_free(a.measures.row_values, a.measures.n_row_values, record_values(record_at(a, p, i)))
-    p.cold.record_head = keep
-    if p.cold.record_head == p.cold.record_tail:
-        p.cold.record_head = 0
-        p.cold.record_tail = 0
+    p.record_head = keep
+    if p.record_head == p.record_tail:
+        p.record_head = 0
+        p.record_tail = 0
 
 
 cdef int record_room(Attempts *a, Part *p) noexcept nogil:
     """Room for one more record behind the newest."""
-    cdef int64_t room, n = p.cold.record_tail - p.cold.record_head, stride = a.measures.record_stride
+    cdef int64_t room, n = p.record_tail - p.record_head, stride = a.measures.record_stride
     cdef void *memory
-    if p.cold.record_tail == p.cold.records_room:
+    if p.record_tail == p.records_room:
         # PERF: rows that no attempt reaches any more are let go only here, many at once.
         records_trim(a, p)
-        if p.cold.record_tail == 0 and p.cold.records != NULL:
+        if p.record_tail == 0 and p.records != NULL:
             return STATUS_OK
-        n = p.cold.record_tail - p.cold.record_head
-        if 2 * n > p.cold.records_room or p.cold.records == NULL:
-            room = 2 * p.cold.records_room + 8
-            memory = realloc(p.cold.records, room * stride)
+        n = p.record_tail - p.record_head
+        if 2 * n > p.records_room or p.records == NULL:
+            room = 2 * p.records_room + 8
+            memory = realloc(p.records, room * stride)
             if memory == NULL:
                 return STATUS_NO_MEMORY
-            p.cold.records = <uint8_t *>memory
-            p.cold.records_room = room
-        if p.cold.record_head:
-            memmove(p.cold.records, p.cold.records + p.cold.record_head * stride, n * stride)
-            p.cold.record_head = 0
-            p.cold.record_tail = n
+            p.records = <uint8_t *>memory
+            p.records_room = room
+        if p.record_head:
+            memmove(p.records, p.records + p.record_head * stride, n * stride)
+            p.record_head = 0
+            p.record_tail = n
     return STATUS_OK
 
 
 cdef int record_push(Attempts *a, Part *p, int64_t sequence, uint32_t letter) noexcept nogil:
     cdef Record *r
-    if p.cold.record_tail == p.cold.records_room and record_room(a, p) != STATUS_OK:
+    if p.record_tail == p.records_room and record_room(a, p) != STATUS_OK:
         return STATUS_NO_MEMORY
-    r = record_at(a, p, p.cold.record_tail)
+    r = record_at(a, p, p.record_tail)
     r.sequence = sequence
     r.letter = letter
-    p.cold.record_tail += 1
+    p.record_tail += 1
     return values_read(a.measures.row_values, a.measures.n_row_values, a.columns, a.row, record_values(r))
 
 
@@ -1098,6 +1098,58 @@ cdef int move_general(Attempts *a, Part *p, const Move *move, int64_t sequence, 
     return status
 
 
+cdef inline bint is_single(const Attempts *a, const Part *p, const Move *move) noexcept nogil:
+    """Whether each cohort is one attempt before and after a general move, and none finds a candidate in it."""
+    cdef uint32_t j
+    if p.tail - p.head != a.cohorts.configs[p.config].n:
+        return False
+    for j in range(move.n):
+        if move.first[j] != move.last[j] or move.held[j] == HELD_NOW:
+            return False
+    return True
+
+
+cdef inline int move_single(Attempts *a, Part *p, const Move *move, int64_t sequence, int64_t time,
+                            int64_t start_stride) noexcept nogil:
+    """PERF: a general move of single attempts that keep no values, in a part with room: most of them without WITHIN."""
+    cdef uint32_t j, kept = move.n, head = p.head, to
+    cdef Start *s
+    cdef int status = STATUS_OK
+    if kept and move.first[kept - 1] == NEW_START:
+        kept -= 1
+    if move.emit:
+        s = start_at(a, p, head)
+        status = emit(a, p, next_number(a, p), s.sequence, s.time, candidate_at(a, p, 0)[0], NULL, NULL)
+    a.n_open -= p.tail - head - kept
+    to = head + (move.first[0] if kept else 0)
+    p.head = to if kept else 0
+    for j in range(kept):
+        if head + move.first[j] != to:
+            copy_words(<uint64_t *>(p.starts + to * start_stride),
+                       <uint64_t *>(p.starts + (head + move.first[j]) * start_stride), start_stride // 8)
+        if move.held[j] != HELD_NOTHING and move.first[j] != j:
+            candidate_at(a, p, j)[0] = candidate_at(a, p, move.first[j])[0]
+        p.begin[j] = to
+        to += 1
+    if not kept:
+        to = 0
+    elif move.first[0]:
+        p.front_time = (<Start *>(p.starts + p.head * start_stride)).time
+    p.config = move.next
+    p.held = a.cohorts.configs[move.next].any_held
+    if move.push:
+        s = <Start *>(p.starts + to * start_stride)
+        s.sequence = sequence
+        s.time = time
+        if not kept:
+            p.front_time = time
+        p.begin[kept] = to
+        to += 1
+        a.n_open += 1
+    p.tail = to
+    return status
+
+
 cdef int expire_cohorts(Attempts *a, Part *p, int64_t time, bint *grouped) noexcept nogil:
     """WITHIN, for attempts without a candidate; `grouped` is set when one with a candidate expires."""
     cdef uint32_t config
@@ -1339,8 +1391,10 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
     cdef bint labelled = a.measures.labelled
     cdef bint quick = a.cohorts.on and a.n_start_values == 0 and (a.n_end_values == 0 or not labelled)
     cdef bint within = a.within
+    cdef bint values_free_moves = quick and not within and a.n_end_values == 0
     cdef Part *p
     cdef Start *s
+    cdef Move *move
     cdef Record *r
     cdef uint64_t *words
     cdef int status
@@ -1358,6 +1412,12 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                 p = <Part *>(blocks[(number - 1) // PARTS_PER_BLOCK] + ((number - 1) % PARTS_PER_BLOCK) * part_stride)
                 prefetch(p)
                 prefetch(<uint8_t *>p + 64)
+        if labelled and i + 4 < n:
+            number = part_of[partitions[i + 4]]
+            if number:
+                p = <Part *>(blocks[(number - 1) // PARTS_PER_BLOCK] + ((number - 1) % PARTS_PER_BLOCK) * part_stride)
+                prefetch(p.records + p.record_tail * record_stride)
+                prefetch(p.cold)
         letter = narrow[row - start] if narrow != NULL else letters[row - start]
         if within:
             time = times[row] if times != NULL else column_i64(time_column, row)
@@ -1375,18 +1435,36 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                     if kind == MOVE_STAY and not labelled:
                         p.config = code & 0xFFFF
                         continue
+                    if kind == MOVE_GENERAL and values_free_moves and p.tail < p.starts_room and \
+                            (not labelled or p.record_tail < p.records_room):
+                        move = &a.cohorts.configs[p.config].moves[letter]
+                        if is_single(a, p, move):
+                            if labelled:
+                                r = <Record *>(p.records + p.record_tail * record_stride)
+                                p.record_tail += 1
+                                r.sequence = base_sequence + row
+                                r.letter = letter
+                                words = record_values(r)
+                                words[0] = 0
+                                for v in range(n_row_values):
+                                    words[1 + v] = row_values[v].native[row]
+                            a.row = row
+                            status = move_single(a, p, move, base_sequence + row, time, start_stride)
+                            if status != STATUS_OK:
+                                return status
+                            continue
                     if ((kind == MOVE_STAY or kind == MOVE_JOIN or kind == MOVE_PUSH or kind == MOVE_RESTART
                          or (kind == MOVE_FRONT and a.n_end_values == 0 and not within))
                             and p.tail < p.starts_room
-                            and (not labelled or p.cold.record_tail < p.cold.records_room)):
+                            and (not labelled or p.record_tail < p.records_room)):
                         if labelled:
                             if kind == MOVE_STAY and p.head == p.tail:
                                 continue
                             if kind == MOVE_RESTART:
-                                p.cold.record_head = 0
-                                p.cold.record_tail = 0
-                            r = <Record *>(p.cold.records + p.cold.record_tail * record_stride)
-                            p.cold.record_tail += 1
+                                p.record_head = 0
+                                p.record_tail = 0
+                            r = <Record *>(p.records + p.record_tail * record_stride)
+                            p.record_tail += 1
                             r.sequence = base_sequence + row
                             r.letter = letter
                             words = record_values(r)

@@ -99,9 +99,9 @@ cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
             blob_put(b, <const uint8_t *>s + a.start_stride - 8, 8)
     if a.overlapping and a.numbered:
         blob_i64(b, p.cold.counted - p.head)
-    blob_i64(b, p.cold.record_tail - p.cold.record_head)
-    for k in range(p.cold.record_head, p.cold.record_tail):
-        rec = <const Record *>(p.cold.records + k * a.measures.record_stride)
+    blob_i64(b, p.record_tail - p.record_head)
+    for k in range(p.record_head, p.record_tail):
+        rec = <const Record *>(p.records + k * a.measures.record_stride)
         blob_i64(b, rec.sequence)
         blob_i64(b, <int64_t>(rec.letter if a.dfa.dense else a.dfa.letters[rec.letter]))
         save_values(b, a.measures.row_values, a.measures.n_row_values, record_values(rec))
@@ -313,11 +313,11 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
     for k in range(n):
         if record_room(a, p) != STATUS_OK:
             return STATUS_NO_MEMORY
-        rec = <Record *>(p.cold.records + p.cold.record_tail * a.measures.record_stride)
+        rec = <Record *>(p.records + p.record_tail * a.measures.record_stride)
         rec.sequence = reader_i64(r)
         mask = reader_i64(r)
         memset(record_values(rec), 0, 8 * (1 + a.measures.n_row_values))
-        p.cold.record_tail += 1
+        p.record_tail += 1
         if r.failed or rec.sequence <= previous or rec.sequence >= next_sequence:
             return STATUS_STATE
         previous = rec.sequence
