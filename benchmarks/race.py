@@ -44,7 +44,7 @@ class Reference:
     work: int | None = None
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """A rival that cannot run here, and why."""
 
 
@@ -77,7 +77,7 @@ class Rival:
                 return
             found.append(hello["missing"])
             self.close()
-        raise Missing(f"not installed: {found[-1]} (python -m benchmarks installs the rivals)")
+        raise MissingError(f"not installed: {found[-1]} (python -m benchmarks installs the rivals)")
 
     def _line(self) -> dict[str, Any]:
         assert self._child.stdout is not None
@@ -94,7 +94,8 @@ class Rival:
         return Timed(said["seconds"], tuple(said["checksum"]), said["detail"])
 
     def close(self) -> None:
-        assert self._child.stdin is not None and self._child.stdout is not None
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
         self._child.stdin.close()
         self._child.wait()
         self._child.stdout.close()
@@ -144,7 +145,7 @@ class Race:
                 try:
                     options = dict(arguments)
                     rival = Rival(module, options.pop("events", work), columns, self.folder)
-                except Missing as missing:
+                except MissingError as missing:
                     absent.append({"name": module, "note": str(missing)})
                     continue
                 processes.append(rival)

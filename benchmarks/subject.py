@@ -193,6 +193,7 @@ def store_append(data: Data, folder: Path, durability: str) -> Callable[[], Time
 
         def append() -> None:
             with tc.Store(path, durability=durability) as store:
+                store.create_stream("wide", batches[0].schema, time="ts")
                 for batch in batches:
                     store.append("wide", batch)
 
@@ -215,6 +216,7 @@ def replay(data: Data, clause: str, folder: Path) -> Callable[[], Timed]:
 
         if not path.exists():
             with tc.Store(path, durability="none") as store:
+                store.create_stream("events", data.table.schema, time="ts")
                 for batch in data.batches(65_536):
                     store.append("events", batch)
 

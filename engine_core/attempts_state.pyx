@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from .attempts cimport (GROUP_BARE, GROUP_RESOLVED, NO_CANDIDATE, NO_GROUP, PARTS_PER_BLOCK, Attempts, Group, Part,
                         Start, attempts_arm, attempts_group, group_new, part_new, record_room)
-from .automaton cimport CODE_NO_MEMORY, CODE_STATE, DEAD, State, dfa_intern, dfa_letter
+from .automaton cimport CODE_NO_MEMORY, DEAD, State, dfa_intern, dfa_letter
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .expression cimport TYPE_STR
 from .measure cimport Record, record_values
@@ -246,7 +246,7 @@ cdef int count_members(Attempts *a, Part *p) noexcept nogil:
 
 
 cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next_sequence) noexcept nogil:
-    cdef int64_t partition = reader_i64(r), n, k, previous = -1, mask
+    cdef int64_t partition = reader_i64(r), n, k, previous = -1, mask, _i
     cdef Part *p = NULL
     cdef Start *s
     cdef Record *rec
@@ -275,7 +275,7 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
             free(p.starts)
         p.starts = starts
         p.starts_room = <uint32_t>n
-    for k in range(n):
+    for _i in range(n):
         s = <Start *>(p.starts + p.tail * a.start_stride)
         s.sequence = reader_i64(r)
         s.time = reader_i64(r)
@@ -310,7 +310,7 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
     if r.failed or (n and not a.measures.labelled):
         return STATUS_STATE
     previous = -1
-    for k in range(n):
+    for _i in range(n):
         if record_room(a, p) != STATUS_OK:
             return STATUS_NO_MEMORY
         rec = <Record *>(p.records + p.record_tail * a.measures.record_stride)
@@ -338,11 +338,11 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
 
 cdef int attempts_restore(Attempts *a, Reader *r, int64_t n_partitions, int64_t next_sequence) noexcept nogil:
     """Fills fresh Attempts (reserved for n_partitions); on a failure the caller throws them away."""
-    cdef int64_t n = reader_count(r, 40), i
+    cdef int64_t n = reader_count(r, 40), _i
     cdef int status
     if r.failed:
         return STATUS_STATE
-    for i in range(n):
+    for _i in range(n):
         status = restore_part(a, r, n_partitions, next_sequence)
         if status != STATUS_OK:
             return status

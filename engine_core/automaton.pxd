@@ -87,4 +87,3 @@ cdef inline uint32_t dfa_next(Dfa *d, uint32_t state, uint32_t letter) noexcept 
 cdef class Automaton:
     """A verified Nfa, owned."""
     cdef Nfa nfa
-    cdef readonly tuple variables

@@ -2,7 +2,8 @@
 
 What        The conditions of a row are one mask, the row's letter; a pattern whose conditions read single rows is
             then a regular expression over masks. A state is the ordered list of positions at which one attempt (one
-            start row) may stand, most preferred first; a match found cuts all that is less preferred. So the SQL preference (greedy, reluctant, alternatives from left to right) is the order of the list.
+            start row) may stand, most preferred first; a match found cuts all that is less preferred. So the SQL preference
+            (greedy, reluctant, alternatives from left to right) is the order of the list.
 Flow        dfa_next(state, letter) -> code: the next state, and whether the row just read ends a match (ACCEPT),
             and whether that match is already certain (FINAL: the list holds nothing else).
 Labels      a transition also keeps, per thread, which thread of the state before it came from. Walking those
@@ -364,7 +365,7 @@ cdef class Automaton:
     """The verified program of a pattern.
 
     Args:
-        variables: the variable number of each position.
+        positions: the variable number of each position.
         conditions: the condition number of each variable; -1: always true.
         first, follow: positions in order of preference; -1, at the end only, stands for a match.
         n_conditions: how many conditions there are, at most 64.

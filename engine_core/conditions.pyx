@@ -3,16 +3,18 @@
 Flow        per chunk: PREV's remembered values (lag) -> the expression program over all conditions -> a byte per row
             and condition -> masks. False and NULL are both "not true" here, as SQL's DEFINE wants.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from .expression cimport CHUNK, TYPE_BOOL, Frame, Input, Program, Vec
+from .expression cimport CHUNK, TYPE_BOOL, Input, Program, Vec
 from .lag cimport LagColumn, LagOutput, lag_free, lag_init, lag_run
-from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault
+from .status cimport STATUS_OK, Fault
 from .vector cimport and_bytes, mask_or_u8, mask_or_u64
 
 
+@cython.no_gc_clear     # __dealloc__ needs the program: the collector must not have taken it away by then
 cdef class Conditions:
     """The conditions of one operator.
 

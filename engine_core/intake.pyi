@@ -20,7 +20,14 @@ class Intake:
     lateness: int
     next: int
     def __init__(
-        self, ring: Ring, id: int, schema: Schema, *, time_column: int = -1, lateness: int = 0, quick_type: Any = None
+        self,
+        ring: Ring,
+        id: int,
+        schema: Schema,
+        *,
+        time_column: int = -1,
+        lateness: int = 0,
+        quick_type: Any = None,
     ) -> None: ...
     @property
     def watermark(self) -> int | None: ...

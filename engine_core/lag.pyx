@@ -140,29 +140,29 @@ cdef int note(LagTable *t, int lag, int64_t at, const Cell *before) noexcept nog
 cdef int run_column(LagTable *t, int lag, const Column *c, const uint32_t *partitions, int64_t start,
                     int64_t n) noexcept nogil:
     """Any column, any depth."""
-    cdef LagColumn *l = &t.columns[lag]
+    cdef LagColumn *own = &t.columns[lag]
     cdef int64_t i, base, at
     cdef int k, status
-    cdef uint32_t depth = l.depth, position
+    cdef uint32_t depth = own.depth, position
     cdef Cell *cell
     for i in range(n):
         base = <int64_t>partitions[i] * depth
-        position = l.at[partitions[i]] if depth > 1 else 0
+        position = own.at[partitions[i]] if depth > 1 else 0
         for k in range(t.n_outputs):
             if t.outputs[k].lag == lag:
                 # `position` is the oldest cell, the one before it the newest.
                 at = base + (position + depth - t.outputs[k].offset) % depth
-                cell_read(&l.cells[at], l.type, &t.outputs[k], i)
-        cell = &l.cells[base + position]
-        if t.keep_changes or l.type == TYPE_STR:
+                cell_read(&own.cells[at], own.type, &t.outputs[k], i)
+        cell = &own.cells[base + position]
+        if t.keep_changes or own.type == TYPE_STR:
             status = note(t, lag, base + position, cell)
             if status != STATUS_OK:
                 return status
-        status = cell_value(cell, c, l.type, start + i)
+        status = cell_value(cell, c, own.type, start + i)
         if status != STATUS_OK:
             return status
         if depth > 1:
-            l.at[partitions[i]] = (position + 1) % depth
+            own.at[partitions[i]] = (position + 1) % depth
     return STATUS_OK
 
 
@@ -242,14 +242,14 @@ cdef int lag_commit(LagTable *t) noexcept nogil:
 cdef void lag_undo(LagTable *t) noexcept nogil:
     cdef int64_t i
     cdef int lag
-    cdef LagColumn *l
+    cdef LagColumn *own
     for i in range(t.n_changes - 1, -1, -1):
         t.columns[t.changes[i].lag].cells[t.changes[i].cell] = t.changes[i].before
     for lag in range(t.n_columns):
-        l = &t.columns[lag]
-        if l.depth > 1:
+        own = &t.columns[lag]
+        if own.depth > 1:
             for i in range(t.n_stepped):
-                l.at[t.stepped[i]] = (l.at[t.stepped[i]] + l.depth - 1) % l.depth
+                own.at[t.stepped[i]] = (own.at[t.stepped[i]] + own.depth - 1) % own.depth
     t.n_changes = 0
     t.n_stepped = 0
 
@@ -258,17 +258,17 @@ cdef void lag_save(const LagTable *t, int64_t n_partitions, Blob *b) noexcept no
     """Per column and partition the cells from the oldest to the newest."""
     cdef int lag
     cdef int64_t i, k
-    cdef const LagColumn *l
+    cdef const LagColumn *own
     cdef const Cell *cell
     for lag in range(t.n_columns):
-        l = &t.columns[lag]
+        own = &t.columns[lag]
         for i in range(n_partitions):
-            for k in range(l.depth):
-                cell = &l.cells[i * l.depth + ((l.at[i] + k) % l.depth if l.depth > 1 else 0)]
+            for k in range(own.depth):
+                cell = &own.cells[i * own.depth + ((own.at[i] + k) % own.depth if own.depth > 1 else 0)]
                 blob_put(b, &cell.valid, 1)
                 if not cell.valid:
                     continue
-                if l.type == TYPE_STR:
+                if own.type == TYPE_STR:
                     blob_i64(b, cell.size)
                     blob_put(b, <const void *>cell.word, cell.size)
                 else:
@@ -279,20 +279,20 @@ cdef int lag_restore(LagTable *t, int64_t n_partitions, Reader *r) noexcept nogi
     """Into a fresh table reserved for n_partitions."""
     cdef int lag
     cdef int64_t i, size
-    cdef LagColumn *l
+    cdef LagColumn *own
     cdef Cell *cell
     cdef uint8_t *text
     for lag in range(t.n_columns):
-        l = &t.columns[lag]
-        for i in range(n_partitions * l.depth):
-            cell = &l.cells[i]
+        own = &t.columns[lag]
+        for i in range(n_partitions * own.depth):
+            cell = &own.cells[i]
             reader_take(r, &cell.valid, 1)
             if r.failed or cell.valid > 1:
                 cell.valid = 0
                 return STATUS_STATE
             if not cell.valid:
                 continue
-            if l.type != TYPE_STR:
+            if own.type != TYPE_STR:
                 cell.word = <uint64_t>reader_i64(r)
                 continue
             size = reader_count(r, 1)

@@ -9,7 +9,7 @@ Labels      the match's rows are walked twice. Forward: the automaton's states f
 Cost        two look-ups per row of the match, then one pass over its rows per leaf.
 Sums        of ints in 128 bits, so that the order of the rows cannot matter; a result beyond 64 bits is a fault.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 
@@ -17,7 +17,7 @@ from .automaton cimport CODE_ACCEPT, CODE_NO_MEMORY, CODE_STATE, Dfa, dfa_next, 
 from .builder cimport (OutColumn, out_push_bytes, out_push_f64, out_push_word, out_push_null, out_truncate)
 from .expression cimport TYPE_F64, TYPE_STR, TYPE_U64
 from .keymap cimport KeyMap, keymap_emit
-from .words cimport values_emit, word_emit, word_view
+from .words cimport values_emit, word_view
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_STATE, Fault, fault_set
 from .vector cimport Str, compare_sign_str
 

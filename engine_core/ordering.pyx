@@ -5,14 +5,14 @@ What        a matcher reads each row once and never sorts; a row that comes befo
 Nulls       stand last, or first with NULLS FIRST. WITHIN cannot place a row without a time: that is refused too.
 Cost        one comparison per row, in SIMD for the usual key: one 64-bit column that ascends and has no nulls.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
-from .column cimport KIND_DICT, KIND_I64, Column, column_i64, column_valid, dictionary_code
-from .expression cimport TYPE_BOOL, TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64
-from .words cimport ValueColumn, value_read, values_free, values_read, word_free, word_text, word_view
+from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
+from .column cimport KIND_I64, Column
+from .expression cimport TYPE_F64, TYPE_STR, TYPE_U64
+from .words cimport values_free, values_read, word_text, word_view
 from .status cimport (STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set)
 from .vector cimport Str, compare_sign_str, first_fall
 
@@ -98,7 +98,6 @@ cdef int ordering_check(const Ordering *o, const Column *columns, int64_t n, Fau
     cdef const Column *c
     cdef const int64_t *values
     cdef int64_t row
-    cdef bint first
     if o.n == 0 or n == 0:
         return STATUS_OK
     c = &columns[o.columns[0].column]

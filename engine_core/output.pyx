@@ -5,15 +5,16 @@ What        the matcher appends one row of leaf values per match; here they beco
 Faults      a measure may fault (LAST(x) - FIRST(x) beyond 64 bits). Its match is taken out and reported by its
             first row; the others are kept and come with the next `take`.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from .batch cimport BatchC
 from .builder cimport (OutColumn, out_export, out_free, out_gather, out_init, out_push_bytes, out_push_f64,
                        out_push_i64, out_push_null)
-from .column cimport KIND_BOOL, KIND_UTF8, Column
-from .expression cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Frame, Input, Program, Vec
+from .column cimport KIND_UTF8, Column
+from .expression cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Input, Program, Vec
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault
 from .vector cimport Str
 
@@ -51,6 +52,7 @@ cdef int append(OutColumn *o, const Vec *r, int type, int64_t n) noexcept nogil:
     return STATUS_OK
 
 
+@cython.no_gc_clear     # __dealloc__ needs the program: the collector must not have taken it away by then
 cdef class Output:
     """The result's columns.
 

@@ -1,6 +1,11 @@
 class Ring:
     def __init__(
-        self, slots: int = 1024, *, many_producers: bool = True, recycles: bool = False, spins: int | None = None
+        self,
+        slots: int = 1024,
+        *,
+        many_producers: bool = True,
+        recycles: bool = False,
+        spins: int | None = None,
     ) -> None: ...
     @property
     def capacity(self) -> int: ...

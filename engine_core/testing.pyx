@@ -2,6 +2,7 @@
 
 Nothing of the product imports this module, and it adds no behaviour: arguments in, one C function, result out.
 """
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from .batch cimport Batch, BatchC
@@ -68,6 +69,7 @@ def gather_rows(Batch batch, const int32_t[::1] rows):
     return Batch.wrap(c, batch.schema)
 
 
+@cython.no_gc_clear     # __dealloc__ needs the schema: the collector must not have taken it away by then
 cdef class Builder:
     """A set of OutColumns of one schema."""
     cdef OutColumn *columns

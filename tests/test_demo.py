@@ -87,7 +87,7 @@ def test_second_run_replays_the_store_to_the_same_matches(tmp_path, flights):
     run(tmp_path, flights)
     text = run(tmp_path, flights)
     assert "it still has all 16 events" in text
-    assert "the replay gave the same 4 matches as the first run" in text
+    assert "the replay gave the same 4 matches as the first run and the store" in text
 
 
 def test_without_the_first_matches_the_replay_is_compared_with_one_batch(tmp_path, flights):

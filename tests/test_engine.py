@@ -260,10 +260,15 @@ def test_a_full_ring_is_refused_with_overflow_raise_and_nothing_is_accepted() ->
             found.extend(matches.column("n").to_pylist())
 
         accepted = 0
-        with pytest.raises(BackpressureError, match="ring is full"):
+
+        def push_until_refused() -> None:
+            nonlocal accepted
             for accepted in range(1000):
                 stream.push(numbers(accepted))
                 time.sleep(0.0005)
+
+        with pytest.raises(BackpressureError, match="ring is full"):
+            push_until_refused()
         assert stream.sequence == accepted
         with pytest.raises(BackpressureError, match="3 batches at once do not fit a ring of 2"):
             stream.push(pa.table({"n": pa.chunked_array([[1], [2], [3]], pa.int64())}))
@@ -293,9 +298,13 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
     stream = engine.stream("s", NUMBERS)
     engine.trigger("t", stream, passing()).handler(lambda matches: gate.wait(20))
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def push_for_ever() -> None:
         while True:
             stream.push(numbers(1))
+
+    with pytest.raises(KeyboardInterrupt):
+        push_for_ever()
     gate.set()
     engine.close()
 

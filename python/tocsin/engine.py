@@ -70,7 +70,7 @@ class Engine:
         overflow: Literal["block", "raise"] = "block", durability: Literal["commit", "interval", "none"] = "interval",
         retries: int = 3, backoff: float = 0.01,
     ) -> None:  # fmt: skip
-        if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= WORKERS_MAX:
+        if type(workers) is not int or not 0 <= workers <= WORKERS_MAX:
             raise ValueError(
                 f"workers={workers!r}: for now an engine has 1 worker thread, or 0 (all in the thread that pushes)"
             )
@@ -186,7 +186,9 @@ class Engine:
         if isinstance(definition, Operator):
             operator, schema = definition, pa.schema(definition.output)
             if any(other._operator is operator for other in self._triggers.values()):
-                raise TocsinError(f"trigger {name!r}: this operator belongs to another trigger; make a new one")
+                raise TocsinError(
+                    f"trigger {name!r}: this operator belongs to another trigger; make a new one"
+                )
             mismatch = operator.input.mismatch(Schema.from_arrow(parent.schema))
             if mismatch:
                 raise SchemaError(f"trigger {name!r}, source {parent.name!r}: {mismatch}")
@@ -231,7 +233,9 @@ class Engine:
         ...     trades.push({"price": [2.5, 4.0]})
         {'price': 4.0}
         """
-        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(**options)
+        register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(
+            **options
+        )
         return register
 
     def remove(self, name: str) -> None:
@@ -256,7 +260,9 @@ class Engine:
         trigger = self._trigger(name)
         upon = [other.name for other in self._triggers.values() if other.source is trigger]
         if upon:
-            raise TocsinError(f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first")
+            raise TocsinError(
+                f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first"
+            )
         self._runtime.remove_trigger(trigger._id)
         del self._triggers[name]
 
@@ -302,7 +308,9 @@ class Engine:
         (0, 1)
         """
         self._runtime.check()
-        timed = [(stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time]
+        timed = [
+            (stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time
+        ]
         if not timed:
             raise TocsinError("advance: no stream of this engine has a time column; declare one with time=")
         moves = [(stream, _instant(time, field)) for stream, field in timed]
@@ -417,11 +425,13 @@ class Engine:
 
     # ------------------------------------------------------------------ names
 
-    def _check_name(self, name: str, what: str) -> None:
+    def _check_name(self, name: Any, what: str) -> None:
         if not isinstance(name, str) or not name:
             raise TocsinError(f"a {what}'s name must be a text of at least one character, not {name!r}")
         if "/" in name:
-            raise TocsinError(f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own")
+            raise TocsinError(
+                f"{what} {name!r}: a name must not have '/', which is kept for logs of the engine's own"
+            )
         if name in self._streams or name in self._triggers:
             kind = "stream" if name in self._streams else "trigger"
             raise TocsinError(f"there is a {kind} {name!r} already; choose another name, or remove it first")
@@ -468,7 +478,8 @@ def _lateness(lateness: Any, field: pa.Field) -> int:
             return 0
         if isinstance(lateness, bool) or not isinstance(lateness, int) or not 0 <= lateness < 2**62:
             raise SchemaError(
-                f"lateness={lateness!r}: column {field.name!r} is {field.type}; give a whole number in its unit, not below 0"
+                f"lateness={lateness!r}: column {field.name!r} is {field.type}; "
+                "give a whole number in its unit, not below 0"
             )
         return lateness
     try:
@@ -477,7 +488,8 @@ def _lateness(lateness: Any, field: pa.Field) -> int:
         raise SchemaError(f"lateness={lateness!r}: {cause}") from cause
     if length < 0 or length % unit:
         raise SchemaError(
-            f"lateness={lateness!r} must not be below 0 and must be whole in the unit of column {field.name!r} ({field.type})"
+            f"lateness={lateness!r} must not be below 0 and must be whole in the unit of column "
+            f"{field.name!r} ({field.type})"
         )
     return length // unit
 
@@ -502,5 +514,7 @@ def _instant(time: Any, field: pa.Field) -> int:
 def _dropped(runtime: Runtime) -> None:
     """The engine is gone and nobody closed it."""
     if runtime.state in ("open", "closing"):
-        warnings.warn("a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2)
+        warnings.warn(
+            "a tocsin.Engine was dropped without close(); its patterns were not finished", ResourceWarning, 2
+        )
         runtime.close_later()

@@ -9,6 +9,7 @@ import pyarrow as pa
 from tocsin.compile.assemble import MATCH, Assembled, Sites, build
 from tocsin.compile.ir import Node
 from tocsin.compile.plan import Plan
+from tocsin_core.matcher import PatternMatcher
 
 
 def explain(definition: Any, schema: pa.Schema) -> str:
@@ -50,6 +51,7 @@ def explain_assembled(assembled: Assembled) -> str:
 
 def _pattern(assembled: Assembled, plan: Plan) -> list[str]:
     operator = assembled.operator
+    assert isinstance(operator, PatternMatcher)
     names = plan.variables
     free = [names[v] for v, condition in enumerate(plan.condition_of) if condition < 0]
     lagged = sorted({lag for node in plan.conditions for _, lag in _reads(node) if lag})
@@ -61,7 +63,7 @@ def _pattern(assembled: Assembled, plan: Plan) -> list[str]:
         + (" and PREV at fixed distances" if lagged else ""),
         f"  partition  {_listed([plan.schema.field(i).name for i in plan.partition]) or 'none: one sequence'}",
         f"  order      {_order(plan)}",
-        f"  conditions {len(plan.conditions)}, over {_columns(plan.conditions, plan.schema)}; computed for whole batches",
+        f"  conditions {len(plan.conditions)}, over {_columns(plan.conditions, plan.schema)}; for whole batches",
     ]
     if lagged:
         lines.append(f"  PREV       remembers the last {lagged[-1]} value(s) per partition and column")

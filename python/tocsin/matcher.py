@@ -12,6 +12,7 @@ from tocsin.sql.clause import Clause
 from tocsin.tables import core_batches
 from tocsin.times import to_unit
 from tocsin_core.batch import Batch
+from tocsin_core.matcher import PatternMatcher
 
 
 class Matcher:
@@ -39,7 +40,9 @@ class Matcher:
     def __init__(self, clause: str | Clause, schema: pa.Schema) -> None:
         self._clause = clause
         self._assembled = assemble(compile_clause(clause, schema))
-        self._operator = self._assembled.operator
+        operator = self._assembled.operator
+        assert isinstance(operator, PatternMatcher)  # a clause has no other
+        self._operator = operator
         self._sequence = 0
 
     @property

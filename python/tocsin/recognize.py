@@ -41,16 +41,16 @@ def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
         [{'top': 4}]
     """
     table = as_table(data)
-    assembled = assemble(compile_clause(clause, table.schema))
-    assert assembled.plan is not None
-    _check_times(table, assembled.plan)
+    plan = compile_clause(clause, table.schema)
+    _check_times(table, plan)
+    assembled = assemble(plan)
     try:
         batches = _run(assembled, table)
     except OrderError:
         # Most tables come in order; the matcher has looked, so sorting is done only for one that is not. What it
         # had taken of the table so far goes with it.
-        assembled = assemble(assembled.plan)
-        batches = _run(assembled, sort(table, assembled.plan))
+        assembled = assemble(plan)
+        batches = _run(assembled, sort(table, plan))
     return pa.Table.from_batches(batches, schema=assembled.output_schema)
 
 

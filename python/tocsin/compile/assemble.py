@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import cast
 
 import pyarrow as pa
 
@@ -199,7 +200,7 @@ def assemble(plan: Plan, *, positions: bool = False, groups_only: bool = False) 
     output_schema = pa.schema(fields)
 
     def make_result() -> Output:
-        return Output(builder.program(), list(builder.sources), layouts, columns)
+        return Output(builder.program(), cast(list[int], builder.sources), layouts, columns)
 
     if plan.within is not None and plan.time is None:
         raise AssertionError("a plan with WITHIN has a time")

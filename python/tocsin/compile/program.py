@@ -8,6 +8,8 @@ machine register; string equality and IN on a plain column become one instructio
 
 from __future__ import annotations
 
+from typing import cast
+
 import pyarrow as pa
 
 from tocsin.compile.ir import Node, kernel_kind
@@ -111,7 +113,7 @@ class ProgramBuilder:
         if op == "neg":
             return self._instruction("neg", type_, args[0])
         if op == "in":
-            values, has_null = node.attr  # type: ignore[misc]
+            values, has_null = cast(tuple[tuple[object, ...], bool], node.attr)
             return self._in(node.args[0], args[0], values, has_null)
         if op == "cast":
             return self._cast(node, args[0], type_)
@@ -153,7 +155,9 @@ class ProgramBuilder:
 
 
 def _plain_text(node: Node) -> bool:
-    return node.op == "column" and kernel_kind(node.type) == "str" and node.attr[1] == 0  # type: ignore[index]
+    return (
+        node.op == "column" and kernel_kind(node.type) == "str" and cast(tuple[int, int], node.attr)[1] == 0
+    )
 
 
 def _raw(value: object) -> object:
@@ -165,19 +169,19 @@ def make_conditions(nodes: tuple[Node, ...]) -> Conditions:
     builder = ProgramBuilder()
     for node in nodes:
         builder.add(node)
-    lags: list[list[int]] = []
+    lags: list[tuple[int, int, int]] = []
     outputs: list[tuple[int, int]] = []
     sources: list[tuple[int, int]] = []
     lag_of: dict[int, int] = {}
     for source, type_ in zip(builder.sources, builder.inputs, strict=True):
-        column, offset = source  # type: ignore[misc]
+        column, offset = cast(tuple[int, int], source)
         if offset == 0:
             sources.append((column, -1))
             continue
         number = lag_of.setdefault(column, len(lags))
         if number == len(lags):
-            lags.append([column, type_, offset])
-        lags[number][2] = max(lags[number][2], offset)
+            lags.append((column, type_, offset))
+        lags[number] = (column, type_, max(lags[number][2], offset))
         sources.append((column, len(outputs)))
         outputs.append((number, offset))
-    return Conditions(builder.program(), sources, [tuple(lag) for lag in lags], outputs)
+    return Conditions(builder.program(), sources, lags, outputs)
