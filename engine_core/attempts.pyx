@@ -542,6 +542,7 @@ cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t time,
     cdef int status
     cdef int64_t begin
     fault.code = STATUS_OK
+    fault.stage = 0
     found.n_records = 0
     found.records = NULL
     found.partition = p.partition

@@ -26,7 +26,6 @@ cdef class PatternMatcher(Operator):
     cdef uint8_t *inert         # per letter (dense): the row changes nothing
     cdef readonly bint skips    # some letter is inert
     cdef int64_t next_sequence
-    cdef int stage
     cdef bytes fingerprint
     cdef dict plan
     cdef list names             # of the variables, as bytes

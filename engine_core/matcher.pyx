@@ -44,7 +44,6 @@ import zlib
 from .status import StateError
 
 cdef enum:                      # what was under way when a fault came: for its message
-    STAGE_NONE = 0
     STAGE_CONDITION = 1
     STAGE_LEAF = 2
     STAGE_MEASURE = 3
@@ -176,6 +175,7 @@ cdef class PatternMatcher(Operator):
             self.ordering.descending[i] = order[i][2]
             self.ordering.nulls_first[i] = order[i][3]
         self.ordering.time = 0 if plan["timed"] else -1
+        self.ordering.every = a.within
         if plan["timed"] and (not order or order[0][1] != TYPE_I64 or order[0][2]):
             raise ValueError("the time must be an ascending 64-bit column")
         self.n_keys = len(keys)
@@ -331,15 +331,16 @@ cdef class PatternMatcher(Operator):
         """The end of every call: what was found, or what went wrong."""
         cdef Attempts *a = &self.attempts
         if status == STATUS_OK and a.fault.code != STATUS_OK:
-            self.stage = STAGE_LEAF
             fault[0] = a.fault
+            fault.stage = STAGE_LEAF
             memset(&a.fault, 0, sizeof(Fault))
             return fault.code
         if status == STATUS_OK:
-            self.stage = STAGE_MEASURE
             status = self.result.take(out, fault)
             if status == STATUS_OK:
                 return STATUS_OK
+            if fault.code == status:
+                fault.stage = STAGE_MEASURE
         if status == STATUS_NO_MEMORY:
             self.broken = True
         if fault.code != status:
@@ -359,7 +360,6 @@ cdef class PatternMatcher(Operator):
             return self._give(STATUS_OK, out, fault)
         if n > 0x7fffffff:
             return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
-        self.stage = STAGE_NONE
         status = ordering_check(&self.ordering, batch.columns, n, fault)
         if status != STATUS_OK:
             return status
@@ -380,10 +380,10 @@ cdef class PatternMatcher(Operator):
                 size = n - start if n - start < CHUNK else CHUNK
                 status = self._evaluate(batch, start, size, start, fault)
                 if status != STATUS_OK:
-                    self.stage = STAGE_CONDITION
                     lag_undo(&self.conditions.lags)
                     if fault.code != status:
                         fault_set(fault, status, -1, -1, 0, 0, NULL)
+                    fault.stage = STAGE_CONDITION
                     return status
         for start from 0 <= start < n by CHUNK:
             size = n - start if n - start < CHUNK else CHUNK
@@ -431,11 +431,11 @@ cdef class PatternMatcher(Operator):
     cdef str context(self, const Fault *fault):
         if fault.code == STATUS_UNSORTED or fault.code == STATUS_NULL_TIME:
             return f"ORDER BY {self.input.names[fault.item]}"
-        if self.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
+        if fault.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
             return self.plan["condition_names"][fault.item]
-        if self.stage == STAGE_LEAF:
-            return f"MEASURES, match of events {fault.value} to {fault.other} (left out)"
-        if self.stage == STAGE_MEASURE:
+        if fault.stage == STAGE_LEAF:
+            return "MEASURES (the match is left out)"
+        if fault.stage == STAGE_MEASURE and fault.item >= 0:
             return f"MEASURES {self.plan['computed_names'][fault.item]} (its match is left out)"
         return ""
 

@@ -11,7 +11,8 @@ cdef struct Ordering:
     uint8_t *descending
     uint8_t *nulls_first
     int32_t n
-    int32_t time                # number of the column (0) that WITHIN reads, or -1
+    int32_t time                # number of the column (0) that is the time (ascending, 64 bits), or -1
+    bint every                  # every row needs a time (WITHIN)
     bint any                    # a row has been seen
     uint64_t *last              # its values
     int64_t watermark           # no row with a time below may come (advance)

@@ -78,13 +78,13 @@ cdef int check_any(const Ordering *o, const Column *columns, int64_t n, Fault *f
         status = values_read(o.columns, o.n, columns, i, now)
         if status != STATUS_OK:
             break
-        if o.time >= 0 and now[0] & 1:
+        if o.every and now[0] & 1:
             status = fault_set(fault, STATUS_NULL_TIME, i, o.columns[0].column, 0, 0, NULL)
             break
         if before != NULL and words_sign(o, now, before) < 0:
             status = fault_set(fault, STATUS_UNSORTED, i, o.columns[0].column, <int64_t>now[1], <int64_t>before[1], NULL)
             break
-        if o.time >= 0 and o.has_watermark and <int64_t>now[1] < o.watermark:
+        if o.time >= 0 and o.has_watermark and now[0] & 1 == 0 and <int64_t>now[1] < o.watermark:
             status = fault_set(fault, STATUS_UNSORTED, i, o.columns[0].column, <int64_t>now[1], o.watermark, "watermark")
             break
         before = now

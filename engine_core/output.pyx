@@ -13,9 +13,9 @@ from libc.string cimport memset
 from .batch cimport BatchC
 from .builder cimport (OutColumn, out_export, out_free, out_gather, out_init, out_push_bytes, out_push_f64,
                        out_push_i64, out_push_null)
-from .column cimport KIND_UTF8, Column
+from .column cimport KIND_U8, KIND_U16, KIND_U32, KIND_UTF8, Column
 from .expression cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Input, Program, Vec
-from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_TIME_RANGE, Fault, fault_set
 from .vector cimport Str
 
 
@@ -33,7 +33,18 @@ cdef void view(Column *c, const OutColumn *o) noexcept nogil:
         c.data = o.values
 
 
-cdef int append(OutColumn *o, const Vec *r, int type, int64_t n) noexcept nogil:
+cdef inline bint fits(const OutColumn *o, int64_t value) noexcept nogil:
+    """Whether a computed integer fits its output column (a date of 32 bits, say); 64-bit columns take all."""
+    cdef int64_t half
+    if o.width == 0 or o.width >= 8:
+        return True
+    half = <int64_t>1 << (8 * o.width - 1)
+    if o.kind == KIND_U8 or o.kind == KIND_U16 or o.kind == KIND_U32:
+        return 0 <= value < 2 * half
+    return -half <= value < half
+
+
+cdef int append(OutColumn *o, const Vec *r, int type, int64_t n, int64_t start, int item, Fault *fault) noexcept nogil:
     cdef int64_t i
     cdef int status = STATUS_OK
     for i in range(n):
@@ -45,6 +56,8 @@ cdef int append(OutColumn *o, const Vec *r, int type, int64_t n) noexcept nogil:
             status = out_push_i64(o, (<uint8_t *>r.data)[i])
         elif type == TYPE_STR:
             status = out_push_bytes(o, (<Str *>r.data)[i].data, (<Str *>r.data)[i].size)
+        elif not fits(o, (<int64_t *>r.data)[i]):
+            return fault_set(fault, STATUS_TIME_RANGE, start + i, item, (<int64_t *>r.data)[i], 0, NULL)
         else:
             status = out_push_i64(o, (<int64_t *>r.data)[i])
         if status != STATUS_OK:
@@ -159,7 +172,8 @@ cdef class Output:
                 if self.columns[i].leaf >= 0:
                     continue
                 status = append(&results[i], &self.frame.registers[self.program.results[self.columns[i].result]],
-                                self.program.types[self.program.results[self.columns[i].result]], size)
+                                self.program.types[self.program.results[self.columns[i].result]], size, start,
+                                self.columns[i].result, fault)
                 if status != STATUS_OK:
                     return status
         return STATUS_OK

@@ -374,7 +374,8 @@ cdef class Shard:
             if item.note != NULL:
                 record = (<Fault *>item.note)[0]
                 free(item.note)
-                fault = (record.row, fault_exception(&record, ""))
+                operator = self.known[item.id][0]
+                fault = (record.row, fault_exception(&record, operator.context(&record) if operator is not None else ""))
             else:
                 fault = (-1, MemoryError("no memory to say what was wrong"))
         if item.batch != NULL:

@@ -27,6 +27,8 @@ cdef struct Fault:
     int64_t value
     int64_t other
     const char *text
+    int32_t stage           # what the operator was doing, in its own numbers (0: nothing to tell): see Operator.context
+    int32_t unused
 
 cdef inline int fault_set(Fault *fault, int code, int64_t row, int item, int64_t value,
                           int64_t other, const char *text) noexcept nogil:
@@ -36,6 +38,7 @@ cdef inline int fault_set(Fault *fault, int code, int64_t row, int item, int64_t
     fault.value = value
     fault.other = other
     fault.text = text
+    fault.stage = 0
     return code
 
 # The exception of a fault, ready to raise; `context` says where ("DEFINE b", "stream 'trades'"), "" for none.

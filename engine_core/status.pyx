@@ -148,10 +148,14 @@ cdef object fault_exception(const Fault *fault, str context):
         kind, message = MemoryError, f"out of memory: {fault_text(fault, 'a buffer could not grow')}"
     elif fault.code == STATUS_SCHEMA:
         kind, message = SchemaError, f"{fault_text(fault, 'the data does not fit its schema')}{place}"
+    elif fault.code == STATUS_OVERFLOW and fault_text(fault, "") == "SUM":
+        kind = EvaluationError
+        message = (f"the SUM over a match from event {fault.value} to event {fault.other} leaves the range of its 64-bit "
+                   "integer; sum a double column instead")
     elif fault.code == STATUS_OVERFLOW:
         kind = EvaluationError
         message = (f"integer overflow in '{fault_text(fault, 'arithmetic')}' of {fault.value} and {fault.other}{place}"
-                   "; cast to double where that may happen")
+                   "; multiply by 1e0 to compute with doubles where that may happen")
     elif fault.code == STATUS_DIVISION:
         kind = EvaluationError
         message = (f"integer division by zero ({fault.value} {fault_text(fault, '/')} 0){place}; "

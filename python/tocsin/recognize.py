@@ -66,7 +66,7 @@ def _run(assembled: Assembled, table: pa.Table) -> list[pa.RecordBatch]:
 
 def _check_times(table: pa.Table, plan: Plan) -> None:
     """A row without a time has no place in the order: refused by its number in the caller's table."""
-    if plan.time is None:
+    if plan.time is None or plan.within is None:
         return
     times = table.column(plan.time)
     if times.null_count:
