@@ -33,7 +33,7 @@ from .cohorts cimport (COHORTS_MAX, CONFIG_EMPTY, CONFIG_UNKNOWN, HELD_NOTHING, 
                        MOVE_GROUPS, MOVE_JOIN, MOVE_PUSH, MOVE_RESTART, MOVE_SINGLE, MOVE_STAY, MOVE_UNKNOWN, MOVE_WIN, NEW_START, Config,
                        Move, cohorts_free, cohorts_init, cohorts_move, cohorts_pop)
 from .expression cimport TYPE_STR
-from .column cimport KIND_I64, column_i64
+from .column cimport KIND_I64, column_time
 from .hash cimport prefetch
 from .keymap cimport keymap_free
 from .measure cimport Found, Record, measure_emit, record_values
@@ -1421,7 +1421,7 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                 prefetch(p.cold)
         letter = narrow[row - start] if narrow != NULL else letters[row - start]
         if within:
-            time = times[row] if times != NULL else column_i64(time_column, row)
+            time = times[row] if times != NULL else column_time(time_column, row)
         if quick and a.n_timers == 0:
             number = part_of[partitions[i]]
             if number == 0:

@@ -86,6 +86,12 @@ cdef inline int64_t column_i64(const Column *c, int64_t i) noexcept nogil:
         return bit_get(c.values, c.bit_offset + i)
     return index_read(c.kind, c.values, i)
 
+cdef inline int64_t column_time(const Column *c, int64_t i) noexcept nogil:
+    """column_i64, also of a dictionary of such values; the row must be valid."""
+    if c.kind == KIND_DICT:
+        return column_i64(c.dictionary, dictionary_code(c, i))
+    return column_i64(c, i)
+
 cdef extern from "half.hpp" nogil:
     double half_to_double(uint16_t bits) noexcept
 

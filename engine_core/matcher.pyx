@@ -23,7 +23,7 @@ from .automaton cimport (CODE_NO_MEMORY, DENSE_CONDITIONS, Automaton, dfa_explor
 from .batch cimport Batch, BatchC
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .cohorts cimport cohorts_free, cohorts_init
-from .column cimport Column, column_i64
+from .column cimport Column, column_time
 from .conditions cimport Conditions
 from .expression cimport CHUNK, TYPE_I64
 from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
@@ -323,7 +323,7 @@ cdef class PatternMatcher(Operator):
         status = attempts_run(a, batch.columns, rows, narrow, letters, partitions, time, start, base, k)
         if status == STATUS_OK and a.within:
             # The rows that were dropped moved the time all the same.
-            a.now = column_i64(time, start + n - 1)
+            a.now = column_time(time, start + n - 1)
             status = attempts_advance(a, a.now)
         return status
 

@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
         "Mixed": pa.int64(),
         "mixed": pa.int64(),
         "Price": pa.float64(),
+        "lists": pa.dictionary(pa.int8(), pa.list_(pa.int64())),
     }
 )
 
@@ -470,7 +471,7 @@ def test_a_schema_without_columns_says_so():
         ('"PRICE" > 1', "there is no column 'PRICE': did you mean 'Price'?"),
         ("dec > 1", "the column 'dec' of type decimal128(10, 2) cannot be read in an expression"),
         ("list IS NULL", "the column 'list' of type list<"),
-        ("codes = 1", "the column 'codes' of type dictionary<"),
+        ("lists = 1", "the column 'lists' of type dictionary<"),
         ("i + 1", "a condition has to be true or false, and this is int64"),
         ("name > 1", "> cannot compare string with number: numbers are written without quotes"),
         ("i = 'x'", "= cannot compare int64 with string"),

@@ -108,8 +108,8 @@ def kernel_kind(type: pa.DataType) -> Kind | None:
         return "f64"
     if is_text(type) or is_binary(type):
         return "str"
-    if t.is_dictionary(type) and (is_text(type.value_type) or is_binary(type.value_type)):
-        return "str"
+    if t.is_dictionary(type):
+        return kernel_kind(type.value_type)
     return None
 
 

@@ -85,8 +85,10 @@ class _Planner:
         measures = self._measures(check, partition)
         automaton = build(clause.pattern, {name: i for i, name in enumerate(variables)}, self.source)
         time = None
-        if order and not order[0][1] and kernel_kind(self.schema.field(order[0][0]).type) == "i64":
-            time = order[0][0]
+        if order and not order[0][1]:
+            type = self.schema.field(order[0][0]).type
+            if kernel_kind(type) == "i64" and not pa.types.is_dictionary(type):
+                time = order[0][0]
         fields = [
             pa.field(self.schema.field(i).name, value_type(self.schema.field(i).type), True)
             for i in partition
