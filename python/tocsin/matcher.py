@@ -44,6 +44,8 @@ class Matcher:
         assert isinstance(operator, PatternMatcher)  # a clause has no other
         self._operator = operator
         self._sequence = 0
+        # Matches of the batches before one that was at fault: they have left the core, and must not be lost.
+        self._waiting: list[pa.RecordBatch] = []
 
     @property
     def schema(self) -> pa.Schema:
@@ -74,7 +76,8 @@ class Matcher:
             SchemaError: another schema. OrderError: a row that comes before its predecessor, or whose time is
             null. EvaluationError: an integer overflow or division by zero in a condition. In all these cases
             nothing of the batch at fault was taken. (In a measure: its match is left out, the rest comes with the next
-            call.) A push of several batches takes the ones before the fault. ClosedError: after `finish`.
+            call.) A push of several batches takes the ones before the fault; their matches come with the next call,
+            too. ClosedError: after `finish`.
 
         Example:
             >>> import pickle, pyarrow as pa, tocsin as tc
@@ -85,13 +88,16 @@ class Matcher:
             >>> pickle.loads(pickle.dumps(matcher)).push({"x": [6]}).to_pylist()
             [{'x': 3, 'y': 6}]
         """
-        found: list[pa.RecordBatch] = []
+        empty = True
         for batch in core_batches(data, self._operator.input):
+            empty = False
             matches = self._operator.run(batch, self._sequence)
             self._sequence += batch.num_rows
-            if matches is not None:
-                found.append(pa.record_batch(matches))
-        return self._one(found)
+            self._keep(matches)
+        if empty:  # a table of no batches: what waits behind a fault comes all the same
+            none = Batch.from_arrow(_empty(self.schema), self._operator.input)
+            self._keep(self._operator.run(none, self._sequence))
+        return self._take()
 
     def advance(self, time: Any) -> pa.RecordBatch:
         """Moves the watermark: no event with a time below `time` will be pushed any more.
@@ -120,7 +126,8 @@ class Matcher:
         if plan is None or plan.time is None:
             raise ValueError("advance() needs a time: let ORDER BY begin with a time column, ascending")
         field = self.schema.field(plan.time)
-        return self._one([self._operator.run_advance(to_unit(time, field.type, field.name))])
+        self._keep(self._operator.run_advance(to_unit(time, field.type, field.name)))
+        return self._take()
 
     def finish(self) -> pa.RecordBatch:
         """End of input. Nothing can be pushed afterwards (ClosedError); a second call returns no rows.
@@ -135,7 +142,8 @@ class Matcher:
             >>> matcher.push({"x": [1, 2]}).num_rows, matcher.finish().to_pylist()
             (0, [{'n': 2}])
         """
-        return self._one([self._operator.run_finish()])
+        self._keep(self._operator.run_finish())
+        return self._take()
 
     def explain(self) -> str:
         """In words: how the pattern runs, what it costs per event, and what is kept (see tocsin.explain).
@@ -153,13 +161,15 @@ class Matcher:
 
         return explain_assembled(self._assembled)
 
-    def _one(self, found: list[Batch | pa.RecordBatch | None]) -> pa.RecordBatch:
-        batches = [b if isinstance(b, pa.RecordBatch) else pa.record_batch(b) for b in found if b is not None]
-        if len(batches) == 1:
-            return batches[0]
-        if not batches:
+    def _keep(self, matches: Batch | None) -> None:
+        if matches is not None:
+            self._waiting.append(pa.record_batch(matches))
+
+    def _take(self) -> pa.RecordBatch:
+        found, self._waiting = self._waiting, []
+        if not found:
             return _empty(self.output_schema)
-        return pa.concat_batches(batches)
+        return found[0] if len(found) == 1 else pa.concat_batches(found)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -167,12 +177,14 @@ class Matcher:
             "schema": self.schema,
             "sequence": self._sequence,
             "state": self._operator.save(),
+            "waiting": self._waiting,
         }
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.__init__(saved["clause"], saved["schema"])  # type: ignore[misc]
         self._operator.restore(saved["state"])
         self._sequence = saved["sequence"]
+        self._waiting = saved["waiting"]
 
     def __repr__(self) -> str:
         return f"<tocsin.Matcher of {self._sequence} events, {self._operator.open_attempts} open attempts>"

@@ -23,7 +23,7 @@ def as_table(data: Any) -> pa.Table:
         data: anything with __arrow_c_stream__ or __arrow_c_array__, or a dict of equally long columns.
 
     Raises:
-        SchemaError: `data` is none of these, or its columns differ in length.
+        SchemaError: `data` is none of these, or its columns differ in length, or it was released or consumed.
 
     Example:
         >>> as_table({"price": [1.0, 2.0]}).num_rows
@@ -35,10 +35,15 @@ def as_table(data: Any) -> pa.Table:
         return pa.Table.from_batches([data])
     if isinstance(data, Mapping):
         return _columns_table(data)
-    if hasattr(data, "__arrow_c_stream__"):
-        return pa.table(data)
-    if hasattr(data, "__arrow_c_array__"):
-        return pa.Table.from_batches([pa.record_batch(data)])
+    try:
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.table(data)
+        if hasattr(data, "__arrow_c_array__"):
+            return pa.Table.from_batches([pa.record_batch(data)])
+    except (pa.ArrowException, TypeError, ValueError) as cause:
+        raise SchemaError(
+            f"this {type(data).__name__} cannot be read: {cause}; a capsule or a reader can be read only once"
+        ) from cause
     raise SchemaError(
         f"a table is expected, not a {type(data).__name__}: pass anything with the Arrow PyCapsule interface "
         "(pyarrow, Polars, pandas, DuckDB, ...) or a dict of numpy arrays"

@@ -18,7 +18,8 @@ from tocsin.sql.clause import Clause, parse_clause, parse_condition
 def compile_clause(clause: str | Clause, schema: pa.Schema) -> Plan:
     """The plan of a MATCH_RECOGNIZE clause over rows of `schema`.
 
-    Raises PatternError, with the place in the text, for whatever is wrong in it or not supported.
+    Raises PatternError, with the place in the text, for whatever is wrong in it or not supported, and TypeError
+    for what is neither a clause nor a schema.
 
     >>> schema = pa.schema({"ts": pa.timestamp("us"), "price": pa.float64()})
     >>> plan = compile_clause("ORDER BY ts MEASURES LAST(B.price) AS bottom PATTERN (A B+) "
@@ -28,6 +29,11 @@ def compile_clause(clause: str | Clause, schema: pa.Schema) -> Plan:
     >>> plan.output_schema.names
     ['bottom']
     """
+    if not isinstance(clause, (str, Clause)):
+        raise TypeError(
+            f"a clause is text, PATTERN ( … ) and what goes with it, not a {type(clause).__name__}"
+        )
+    _check_schema(schema)
     tree = parse_clause(clause) if isinstance(clause, str) else clause
     try:
         return make_plan(tree, schema)
@@ -43,6 +49,7 @@ def compile_condition(condition: str | Expression, schema: pa.Schema) -> Node:
     >>> compile_condition("price > 3", pa.schema({"price": pa.float64()})).op
     'gt'
     """
+    _check_schema(schema)
     if isinstance(condition, str):
         text, tree = condition, parse_condition(condition)
     else:
@@ -51,3 +58,10 @@ def compile_condition(condition: str | Expression, schema: pa.Schema) -> Node:
         return TypeCheck(Columns(schema, Source(text))).condition(tree)
     except RecursionError:  # the caller's own stack was nearly used up
         raise PatternError("the condition is nested too deeply for the stack that is left") from None
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    if not isinstance(schema, pa.Schema):
+        raise TypeError(
+            f"a pyarrow.Schema is expected, not a {type(schema).__name__}: pa.schema({{name: type, …}})"
+        )

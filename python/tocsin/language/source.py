@@ -2,8 +2,8 @@
 
 Every token and every tree node carries a span, a half-open pair of character offsets into the text it was
 read from. The line, the column and the caret are worked out only here, and only when something is wrong.
-An excerpt is at most `EXCERPT` characters wide, however long the line: ten megabytes on one line still give
-an error that fits a terminal.
+An excerpt is at most `EXCERPT` characters wide, however long the line, and a message that quotes a name of a
+million characters is cut: ten megabytes of garbage still give an error that fits a terminal.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tocsin.errors import PatternError
 Span = tuple[int, int]
 NOWHERE: Span = (-1, -1)
 EXCERPT = 100
+MESSAGE_MAX = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Source:
 
     def error(self, message: str, span: Span) -> PatternError:
         """The PatternError for `message`, to be raised: with the line of `span` and a caret below it."""
+        if len(message) > MESSAGE_MAX:  # a name in it is no name: both ends say what is wrong
+            message = f"{message[: MESSAGE_MAX // 2]} … {message[-MESSAGE_MAX // 2 :]}"
         if span[0] < 0:
             return PatternError(message)
         start = min(span[0], len(self.text))
