@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
 from .column cimport KIND_I64, Column
-from .expression cimport TYPE_F64, TYPE_STR, TYPE_U64
+from .expression cimport TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64
 from .words cimport values_free, values_read, word_text, word_view
 from .status cimport (STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set)
 from .vector cimport Str, compare_sign_str, first_fall
@@ -68,6 +68,7 @@ cdef int check_any(const Ordering *o, const Column *columns, int64_t n, Fault *f
     cdef uint64_t *now
     cdef const uint64_t *before = o.last if o.any else NULL
     cdef int64_t i
+    cdef const char *words
     cdef int status = STATUS_OK
     if rows == NULL:
         return STATUS_NO_MEMORY
@@ -82,7 +83,13 @@ cdef int check_any(const Ordering *o, const Column *columns, int64_t n, Fault *f
             status = fault_set(fault, STATUS_NULL_TIME, i, o.columns[0].column, 0, 0, NULL)
             break
         if before != NULL and words_sign(o, now, before) < 0:
-            status = fault_set(fault, STATUS_UNSORTED, i, o.columns[0].column, <int64_t>now[1], <int64_t>before[1], NULL)
+            # Only whole numbers can be shown by the fault; a NULL, a text or a later key is said in words.
+            words = NULL
+            if (now[0] | before[0]) & 1:
+                words = "NULL"
+            elif o.n > 1 or o.columns[0].type != TYPE_I64:
+                words = "key"
+            status = fault_set(fault, STATUS_UNSORTED, i, o.columns[0].column, <int64_t>now[1], <int64_t>before[1], words)
             break
         if o.time >= 0 and o.has_watermark and now[0] & 1 == 0 and <int64_t>now[1] < o.watermark:
             status = fault_set(fault, STATUS_UNSORTED, i, o.columns[0].column, <int64_t>now[1], o.watermark, "watermark")

@@ -38,6 +38,7 @@ from tocsin.errors import (
 SCHEMA = pa.schema({"k": pa.string(), "t": pa.timestamp("s"), "amount": pa.int64(), "price": pa.float64()})
 CLAUSE = """PARTITION BY k ORDER BY t MEASURES FIRST(a.t) AS started, LAST(b.amount) AS amount, COUNT(*) AS n
     PATTERN (a b+) DEFINE a AS amount > 0, b AS amount > PREV(amount)"""
+TIMED = CLAUSE.replace("DEFINE", "WITHIN INTERVAL '1' HOUR DEFINE")
 
 
 def events(
@@ -428,8 +429,11 @@ def test_a_batch_that_begins_before_the_last_one_ended_names_row_0(door: Any, tm
 def test_an_event_without_a_time_names_its_row(door: Any, tmp_path: Path) -> None:
     bad = events([20, 20, None, 20], [1] * 4)
     refused_between(
-        door, tmp_path, lambda i: bad, OrderError, ["time is null at row 2 of the batch"], taken=True
+        door, tmp_path, lambda i: bad, OrderError, ["row 3 of the batch", "wrong side of a NULL"], taken=True
     )
+    timed = door(TIMED, SCHEMA, tmp_path / "timed")
+    with pytest.raises(OrderError, match="time is null at row 2 of the batch"):
+        timed.push(bad)
 
 
 def test_an_unsorted_table_is_sorted_and_a_null_time_is_named(
@@ -444,10 +448,11 @@ def test_an_unsorted_table_is_sorted_and_a_null_time_is_named(
         == tc.match_recognize(table, CLAUSE).to_pylist()
     )
     nulls = pa.concat_tables([table, pa.Table.from_batches([events([None], [1])])])
+    assert tc.match_recognize(nulls, CLAUSE).num_rows >= tc.match_recognize(table, CLAUSE).num_rows  # nulls stand last
     with pytest.raises(OrderError, match=r"ORDER BY t: the time is null at row 10 of the table"):
-        tc.match_recognize(nulls, CLAUSE)
+        tc.match_recognize(nulls, TIMED)
     pq.write_table(nulls, tmp_path / "e.parquet")
-    assert cli.main(["match", CLAUSE, str(tmp_path / "e.parquet"), "-o", str(tmp_path / "m.parquet")]) == 2
+    assert cli.main(["match", TIMED, str(tmp_path / "e.parquet"), "-o", str(tmp_path / "m.parquet")]) == 2
     assert "time is null at row 10" in capsys.readouterr().err
     assert not (tmp_path / "m.parquet").exists()
 
