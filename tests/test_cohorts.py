@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Case, cases, cuts
-from tocsin_core.batch import Batch
 
+from strategies import Case, cases, cuts
 from tocsin.compile import assemble, compile_clause
+from tocsin_core.batch import Batch
 
 
 def run(clause: str, table: pa.Table, cut: list[int], *, groups_only: bool) -> list[dict]:
@@ -36,7 +36,9 @@ def run(clause: str, table: pa.Table, cut: list[int], *, groups_only: bool) -> l
 def test_cohorts_and_groups_give_the_same_matches_at_the_same_push(case: Case, data: st.DataObject) -> None:
     cut = data.draw(cuts(case.table.num_rows))
     clause = case.clause()
-    assert run(clause, case.table, cut, groups_only=False) == run(clause, case.table, cut, groups_only=True), clause
+    assert run(clause, case.table, cut, groups_only=False) == run(
+        clause, case.table, cut, groups_only=True
+    ), clause
 
 
 LONG = {
@@ -45,7 +47,8 @@ LONG = {
     "greedy to the window's end": "PATTERN (a b+) WITHIN INTERVAL '30' SECOND DEFINE a AS k = 0, b AS k > 0",
     "two ways that overtake each other": "PATTERN (a x* b | c x* d) WITHIN INTERVAL '60' SECOND "
     "DEFINE a AS k = 0, b AS k = 1, c AS k = 2, d AS k = 3",
-    "a candidate that waits": "PATTERN (a (x* b)? | c d) DEFINE a AS k = 0, b AS k = 7 AND p > 0.9, c AS k = 2, d AS k = 3",
+    "a candidate that waits": "PATTERN (a (x* b)? | c d) "
+    "DEFINE a AS k = 0, b AS k = 7 AND p > 0.9, c AS k = 2, d AS k = 3",
     "falls and rises": "PATTERN (s d{2,} u{2,}) DEFINE d AS p < PREV(p), u AS p > PREV(p)",
     "nested plus": "PATTERN ((a+)+ b) DEFINE a AS k < 6, b AS k = 7",
     "one row": "PATTERN (a) DEFINE a AS k = 0",
@@ -66,7 +69,11 @@ def test_long_streams_step_alike_by_cohorts_and_by_groups(name: str, labelled: b
             "s": pa.array([f"text number {i % 97}" for i in range(n)]),
         }
     )
-    extra = ", CLASSIFIER() AS v, COUNT(*) AS n, SUM(k) AS ks, MIN(s) AS low, LAST(p, 1) AS before" if labelled else ""
+    extra = (
+        ", CLASSIFIER() AS v, COUNT(*) AS n, SUM(k) AS ks, MIN(s) AS low, LAST(p, 1) AS before"
+        if labelled
+        else ""
+    )
     clause = (
         "PARTITION BY key ORDER BY t MEASURES FIRST(t) AS t0, LAST(t) AS t1, FIRST(s) AS s0, LAST(s) AS s1, "
         f"MATCH_NUMBER() AS number{extra} {LONG[name]}"
