@@ -1578,7 +1578,7 @@ cdef int attempts_tidy(Attempts *a, int64_t n_rows) noexcept nogil:
     cdef Part *p
     cdef Group *g
     cdef int status
-    status = sweep(a, n_rows // 8 + 8)
+    status = sweep(a, n_rows // 64 + 4)
     if status != STATUS_OK:
         return status
     # A cache of configurations names states, too: it starts anew, and parts go on by groups.

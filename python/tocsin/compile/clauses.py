@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pyarrow as pa
 
 from tocsin.compile.ir import Node
@@ -34,7 +36,18 @@ def compile_clause(clause: str | Clause, schema: pa.Schema) -> Plan:
             f"a clause is text, PATTERN ( … ) and what goes with it, not a {type(clause).__name__}"
         )
     _check_schema(schema)
-    tree = parse_clause(clause) if isinstance(clause, str) else clause
+    if isinstance(clause, str):
+        return _plan_of_text(clause, schema)
+    return _plan(clause, schema)
+
+
+# A plan is immutable, and the same few clauses are compiled again and again by whoever matches many small tables.
+@lru_cache(maxsize=64)
+def _plan_of_text(text: str, schema: pa.Schema) -> Plan:
+    return _plan(parse_clause(text), schema)
+
+
+def _plan(tree: Clause, schema: pa.Schema) -> Plan:
     try:
         return make_plan(tree, schema)
     except RecursionError:  # the caller's own stack was nearly used up
