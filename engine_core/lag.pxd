@@ -42,9 +42,15 @@ cdef struct LagTable:
     int64_t n_changes, changes_room
     uint32_t *stepped           # partitions in the order of their rows: undoing a ring's position
     int64_t n_stepped, stepped_room
+    bint undoable               # this batch notes its changes
+    uint8_t *snapshot           # or else: all cells and positions as they were before it
+    int64_t snapshot_room
+    int64_t snapshot_partitions
 
 cdef int lag_init(LagTable *t) noexcept nogil
 cdef void lag_free(LagTable *t) noexcept nogil
+# Once per batch, before lag_run: how it could be undone. `n_partitions` so far.
+cdef int lag_begin(LagTable *t, int64_t n_rows, int64_t n_partitions) noexcept nogil
 cdef int lag_reserve(LagTable *t, int64_t n_partitions) noexcept nogil
 # Fills every output for rows start .. start+n (n <= CHUNK) and remembers the rows' values.
 cdef int lag_run(LagTable *t, const Column *columns, const uint32_t *partitions, int64_t start, int64_t n) noexcept nogil

@@ -4,8 +4,8 @@ What        per partition and column a ring of the last `depth` values; a row re
             own value over the oldest. So PREV costs one cell per partition, whatever the stream's length.
 Texts       a value that comes from the batch under way is only pointed at; when the batch is done, what is still
             remembered is copied (lag_commit), so a text costs one copy per partition and batch, not per row.
-Undo        if the conditions can fault (integer arithmetic), each overwritten cell is noted, and lag_undo puts all of them
-            back: a batch that raises has changed nothing.
+Undo        if the conditions can fault (integer arithmetic), a batch must be able to leave no trace: a large batch begins
+            with a copy of all cells, a small one notes each cell that it overwrites (whichever is less memory).
 Invariants  cells that were never written have valid = 0, which is PREV's NULL before the partition's first row.
 Cost        1 to 2 ns per row and column while the cells fit the cache.
 """
@@ -52,6 +52,7 @@ cdef void lag_free(LagTable *t) noexcept nogil:
     free(t.outputs)
     free(t.changes)
     free(t.stepped)
+    free(t.snapshot)
     memset(t, 0, sizeof(LagTable))
 
 
@@ -78,6 +79,70 @@ cdef int lag_reserve(LagTable *t, int64_t n_partitions) noexcept nogil:
             memset(c.at + t.room, 0, (room - t.room) * sizeof(uint32_t))
     t.room = room
     return STATUS_OK
+
+
+cdef int64_t snapshot_bytes(const LagTable *t, int64_t n_partitions) noexcept nogil:
+    cdef int64_t bytes = 0
+    cdef int i
+    for i in range(t.n_columns):
+        bytes += n_partitions * t.columns[i].depth * sizeof(Cell)
+        if t.columns[i].depth > 1:
+            bytes += n_partitions * sizeof(uint32_t)
+    return bytes
+
+
+cdef int lag_begin(LagTable *t, int64_t n_rows, int64_t n_partitions) noexcept nogil:
+    cdef int64_t bytes, at = 0, part
+    cdef int i
+    cdef void *p
+    if n_partitions > t.room:       # the rest has no cells yet
+        n_partitions = t.room
+    bytes = snapshot_bytes(t, n_partitions)
+    t.undoable = t.keep_changes
+    t.snapshot_partitions = -1
+    if not t.keep_changes or bytes > n_rows * <int64_t>sizeof(Change):
+        return STATUS_OK
+    for i in range(t.n_columns):
+        if t.columns[i].type == TYPE_STR:       # its cells own memory, which a copy would not
+            return STATUS_OK
+    if bytes > t.snapshot_room:
+        p = realloc(t.snapshot, bytes)
+        if p == NULL:
+            return STATUS_NO_MEMORY
+        t.snapshot = <uint8_t *>p
+        t.snapshot_room = bytes
+    for i in range(t.n_columns):
+        part = n_partitions * t.columns[i].depth * sizeof(Cell)
+        if part:
+            memcpy(t.snapshot + at, t.columns[i].cells, part)
+        at += part
+        if t.columns[i].depth > 1:
+            part = n_partitions * sizeof(uint32_t)
+            if part:
+                memcpy(t.snapshot + at, t.columns[i].at, part)
+            at += part
+    t.undoable = False
+    t.snapshot_partitions = n_partitions
+    return STATUS_OK
+
+
+cdef void snapshot_put_back(LagTable *t) noexcept nogil:
+    cdef int64_t at = 0, part, n = t.snapshot_partitions
+    cdef int i
+    cdef LagColumn *c
+    for i in range(t.n_columns):
+        c = &t.columns[i]
+        part = n * c.depth * sizeof(Cell)
+        if part:
+            memcpy(c.cells, t.snapshot + at, part)
+        memset(c.cells + n * c.depth, 0, (t.room - n) * c.depth * sizeof(Cell))
+        at += part
+        if c.depth > 1:
+            part = n * sizeof(uint32_t)
+            if part:
+                memcpy(c.at, t.snapshot + at, part)
+            memset(c.at + n, 0, (t.room - n) * sizeof(uint32_t))
+            at += part
 
 
 cdef inline void cell_read(const Cell *cell, int type, LagOutput *out, int64_t i) noexcept nogil:
@@ -187,7 +252,7 @@ cdef int lag_run(LagTable *t, const Column *columns, const uint32_t *partitions,
     cdef const Column *c
     cdef int64_t room
     cdef void *p
-    if t.keep_changes:
+    if t.undoable:
         if t.n_stepped + n > t.stepped_room:
             room = 2 * (t.n_stepped + n)
             p = realloc(t.stepped, room * sizeof(uint32_t))
@@ -204,7 +269,7 @@ cdef int lag_run(LagTable *t, const Column *columns, const uint32_t *partitions,
             if t.outputs[k].lag == lag:
                 readers += 1
                 only = &t.outputs[k]
-        if readers == 1 and t.columns[lag].depth == 1 and not t.keep_changes and c.null_count == 0 and \
+        if readers == 1 and t.columns[lag].depth == 1 and not t.undoable and c.null_count == 0 and \
                 (c.kind == KIND_I64 or c.kind == KIND_F64 or c.kind == KIND_U64):
             run_plain(t, lag, only, <const uint64_t *>c.values + start, partitions, n)
             continue

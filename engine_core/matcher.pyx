@@ -27,7 +27,7 @@ from .column cimport Column, column_time
 from .conditions cimport Conditions
 from .expression cimport CHUNK, TYPE_I64
 from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
-from .lag cimport lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
+from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
 from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START,
                        LEAF_START_TIME, Leaf)
 from .operator cimport Operator
@@ -371,6 +371,8 @@ cdef class PatternMatcher(Operator):
         status = self._reserve(n if self.conditions.can_fault else CHUNK)
         if status == STATUS_OK:
             status = keymap_prepare(&a.keys, self.keys, n)
+        if status == STATUS_OK:
+            status = lag_begin(&self.conditions.lags, n, a.keys.count)
         if status == STATUS_OK:
             status = self.conditions.begin(batch.columns, n)
         if status != STATUS_OK:
