@@ -162,7 +162,8 @@ cdef object fault_exception(const Fault *fault, str context):
                    "guard it, as in `b <> 0 AND a / b > 2`")
     elif fault.code == STATUS_UNSORTED and fault.text != NULL and fault_text(fault, "") in ("NULL", "key"):
         kind = OrderError
-        what = "a value on the wrong side of a NULL" if fault_text(fault, "") == "NULL" else "it comes before its predecessor"
+        beside_null = fault_text(fault, "") == "NULL"
+        what = "a value on the wrong side of a NULL" if beside_null else "it comes before its predecessor"
         message = f"the order falls{place}: {what}; sort by the whole key first, NULLs where ORDER BY says"
     elif fault.code == STATUS_UNSORTED:
         kind = OrderError

@@ -448,7 +448,9 @@ def test_an_unsorted_table_is_sorted_and_a_null_time_is_named(
         == tc.match_recognize(table, CLAUSE).to_pylist()
     )
     nulls = pa.concat_tables([table, pa.Table.from_batches([events([None], [1])])])
-    assert tc.match_recognize(nulls, CLAUSE).num_rows >= tc.match_recognize(table, CLAUSE).num_rows  # nulls stand last
+    assert (
+        tc.match_recognize(nulls, CLAUSE).num_rows >= tc.match_recognize(table, CLAUSE).num_rows
+    )  # nulls stand last
     with pytest.raises(OrderError, match=r"ORDER BY t: the time is null at row 10 of the table"):
         tc.match_recognize(nulls, TIMED)
     pq.write_table(nulls, tmp_path / "e.parquet")

@@ -21,7 +21,10 @@ VALUES = {
 }
 CLAUSES = [
     "PARTITION BY x MEASURES LAST(a.x) AS l, FIRST(x) AS f, COUNT(x) AS c, MIN(x) AS low, SUM(y) AS s PATTERN (a+)",
-    "MEASURES LAST(a.x, 1) AS l, COUNT(*) AS c, CLASSIFIER() AS v PATTERN (a+ | b) DEFINE a AS PREV(x) IS NULL OR x > PREV(x)",
+    (
+        "MEASURES LAST(a.x, 1) AS l, COUNT(*) AS c, CLASSIFIER() AS v PATTERN (a+ | b) "
+        "DEFINE a AS PREV(x) IS NULL OR x > PREV(x)"
+    ),
     "ORDER BY x MEASURES FIRST(x) AS f, LAST(x) AS l PATTERN (a+) DEFINE a AS x IS NOT NULL",
 ]
 

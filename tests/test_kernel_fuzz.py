@@ -335,7 +335,8 @@ def test_there_are_matches_to_compare() -> None:
         assert tocsin.match_recognize(many_rows(9000, 1), clause).num_rows > 10, name
 
 
-FAULTY = """PARTITION BY k ORDER BY t MEASURES FIRST(n) AS f, LAST(n) AS l, LAST(s) AS ls, COUNT(*) AS c PATTERN (a b+) WITHIN INTERVAL '9000' DAY
+FAULTY = """PARTITION BY k ORDER BY t MEASURES FIRST(n) AS f, LAST(n) AS l, LAST(s) AS ls, COUNT(*) AS c
+    PATTERN (a b+) WITHIN INTERVAL '9000' DAY
     DEFINE a AS 100 / y + PREV(x, 3) > 102, b AS x > PREV(x, 2) OR s = PREV(s)"""
 
 
