@@ -107,6 +107,15 @@ cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
         save_values(b, a.measures.row_values, a.measures.n_row_values, record_values(rec))
 
 
+cdef inline bint has_attempts(const Attempts *a, int64_t partition) noexcept nogil:
+    """Whether there is anything to save: an empty part may still wait for the sweep."""
+    cdef const Part *p
+    if a.part_of[partition] == 0:
+        return False
+    p = part_at(a, a.part_of[partition] - 1)
+    return p.head != p.tail
+
+
 cdef int attempts_save(Attempts *a, Blob *b) noexcept nogil:
     cdef int64_t i, n = 0
     cdef int64_t n_partitions = a.keys.count
@@ -114,10 +123,10 @@ cdef int attempts_save(Attempts *a, Blob *b) noexcept nogil:
     if status != STATUS_OK:
         return status
     for i in range(n_partitions):
-        n += a.part_of[i] != 0
+        n += has_attempts(a, i)
     blob_i64(b, n)
     for i in range(n_partitions):
-        if a.part_of[i]:
+        if has_attempts(a, i):
             save_part(a, part_at(a, a.part_of[i] - 1), b)
     if a.numbered:
         blob_put(b, a.match_numbers, 8 * n_partitions)
