@@ -38,7 +38,7 @@ from .hash cimport prefetch
 from .keymap cimport keymap_free
 from .measure cimport Found, Record, measure_emit, record_values
 from .words cimport ValueColumn, values_free, values_read
-from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, Fault
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, Fault, fault_set
 
 
 # ---------------------------------------------------------------- parts and their memory
@@ -541,8 +541,8 @@ cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t time,
     cdef Fault fault
     cdef int status
     cdef int64_t begin
-    fault.code = STATUS_OK
-    fault.stage = 0
+    # All of it: what goes wrong may leave it as it is (a full column says only its status).
+    fault_set(&fault, STATUS_OK, -1, -1, 0, 0, NULL)
     found.n_records = 0
     found.records = NULL
     found.partition = p.partition
@@ -562,6 +562,8 @@ cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t time,
         if a.fault.code == STATUS_OK:
             a.fault = fault
             a.fault.code = status
+        else:
+            a.fault.more += 1
         return STATUS_OK
     return status
 

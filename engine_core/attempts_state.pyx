@@ -107,8 +107,8 @@ cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
         save_values(b, a.measures.row_values, a.measures.n_row_values, record_values(rec))
 
 
-cdef bint has_starts(Attempts *a, int64_t partition) noexcept nogil:
-    # A part that lost its last start waits for the sweep: it says no more than no part.
+cdef inline bint has_attempts(const Attempts *a, int64_t partition) noexcept nogil:
+    """Whether there is anything to save: an empty part may still wait for the sweep."""
     cdef const Part *p
     if a.part_of[partition] == 0:
         return False
@@ -123,10 +123,10 @@ cdef int attempts_save(Attempts *a, Blob *b) noexcept nogil:
     if status != STATUS_OK:
         return status
     for i in range(n_partitions):
-        n += has_starts(a, i)
+        n += has_attempts(a, i)
     blob_i64(b, n)
     for i in range(n_partitions):
-        if has_starts(a, i):
+        if has_attempts(a, i):
             save_part(a, part_at(a, a.part_of[i] - 1), b)
     if a.numbered:
         blob_put(b, a.match_numbers, 8 * n_partitions)

@@ -219,7 +219,7 @@ cdef int run_column(LagTable *t, int lag, const Column *c, const uint32_t *parti
                 at = base + (position + depth - t.outputs[k].offset) % depth
                 cell_read(&own.cells[at], own.type, &t.outputs[k], i)
         cell = &own.cells[base + position]
-        if t.keep_changes or own.type == TYPE_STR:
+        if t.undoable or own.type == TYPE_STR:
             status = note(t, lag, base + position, cell)
             if status != STATUS_OK:
                 return status
@@ -308,6 +308,9 @@ cdef void lag_undo(LagTable *t) noexcept nogil:
     cdef int64_t i
     cdef int lag
     cdef LagColumn *own
+    if t.snapshot_partitions >= 0:
+        snapshot_put_back(t)        # then no change was noted
+        return
     for i in range(t.n_changes - 1, -1, -1):
         t.columns[t.changes[i].lag].cells[t.changes[i].cell] = t.changes[i].before
     for lag in range(t.n_columns):

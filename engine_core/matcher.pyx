@@ -30,7 +30,7 @@ from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keyma
 from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
 from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START,
                        LEAF_START_TIME, Leaf)
-from .operator cimport Operator
+from .operator cimport STAGE_RESULT, Operator
 from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore, ordering_save)
 from .output cimport Output
 from .schema cimport Schema
@@ -45,8 +45,8 @@ from .status import StateError
 
 cdef enum:                      # what was under way when a fault came: for its message
     STAGE_CONDITION = 1
-    STAGE_LEAF = 2
-    STAGE_MEASURE = 3
+    STAGE_LEAF = STAGE_RESULT
+    STAGE_MEASURE = STAGE_RESULT + 1
 
 cdef bytes MAGIC = b"tocsin.matcher\x00\x01"
 
@@ -341,6 +341,7 @@ cdef class PatternMatcher(Operator):
                 return STATUS_OK
             if fault.code == status:
                 fault.stage = STAGE_MEASURE
+                fault.row = -1      # it was the match's number among those that waited
         if status == STATUS_NO_MEMORY:
             self.broken = True
         if fault.code != status:
@@ -436,7 +437,8 @@ cdef class PatternMatcher(Operator):
         if fault.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
             return self.plan["condition_names"][fault.item]
         if fault.stage == STAGE_LEAF:
-            return "MEASURES (the match is left out)"
+            left_out = f"{fault.more + 1} matches are left out; the first" if fault.more else "the match is left out"
+            return f"MEASURES ({left_out})"
         if fault.stage == STAGE_MEASURE and fault.item >= 0:
             return f"MEASURES {self.plan['computed_names'][fault.item]} (its match is left out)"
         return ""
@@ -445,6 +447,11 @@ cdef class PatternMatcher(Operator):
     def partitions(self):
         """How many partitions have been seen."""
         return self.attempts.keys.count
+
+    @property
+    def sequence(self):
+        """The sequence behind the last event that was taken."""
+        return self.next_sequence
 
     @property
     def open_attempts(self):
@@ -464,6 +471,9 @@ cdef class PatternMatcher(Operator):
             raise StateError("the matcher ran out of memory and has no state to save")
         if self.result.waiting() or self.attempts.fault.code != STATUS_OK:
             raise StateError("matches are waiting behind a fault; take them with advance() or push() before saving")
+        # A refused batch may have brought partitions that no attempt has stepped in yet.
+        if attempts_reserve(&self.attempts, self.attempts.keys.count) != STATUS_OK:
+            raise MemoryError("no memory to save a matcher")
         memset(&b, 0, sizeof(Blob))
         blob_i64(&b, self.next_sequence)
         blob_i64(&b, self.finished)

@@ -1,13 +1,18 @@
 """Operator: the one interface of every kernel that turns event batches into match batches.
 
 `process`, `advance` and `finish` run without the GIL on the thread that owns the operator, and are
-all-or-nothing: on a status other than STATUS_OK the operator's state is as it was before the call.
+all-or-nothing: on a status other than STATUS_OK the operator's state is as it was before the call. The exception is
+a match without a value (fault.stage >= STAGE_RESULT): the rows were taken, that match is left out, and the others
+come with the next call, whichever it is.
 `*out` is NULL when there is nothing to say, else a batch of the operator's `output` schema (one reference,
 the caller's). `base_sequence` is the stream's sequence of the batch's first row.
 """
 from libc.stdint cimport int64_t
 from .batch cimport BatchC, Schema
 from .status cimport Fault
+
+cdef enum:
+    STAGE_RESULT = 16       # Fault.stage from here on: a match has no value; below: nothing was taken
 
 cdef class Operator:
     cdef readonly Schema input

@@ -202,8 +202,8 @@ cdef class Output:
                     out_free(&results[i])
                 free(results)
                 free(views)
-                if fault.code == status and fault.row >= 0:
-                    self._remove(fault.row)
+                if fault.code == status and fault.row >= 0 and self._remove(fault.row) != STATUS_OK:
+                    return STATUS_NO_MEMORY
                 return status
         for i in range(self.n_columns):
             if self.columns[i].leaf >= 0:

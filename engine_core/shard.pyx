@@ -35,7 +35,7 @@ from libc.stdlib cimport free, malloc, realloc
 from .arrow_abi cimport ArrowArray
 from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain
 from .intake cimport Intake
-from .operator cimport Operator
+from .operator cimport STAGE_RESULT, Operator
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
                     Ring, Slot, claim_blocking)
 from .schema cimport Schema
@@ -164,6 +164,24 @@ cdef void clear(Fault *fault) noexcept nogil:
     fault.value = 0
     fault.other = 0
     fault.text = NULL
+    fault.stage = 0
+    fault.more = 0
+
+
+cdef void rest(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fault, BatchC *batch,
+               int64_t base, int64_t last, int64_t layout) noexcept nogil:
+    """settle(), and what waits behind matches without a value: each of those is a fault of its own, without rows,
+    since the batch was taken."""
+    while status != STATUS_OK and fault.stage >= STAGE_RESULT:
+        settle(shard, node, status, NULL, fault, NULL, base, last, layout)
+        clear(fault)
+        out = NULL
+        batch = NULL
+        if base < 0:        # the input has ended
+            status = (<Operator>node.operation).finish(&out, fault)
+        else:
+            status = (<Operator>node.operation).advance(INT64_MIN, &out, fault)
+    settle(shard, node, status, out, fault, batch, base, last, layout)
 
 
 cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int64_t time,
@@ -186,12 +204,12 @@ cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int6
             clear(&fault)
             out = NULL
             status = (<Operator>node.operation).process(batch, base, &out, &fault)
-            settle(shard, node, status, out, &fault, batch, base, last, layout)
+            rest(shard, node, status, out, &fault, batch, base, last, layout)
         if time != INT64_MIN and node.timed:
             clear(&fault)
             out = NULL
             status = (<Operator>node.operation).advance(time, &out, &fault)
-            settle(shard, node, status, out, &fault, NULL, last, last, layout)
+            rest(shard, node, status, out, &fault, NULL, last, last, layout)
 
 
 cdef void finish(ShardC *shard, int32_t source) noexcept nogil:
@@ -207,7 +225,7 @@ cdef void finish(ShardC *shard, int32_t source) noexcept nogil:
         clear(&fault)
         out = NULL
         status = (<Operator>node.operation).finish(&out, &fault)
-        settle(shard, node, status, out, &fault, NULL, -1, -1, 0)
+        rest(shard, node, status, out, &fault, NULL, -1, -1, 0)
         finish(shard, node.id)
 
 

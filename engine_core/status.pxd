@@ -28,7 +28,7 @@ cdef struct Fault:
     int64_t other
     const char *text
     int32_t stage           # what the operator was doing, in its own numbers (0: nothing to tell): see Operator.context
-    int32_t unused
+    int32_t more            # how many further faults of this kind stand behind this one and are not told by themselves
 
 cdef inline int fault_set(Fault *fault, int code, int64_t row, int item, int64_t value,
                           int64_t other, const char *text) noexcept nogil:
@@ -39,6 +39,7 @@ cdef inline int fault_set(Fault *fault, int code, int64_t row, int item, int64_t
     fault.other = other
     fault.text = text
     fault.stage = 0
+    fault.more = 0
     return code
 
 # The exception of a fault, ready to raise; `context` says where ("DEFINE b", "stream 'trades'"), "" for none.

@@ -38,6 +38,7 @@ from tocsin.errors import (
 SCHEMA = pa.schema({"k": pa.string(), "t": pa.timestamp("s"), "amount": pa.int64(), "price": pa.float64()})
 CLAUSE = """PARTITION BY k ORDER BY t MEASURES FIRST(a.t) AS started, LAST(b.amount) AS amount, COUNT(*) AS n
     PATTERN (a b+) DEFINE a AS amount > 0, b AS amount > PREV(amount)"""
+# A window needs every event's time.
 TIMED = CLAUSE.replace("DEFINE", "WITHIN INTERVAL '1' HOUR DEFINE")
 
 
@@ -142,14 +143,15 @@ def refused_between(
     parts: list[str],
     *,
     taken: bool = False,
+    clause: str = CLAUSE,
 ) -> None:
     """Pushes `bad(i)` before and after each good batch; it must be refused, in words, and leave no trace.
 
     taken: an engine has accepted its rows before the trigger refuses them.
     """
-    wanted = undisturbed(CLAUSE, GOOD)
+    wanted = undisturbed(clause, GOOD)
     assert len(wanted) >= 2
-    given = door(CLAUSE, SCHEMA, path)
+    given = door(clause, SCHEMA, path)
     for i, good in enumerate([*GOOD, None]):
         before = given.sequence()
         with pytest.raises(error) as caught:
@@ -428,12 +430,13 @@ def test_a_batch_that_begins_before_the_last_one_ended_names_row_0(door: Any, tm
 @pytest.mark.parametrize("door", [MatcherDoor, PickledDoor, EngineDoor, WorkerDoor])
 def test_an_event_without_a_time_names_its_row(door: Any, tmp_path: Path) -> None:
     bad = events([20, 20, None, 20], [1] * 4)
-    refused_between(
-        door, tmp_path, lambda i: bad, OrderError, ["row 3 of the batch", "wrong side of a NULL"], taken=True
-    )
-    timed = door(TIMED, SCHEMA, tmp_path / "timed")
-    with pytest.raises(OrderError, match="time is null at row 2 of the batch"):
-        timed.push(bad)
+    nulls = [
+        "row 3 of the batch",
+        "wrong side of a NULL",
+    ]  # nulls come last, so the row after one is at fault
+    refused_between(door, tmp_path / "a", lambda i: bad, OrderError, nulls, taken=True)
+    times = ["ORDER BY t", "time is null at row 2 of the batch"]
+    refused_between(door, tmp_path / "b", lambda i: bad, OrderError, times, taken=True, clause=TIMED)
 
 
 def test_an_unsorted_table_is_sorted_and_a_null_time_is_named(
@@ -601,7 +604,7 @@ def test_a_condition_without_a_value_is_an_error_that_changes_nothing(
         given.push(batch)
         with pytest.raises(EvaluationError) as caught:
             given.push(events([1] * 5, [50, 60, value, 1, 2], ["x", "x", "x", "y", "y"]))
-        where = [place_of(given, 2, 5)] + ["DEFINE A"] * isinstance(given, MatcherDoor)
+        where = [place_of(given, 2, 5), "DEFINE A"]
         assert all(part in str(caught.value) for part in [*parts, *where]), str(caught.value)
     assert given.finish() == wanted
     if isinstance(given, EngineDoor):
@@ -664,6 +667,55 @@ def test_matches_found_before_a_fault_come_with_the_next_call() -> None:
         last = events([8, 9, 9], [2, 5, 1], ["y", "x", "x"])
         found += matcher.push(last).to_pylist() + matcher.finish().to_pylist()
         assert found == undisturbed(clause, [*GOOD[:2], last])
+
+
+MEASURED = """PARTITION BY k ORDER BY t MEASURES FIRST(a.amount) AS f, COUNT(*) AS n, 60 / SUM(amount) AS q
+    PATTERN (a b*) DEFINE b AS amount < PREV(amount)"""
+
+
+@pytest.mark.parametrize("door", [MatcherDoor, EngineDoor, WorkerDoor, StoredDoor])
+def test_a_match_without_a_value_is_left_out_and_the_others_come(door: Any, tmp_path: Path) -> None:
+    """A measure that divides by zero: its events are taken, its match is reported, no other match is lost."""
+    batches = [
+        events([1] * 5, [3, 0, 5, -5, 7]),
+        events([2] * 3, [0, 0, 2]),
+        events([3, 3], [0, 0], ["y", "y"]),
+    ]
+    given = door(MEASURED, SCHEMA, tmp_path)
+    faults: list[str] = []
+
+    def heard(call: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return call()
+            except EvaluationError as fault:
+                faults.append(str(fault))
+            if isinstance(given, EngineDoor):
+                return None
+            call = call if call == given.finish else lambda: given.push(SCHEMA.empty_table())
+
+    for i, batch in enumerate(batches):
+        heard(lambda batch=batch: given.push(batch))
+        assert given.sequence() == [5, 8, 10][i]
+    rows = heard(given.finish) or given.rows
+    assert [(row["f"], row["n"], row["q"]) for row in rows] == [(3, 2, 20), (7, 2, 8), (2, 1, 30)]
+    if isinstance(given, EngineDoor):
+        assert given.stored or [x.kind for x in given.engine.dead_letters("found")] == ["fault"] * 4
+    else:
+        assert len(faults) == 4
+    assert all("MEASURES q" in f and "integer division by zero (60 / 0)" in f for f in faults)
+
+
+@pytest.mark.parametrize("door", [MatcherDoor, EngineDoor, WorkerDoor])
+def test_sums_beyond_64_bits_are_counted_and_the_other_matches_come(door: Any, tmp_path: Path) -> None:
+    given = door(MEASURED.replace("60 / SUM", "SUM"), SCHEMA, tmp_path)
+    with pytest.raises(
+        EvaluationError, match=r"3 matches are left out; the first.*SUM over a match from event 0 to"
+    ):
+        given.push(events(list(range(9)), [BIG, BIG - 1, BIG, 1, 7, 6, BIG, 2, 4]))
+    assert given.sequence() == 9
+    given.push(events([9], [5]))
+    assert [(row["f"], row["q"]) for row in given.finish()] == [(7, 13), (4, 4), (5, 5)]
 
 
 # ---------------------------------------------------------------- garbage as a pattern
@@ -960,3 +1012,19 @@ def test_a_closed_engine_and_store_refuse(tmp_path: Path) -> None:
     ):
         with pytest.raises(ClosedError, match="closed"):
             use()
+
+
+def test_a_finished_matcher_refuses_and_can_be_saved() -> None:
+    for taken in (0, 3):
+        matcher = tc.Matcher(CLAUSE, SCHEMA)
+        if taken:
+            matcher.push(GOOD[0])
+        assert matcher.finish().num_rows == (1 if taken else 0)
+        for again in (matcher, pickle.loads(pickle.dumps(matcher))):
+            for use in (lambda m=again: m.push(GOOD[1]), lambda m=again: m.push(GOOD[1].slice(0, 0))):
+                with pytest.raises(ClosedError, match="the matcher has seen the end of its input"):
+                    use()
+            with pytest.raises(ClosedError, match="the matcher has seen the end of its input"):
+                again.advance(100)
+            assert again.finish().num_rows == 0
+            assert again.sequence == taken

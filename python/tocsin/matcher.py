@@ -43,7 +43,6 @@ class Matcher:
         operator = self._assembled.operator
         assert isinstance(operator, PatternMatcher)  # a clause has no other
         self._operator = operator
-        self._sequence = 0
         # Matches of the batches before one that was at fault: they have left the core, and must not be lost.
         self._waiting: list[pa.RecordBatch] = []
 
@@ -60,7 +59,7 @@ class Matcher:
     @property
     def sequence(self) -> int:
         """How many events have been pushed (int): the sequence of the next one."""
-        return self._sequence
+        return self._operator.sequence
 
     def push(self, data: Any) -> pa.RecordBatch:
         """Takes events and returns the matches that they made certain, in the order in which they became so.
@@ -91,12 +90,10 @@ class Matcher:
         empty = True
         for batch in core_batches(data, self._operator.input):
             empty = False
-            matches = self._operator.run(batch, self._sequence)
-            self._sequence += batch.num_rows
-            self._keep(matches)
+            self._keep(self._operator.run(batch, self._operator.sequence))
         if empty:  # a table of no batches: what waits behind a fault comes all the same
             none = Batch.from_arrow(_empty(self.schema), self._operator.input)
-            self._keep(self._operator.run(none, self._sequence))
+            self._keep(self._operator.run(none, self._operator.sequence))
         return self._take()
 
     def advance(self, time: Any) -> pa.RecordBatch:
@@ -175,7 +172,6 @@ class Matcher:
         return {
             "clause": self._clause,
             "schema": self.schema,
-            "sequence": self._sequence,
             "state": self._operator.save(),
             "waiting": self._waiting,
         }
@@ -183,11 +179,10 @@ class Matcher:
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.__init__(saved["clause"], saved["schema"])  # type: ignore[misc]
         self._operator.restore(saved["state"])
-        self._sequence = saved["sequence"]
         self._waiting = saved["waiting"]
 
     def __repr__(self) -> str:
-        return f"<tocsin.Matcher of {self._sequence} events, {self._operator.open_attempts} open attempts>"
+        return f"<tocsin.Matcher of {self.sequence} events, {self._operator.open_attempts} open attempts>"
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
