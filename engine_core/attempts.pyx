@@ -1386,7 +1386,7 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
     cdef uint8_t **blocks = a.blocks
     cdef int64_t part_stride = a.part_stride, start_stride = a.start_stride, i, time = 0, row
     cdef uint64_t interval = <uint64_t>a.interval
-    cdef uint32_t stride = a.cohorts.stride, number, letter, code, kind
+    cdef uint32_t stride = a.cohorts.stride, number, letter, code, kind, pushes
     cdef int64_t record_stride = a.measures.record_stride
     cdef int n_row_values = a.measures.n_row_values, v
     cdef const ValueColumn *row_values = a.measures.row_values
@@ -1435,6 +1435,19 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                 if not p.grouped and (not within or <uint64_t>time - <uint64_t>p.front_time < interval):
                     code = codes[p.config * stride + letter]
                     kind = code >> 24
+                    if kind - 1 < <uint32_t>MOVE_PUSH and not labelled and p.tail < p.starts_room:
+                        # PERF: STAY, JOIN and PUSH alike, without a branch that the data would make unforeseeable: the
+                        # row is written behind the youngest attempt and counts only if it is one.
+                        pushes = kind != MOVE_STAY
+                        s = <Start *>(p.starts + p.tail * start_stride)
+                        s.sequence = base_sequence + row
+                        s.time = time
+                        p.begin[((code >> 16) & 0xFF) - 1 if kind == MOVE_PUSH else COHORTS_MAX] = p.tail
+                        p.front_time = time if p.head == p.tail else p.front_time
+                        p.tail += pushes
+                        a.n_open += pushes
+                        p.config = code & 0xFFFF
+                        continue
                     if kind == MOVE_STAY and not labelled:
                         p.config = code & 0xFFFF
                         continue
