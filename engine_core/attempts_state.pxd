@@ -1,7 +1,7 @@
 """Saving and restoring the open attempts."""
 from libc.stdint cimport int64_t
 
-from .attempts cimport Attempts
+from .parts cimport Attempts
 from .blob cimport Blob, Reader
 
 cdef int attempts_save(Attempts *a, Blob *b) noexcept nogil

@@ -10,8 +10,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from .attempts cimport (GROUP_BARE, GROUP_RESOLVED, NO_CANDIDATE, NO_GROUP, PARTS_PER_BLOCK, Attempts, Group, Part,
-                        Start, attempts_arm, attempts_group, group_new, part_new, record_room)
+from .groups cimport attempts_group, group_new
+from .parts cimport (GROUP_BARE, GROUP_RESOLVED, NO_CANDIDATE, NO_GROUP, Attempts, Group, Part, Start, part_at, part_new,
+                     record_room)
+from .timers cimport attempts_arm
 from .automaton cimport CODE_NO_MEMORY, DEAD, State, dfa_intern, dfa_letter
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .expression cimport TYPE_STR
@@ -59,10 +61,6 @@ cdef int restore_values(Reader *r, const ValueColumn *values, int n, uint64_t *w
 
 
 # ---------------------------------------------------------------- save
-
-cdef inline Part *part_at(const Attempts *a, uint32_t number) noexcept nogil:
-    return <Part *>(a.blocks[number // PARTS_PER_BLOCK] + (number % PARTS_PER_BLOCK) * a.part_stride)
-
 
 cdef void save_part(const Attempts *a, const Part *p, Blob *b) noexcept nogil:
     cdef uint32_t i

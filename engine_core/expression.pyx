@@ -22,7 +22,7 @@ from libc.string cimport memcpy, memset
 from .column cimport (KIND_BOOL, KIND_DICT, KIND_F16, KIND_F32, KIND_F64, KIND_I16, KIND_I32, KIND_I64, KIND_I8,
                       KIND_LARGE_UTF8, KIND_NULL, KIND_U16, KIND_U32, KIND_U64, KIND_U8, KIND_UTF8, KIND_UTF8_VIEW,
                       Column, bit_get, column_bytes, column_f64, column_i64, column_valid, dictionary_code)
-from .status cimport (STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_TYPE, Fault, fault_set)
+from .status cimport (STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, Fault, fault_set)
 from .vector cimport *
 
 cdef enum Op:
@@ -818,7 +818,7 @@ cdef class Program:
         return fault.code
 
     cdef void _blame(self, Frame *frame, int64_t row, Fault *fault) noexcept nogil:
-        """Finds the instruction that faulted in this row, and its operands. Registers are written once, so they still hold them."""
+        """Finds the instruction that faulted in this row, and its operands: registers are written once, and still hold them."""
         cdef int i
         cdef Instruction *ins
         cdef Vec *a

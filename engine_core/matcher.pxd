@@ -1,7 +1,7 @@
 """PatternMatcher: the operator of a row pattern."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from .attempts cimport Attempts
+from .parts cimport Attempts
 from .automaton cimport Automaton
 from .batch cimport BatchC
 from .column cimport Column

@@ -16,8 +16,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, INT64_MA
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from .attempts cimport (Attempts, attempts_advance, attempts_finish, attempts_free, attempts_init, attempts_reserve,
-                        attempts_run, attempts_tidy)
+from .attempts cimport attempts_finish, attempts_run, attempts_tidy
 from .attempts_state cimport attempts_restore, attempts_save
 from .automaton cimport (CODE_NO_MEMORY, DENSE_CONDITIONS, Automaton, dfa_explore, dfa_free, dfa_init, dfa_letter)
 from .batch cimport Batch, BatchC
@@ -33,9 +32,11 @@ from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MAT
 from .operator cimport STAGE_RESULT, Operator
 from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore, ordering_save)
 from .output cimport Output
+from .parts cimport Attempts, attempts_free, attempts_init, attempts_reserve
 from .schema cimport Schema
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set,
                       raise_fault)
+from .timers cimport attempts_advance
 from .words cimport VALUES_MAX, ValueColumn, values_bind
 
 import os
