@@ -16,8 +16,8 @@ from .parts cimport (GROUP_BARE, GROUP_RESOLVED, NO_CANDIDATE, NO_GROUP, Attempt
 from .timers cimport attempts_arm
 from .automaton cimport CODE_NO_MEMORY, DEAD, State, dfa_intern, dfa_letter
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
-from .expression cimport TYPE_STR
 from .measure cimport Record, record_values
+from .registers cimport TYPE_STR
 from .words cimport ValueColumn, word_text, word_view
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
 

@@ -15,7 +15,7 @@ Without WITHIN  a cohort without a candidate keeps only its oldest attempt, and 
 Invariants  configs[0] has no cohort; a cohort in state DEAD holds a candidate and is not the oldest; neighbours in
             the same state without a candidate are one.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 

@@ -2,8 +2,9 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .column cimport Column
-from .expression cimport Frame, Input, Program
+from .expression cimport Program
 from .lag cimport LagTable
+from .registers cimport Frame, Input
 from .status cimport Fault
 
 cdef struct ConditionInput:

@@ -8,8 +8,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from .expression cimport CHUNK, TYPE_BOOL, Input, Program, Vec
+from .expression cimport Program
 from .lag cimport LagColumn, LagOutput, lag_free, lag_init, lag_run
+from .registers cimport CHUNK, TYPE_BOOL, Input, Vec
 from .status cimport STATUS_OK, Fault
 from .vector cimport and_bytes, mask_or_u8, mask_or_u64
 

@@ -1,53 +1,9 @@
-"""Expression programs: the verified, immutable Program and the Frame of buffers that one operator runs it in."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+"""Expression programs: the verified, immutable Program; its registers are in registers.pxd."""
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .column cimport Column
+from .registers cimport Frame, Input, Instruction, ValueSet
 from .status cimport Fault
 from .vector cimport Str
-
-cdef enum:
-    CHUNK = 1024            # rows per vector: the registers of a usual program stay in the L1/L2 cache
-
-cdef enum Type:             # what a register holds
-    TYPE_I64 = 1            # all signed ints, uint8..uint32, date, time, timestamp, duration
-    TYPE_U64 = 2
-    TYPE_F64 = 3
-    TYPE_BOOL = 4           # one byte, 0 or 1
-    TYPE_STR = 5
-
-cdef struct Vec:
-    void *data              # CHUNK values of the register's type
-    uint8_t *valid          # CHUNK bytes, or NULL: every row is valid
-    uint8_t *err            # CHUNK fault codes, or NULL: none
-    bint scalar             # a constant: data[0] stands for every row (and data is filled with it)
-    const int32_t *narrow   # an int32 column as it is, not yet widened into `data`; or NULL
-
-cdef struct Instruction:
-    int32_t op
-    int32_t sub
-    int32_t dst
-    int32_t a
-    int32_t b
-    int32_t imm
-
-cdef struct ValueSet:       # the constants of an IN list, ascending, distinct
-    int32_t type
-    bint has_null
-    int64_t count
-    void *values            # int64_t / uint64_t / double / Str
-
-# Where a LOAD takes its rows from: a column of the batch, or a vector that another stage filled (PREV).
-cdef struct Input:
-    const Column *column    # or NULL
-    Vec vec                 # used when column is NULL
-
-cdef struct Frame:
-    Vec *registers
-    void *memory
-    uint8_t **tables        # per IN-on-a-dictionary instruction: 0 / 1 / 2 (null) per dictionary code
-    const Column **table_of
-    int64_t *table_capacity
-    Str *text               # CHUNK: views for string loads inside COLUMN_IN
 
 cdef class Program:
     cdef Instruction *instructions

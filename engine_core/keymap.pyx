@@ -12,11 +12,11 @@ Cost        one multiply and about one cache line per row for a number; rows of 
 Limits      memory; 2^32 - 2 partitions.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from .builder cimport OutColumn, out_push_bytes, out_push_f64, out_push_word, out_push_null
-from .column cimport (KIND_DICT, KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I32, KIND_I64, KIND_LARGE_UTF8, KIND_U64,
+from .column cimport (KIND_DICT, KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I64, KIND_LARGE_UTF8, KIND_U64,
                       KIND_UTF8, KIND_UTF8_VIEW, Column, column_bytes, column_f64, column_i64, column_valid,
                       dictionary_code)
 from .hash cimport hash_bytes, hash_u64, prefetch
@@ -377,8 +377,7 @@ cdef bytes keymap_save(const KeyMap *m):
 cdef bint key_is_whole(const KeyMap *m, const uint8_t *p, int64_t size) noexcept nogil:
     """Whether `size` bytes are exactly one key of n_columns parts: keymap_emit trusts that."""
     cdef int64_t at = 0, text
-    cdef int i
-    for i in range(m.n_columns):
+    for _ in range(m.n_columns):
         if at >= size:
             return False
         if p[at] == 0:

@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .blob cimport Blob, Reader
 from .column cimport Column
-from .expression cimport Input
+from .registers cimport Input
 
 cdef struct Cell:               # a remembered value
     uint64_t word               # number, or pointer to the text's bytes

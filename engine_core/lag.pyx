@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .column cimport (KIND_DICT, KIND_F64, KIND_I64, KIND_U64, Column, column_bytes, column_f64, column_i64,
                       column_valid, dictionary_code)
-from .expression cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR
+from .registers cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
 from .vector cimport Str
 

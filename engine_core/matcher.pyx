@@ -12,30 +12,28 @@ All or nothing  what may fail in a batch (order, conditions' faults) is found be
 State       open attempts, remembered PREV values, partition keys, the last row's order: `save` writes it, `restore` reads.
 Cost        see expression, keymap, lag, attempts; `explain` adds them up for a pattern.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, INT64_MAX
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 from .attempts cimport attempts_finish, attempts_run, attempts_tidy
 from .attempts_state cimport attempts_restore, attempts_save
-from .automaton cimport (CODE_NO_MEMORY, DENSE_CONDITIONS, Automaton, dfa_explore, dfa_free, dfa_init, dfa_letter)
-from .batch cimport Batch, BatchC
-from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
+from .automaton cimport CODE_NO_MEMORY, DENSE_CONDITIONS, dfa_explore, dfa_free, dfa_init, dfa_letter
+from .batch cimport BatchC
+from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
 from .cohorts cimport cohorts_free, cohorts_init
 from .column cimport Column, column_time
-from .conditions cimport Conditions
-from .expression cimport CHUNK, TYPE_I64
 from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
 from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
 from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START,
                        LEAF_START_TIME, Leaf)
 from .operator cimport STAGE_RESULT, Operator
-from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore, ordering_save)
-from .output cimport Output
+from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore,
+                        ordering_save)
 from .parts cimport Attempts, attempts_free, attempts_init, attempts_reserve
-from .schema cimport Schema
-from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set,
-                      raise_fault)
+from .registers cimport CHUNK, TYPE_I64
+from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
+                      STATUS_UNSORTED, Fault, fault_set)
 from .timers cimport attempts_advance
 from .words cimport VALUES_MAX, ValueColumn, values_bind
 

@@ -15,8 +15,8 @@ from libc.string cimport memcpy
 
 from .automaton cimport CODE_ACCEPT, CODE_NO_MEMORY, CODE_STATE, Dfa, dfa_next, dfa_parents
 from .builder cimport (OutColumn, out_push_bytes, out_push_f64, out_push_word, out_push_null, out_truncate)
-from .expression cimport TYPE_F64, TYPE_STR, TYPE_U64
 from .keymap cimport KeyMap, keymap_emit
+from .registers cimport TYPE_F64, TYPE_STR, TYPE_U64
 from .words cimport values_emit, word_view
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_STATE, Fault, fault_set
 from .vector cimport Str, compare_sign_str

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
 from .column cimport KIND_I64, Column
-from .expression cimport TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64
+from .registers cimport TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64
 from .words cimport values_free, values_read, word_text, word_view
 from .status cimport (STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set)
 from .vector cimport Str, compare_sign_str, first_fall

@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t, int64_t
 from .batch cimport BatchC
 from .builder cimport OutColumn
 from .column cimport Column
-from .expression cimport Frame, Input, Program
+from .expression cimport Program
+from .registers cimport Frame, Input
 from .status cimport Fault
 
 cdef struct OutputColumn:

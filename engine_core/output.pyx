@@ -14,7 +14,8 @@ from .batch cimport BatchC
 from .builder cimport (OutColumn, out_export, out_free, out_gather, out_init, out_push_bytes, out_push_f64,
                        out_push_i64, out_push_null)
 from .column cimport KIND_U8, KIND_U16, KIND_U32, KIND_UTF8, Column
-from .expression cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Input, Program, Vec
+from .expression cimport Program
+from .registers cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Input, Vec
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_TIME_RANGE, Fault, fault_set
 from .vector cimport Str
 

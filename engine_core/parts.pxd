@@ -56,7 +56,7 @@ cdef struct Part:               # one partition that has open attempts; the fiel
     int64_t front_time          # by cohorts: the time of the oldest
     uint32_t head, tail, starts_room
     uint32_t config             # by cohorts: number of the configuration
-    uint32_t begin[COHORTS_MAX + 1] # by cohorts: the first start of each; the last place is scrap, see attempts_run
+    uint32_t begin[COHORTS_MAX + 1]  # by cohorts: the first start of each; the last place is scrap, see attempts_run
     uint8_t armed               # a timer will look at it
     uint8_t held                # some attempt may have a candidate
     uint8_t grouped             # stepped by groups, until it is empty again

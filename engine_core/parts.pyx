@@ -12,8 +12,8 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from .cohorts cimport COHORTS_MAX, CONFIG_EMPTY, HELD_NOTHING
-from .expression cimport TYPE_STR
 from .measure cimport Record, record_values
+from .registers cimport TYPE_STR
 from .status cimport STATUS_NO_MEMORY, STATUS_OK
 from .words cimport values_free, values_read
 

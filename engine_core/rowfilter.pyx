@@ -9,9 +9,9 @@ from libc.stdlib cimport calloc, free, malloc
 
 from .batch cimport BatchC
 from .conditions cimport Conditions
-from .expression cimport CHUNK
 from .gather cimport batch_gather
 from .operator cimport Operator
+from .registers cimport CHUNK
 from .schema cimport Schema
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .vector cimport select_rows

@@ -17,8 +17,10 @@ cdef extern from "vector.hpp" namespace "tocsin" nogil:
     int compare_sign_str(const Str &, const Str &) noexcept
 
     void arithmetic_f64(int, const double *, const double *, bint, int64_t, double *) noexcept
-    int arithmetic_i64(int, const int64_t *, const int64_t *, bint, int64_t, const uint8_t *, uint8_t *, int64_t *) noexcept
-    int arithmetic_u64(int, const uint64_t *, const uint64_t *, bint, int64_t, const uint8_t *, uint8_t *, uint64_t *) noexcept
+    int arithmetic_i64(int, const int64_t *, const int64_t *, bint, int64_t, const uint8_t *, uint8_t *,
+                       int64_t *) noexcept
+    int arithmetic_u64(int, const uint64_t *, const uint64_t *, bint, int64_t, const uint8_t *, uint8_t *,
+                       uint64_t *) noexcept
 
     void and_bytes(const uint8_t *, const uint8_t *, int64_t, uint8_t *) noexcept
     void or_bytes(const uint8_t *, const uint8_t *, int64_t, uint8_t *) noexcept

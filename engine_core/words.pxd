@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from .builder cimport OutColumn, out_push_bytes, out_push_f64, out_push_word, out_push_null
 from .column cimport (KIND_DICT, KIND_F64, KIND_I64, KIND_NULL, KIND_U64, Column, column_bytes, column_f64,
                       column_i64, column_valid, dictionary_code)
-from .expression cimport TYPE_F64, TYPE_STR
+from .registers cimport TYPE_F64, TYPE_STR
 from .status cimport STATUS_NO_MEMORY, STATUS_OK
 
 cdef enum:
