@@ -410,6 +410,20 @@ cdef int step_groups(Attempts *a, uint32_t partition, int64_t sequence, int64_t 
     return STATUS_OK
 
 
+cdef inline void record_plain(Part *p, int64_t stride, int64_t sequence, uint32_t letter, const ValueColumn *values,
+                              int n, int64_t row) noexcept nogil:
+    """PERF: a record in a part that has room, of columns that are plain words this batch (all `native`)."""
+    cdef Record *r = <Record *>(p.records + p.record_tail * stride)
+    cdef uint64_t *words = record_values(r)
+    cdef int v
+    p.record_tail += 1
+    r.sequence = sequence
+    r.letter = letter
+    words[0] = 0
+    for v in range(n):
+        words[1 + v] = values[v].native[row]
+
+
 cdef int step_any(Attempts *a, uint32_t partition, int64_t sequence, int64_t time, uint32_t letter) noexcept nogil:
     """One row, whatever it needs."""
     cdef bint grouped = not a.cohorts.on
@@ -451,8 +465,6 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
     cdef Part *p
     cdef Start *s
     cdef Move *move
-    cdef Record *r
-    cdef uint64_t *words
     cdef int status
     a.columns = columns
     if within and time_column.kind == KIND_I64:
@@ -509,14 +521,7 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                         move = &a.cohorts.configs[p.config].moves[letter]
                         if is_single(a, p, move):
                             if labelled:
-                                r = <Record *>(p.records + p.record_tail * record_stride)
-                                p.record_tail += 1
-                                r.sequence = base_sequence + row
-                                r.letter = letter
-                                words = record_values(r)
-                                words[0] = 0
-                                for v in range(n_row_values):
-                                    words[1 + v] = row_values[v].native[row]
+                                record_plain(p, record_stride, base_sequence + row, letter, row_values, n_row_values, row)
                             a.row = row
                             status = move_single(a, p, move, base_sequence + row, time, start_stride)
                             if status != STATUS_OK:
@@ -532,14 +537,7 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                             if kind == MOVE_RESTART:
                                 p.record_head = 0
                                 p.record_tail = 0
-                            r = <Record *>(p.records + p.record_tail * record_stride)
-                            p.record_tail += 1
-                            r.sequence = base_sequence + row
-                            r.letter = letter
-                            words = record_values(r)
-                            words[0] = 0
-                            for v in range(n_row_values):
-                                words[1 + v] = row_values[v].native[row]
+                            record_plain(p, record_stride, base_sequence + row, letter, row_values, n_row_values, row)
                         p.config = code & 0xFFFF
                         if kind == MOVE_STAY:
                             continue
