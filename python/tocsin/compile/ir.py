@@ -4,14 +4,20 @@ A node is immutable. `op` is one of
 
     const     attr: the value (int, also for dates, times, timestamps and durations, in the unit of the type;
               float; str; bytes; bool) or None for NULL
-    column    attr: (column index, lag); lag n: of the row n before in the partition (PREV); 0: the row itself
-    leaf      attr: index into Plan.leaves; in measures only
+    column    attr: (column index, lag); lag n: of the row n before in the partition (PREV), -n: n behind (NEXT),
+              0: the row itself. In the argument of an aggregate the index may be CLASSIFIER or MATCH_NUMBER
+    leaf      attr: index into Plan.leaves (in measures) or Plan.define_leaves (in definitions)
     neg add sub mul div mod      arguments of one kernel kind; integer division truncates
     eq ne lt le gt ge            arguments of one kernel kind, or one i64 and one u64 (compared exactly)
     and or not                   three-valued; two, two and one arguments
     is_null is_not_null
     in        args[0]; attr: (values, whether a NULL was listed too)
     cast      attr: None for a widening to float64, else the multiplier from a coarser to a finer unit of time
+    if        args: a condition, the value where it is TRUE, the value where it is not; all CASE, COALESCE and
+              NULLIF come down to it. A fault in the branch that is not taken is none
+    math      attr: abs, floor, ceil, round, sqrt, exp, ln, power, sign, trunc, ...: what the kernel computes itself
+    call      attr: the name of a function that a library computes, column by column (compile/library.py), and what
+              else it must know
 
 The kernel knows five kinds of values (`kernel_kind`); types of one kind may differ between the arguments of
 an operation (int8 and int64, date32 and duration[s]) because they are computed alike.
@@ -46,22 +52,43 @@ class Node:
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
+CLASSIFIER = -2  # in place of a column: the variable that the row was matched to, as text
+MATCH_NUMBER = -3  # in place of a column, in an aggregate's argument: the match's number
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value of a whole match that measures are computed from.
+    """A value of a match, or of the match so far, that measures and definitions are computed from.
 
-    `kind`: first, last (the value of `column` at the `offset`-th row after the first, before the last, of
-    those of `variables`; NULL if there is none), count (values of `column` that are not NULL), count_rows,
-    sum, min, max (NULL without rows or values), classifier (the variable of the last row), match_number.
-    `variables` is a bit mask; `column` is -1 where there is none. A sum of type float64 over whole numbers is
-    summed as float64.
+    `kind`:
+
+    first, last       the value of `column` at the `offset`-th row after the first, before the last, of the rows of
+                      `variables`, and from there `physical` rows on in the partition (PREV: negative); NULL if there is
+                      no such row. Of CLASSIFIER also NULL where that row is not of the match
+    classifier        the variable of the last row of those of `variables`
+    match_number      the match's number in its partition, from 1
+    count_rows        how many rows; count: how many values that are not NULL
+    sum avg min max stddev_samp stddev_pop var_samp var_pop any_value array_agg min_by max_by bool_and bool_or …
+                      NULL without rows or values; see compile/aggregates.py
+
+    `variables` is a bit mask; `column` is -1 where there is none. `final`: over the whole match; else (RUNNING)
+    over its rows up to the row that is shown, which only ALL ROWS PER MATCH tells apart. In a definition a leaf
+    reads the rows before the row in question, and that row itself too if `current` (it is provisionally of the
+    variable that is defined, and that is one of `variables`).
+
+    An aggregate's argument is `column`, or, if it is more than a column, `arguments`: trees over "column" nodes of lag
+    0 (two of them for min_by and max_by). A sum of type float64 over whole numbers is summed as float64.
     """
 
-    kind: Choice["first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number"]
+    kind: str
     variables: int
     column: int
     offset: int
     type: pa.DataType
+    physical: int = 0
+    final: bool = True
+    current: bool = False
+    arguments: tuple[Node, ...] = ()
 
 
 class Nodes:

@@ -33,14 +33,34 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Derived:
+    """A column that a library computes of each batch before the match: `node` has "call" and no "leaf" in it."""
+
+    name: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Shapes: `condition_of` has one entry per variable (-1: always true), `positions` and `follow` one per
-    position of the automaton, `condition_names` one per condition (for messages: "DEFINE PROBE").
+    """Shapes: `condition_of` and `rest_of` have one entry per variable (-1: none), `positions`, `follow` and
+    `excluded` one per position of the automaton, `condition_names` and `rest_names` one per condition (for
+    messages: "DEFINE PROBE").
+
+    `schema` is that of the events and then of the columns of `derived`; all column numbers are of it.
+
+    A variable's definition is the AND of two parts, either of which may be missing: its *condition* reads its row
+    and rows before it at fixed distances (PREV) and is computed for whole batches; its *rest* reads the match
+    so far (`define_leaves`) or rows that come after it (NEXT). Only a pattern without rests is row-local.
+
+    `first` are the positions that a match can begin with, `first_at_start` those at the first row of a partition (^).
+    In a list MATCH (-1) means that the match may end here, MATCH_AT_END (-2) that it may if the partition ends here
+    too ($). `excluded`: inside {- -}.
 
     `order` is (column, descending, nulls first); `time` the first ORDER BY column if it ascends and is a
     whole number, date, time, timestamp or duration; `within` is in the unit of that column: a row belongs to
-    a match while its time - the first row's time < `within`. `output_schema`: the partition columns, then the
-    measures.
+    a match while its time - the first row's time < `within`. `skip_variables` (a mask): of SKIP TO FIRST, TO LAST.
+    `output_schema`: the partition columns, then the measures; with `rows` "all" the partition columns, the ORDER BY
+    columns, the measures, and all other columns of the input.
     """
 
     schema: pa.Schema
@@ -55,10 +75,20 @@ class Plan:
     follow: tuple[tuple[int, ...], ...]
     within: int | None
     time: int | None
-    skip: Choice["past_last", "next"]
+    skip: Choice["past_last", "next", "first", "last"]
     leaves: tuple[Leaf, ...]
     measures: tuple[Measure, ...]
     output_schema: pa.Schema
+    first_at_start: tuple[int, ...] = ()
+    excluded: tuple[bool, ...] = ()
+    rests: tuple[Node, ...] = ()
+    rest_of: tuple[int, ...] = ()
+    rest_names: tuple[str, ...] = ()
+    define_leaves: tuple[Leaf, ...] = ()
+    skip_variables: int = 0
+    rows: Choice["one", "all"] = "one"
+    empty: Choice["show", "omit", "unmatched"] = "show"
+    derived: tuple[Derived, ...] = ()
 
 
 def make_plan(clause: Clause, schema: pa.Schema) -> Plan:
@@ -106,7 +136,7 @@ class _Planner:
             follow=automaton.follow,
             within=self._within(order),
             time=time,
-            skip=clause.skip,
+            skip="next" if clause.skip.kind == "next" else "past_last",
             leaves=tuple(check.leaves),
             measures=measures,
             output_schema=pa.schema(fields),
@@ -126,6 +156,7 @@ class _Planner:
     def _partition(self) -> tuple[int, ...]:
         found: list[int] = []
         for column in self.clause.partition:
+            assert isinstance(column, Column)
             index = self._key_column(column, "PARTITION BY")
             if index in found:
                 raise self.source.error(f"the column '{column.name}' is twice in PARTITION BY", column.span)
@@ -135,10 +166,11 @@ class _Planner:
     def _order(self) -> tuple[tuple[int, bool, bool], ...]:
         found: list[tuple[int, bool, bool]] = []
         for key in self.clause.order:
-            index = self._key_column(key.column, "ORDER BY")
+            assert isinstance(key.expression, Column)
+            index = self._key_column(key.expression, "ORDER BY")
             if any(index == other for other, _, _ in found):
                 raise self.source.error(
-                    f"the column '{key.column.name}' is twice in ORDER BY", key.column.span
+                    f"the column '{key.expression.name}' is twice in ORDER BY", key.expression.span
                 )
             found.append((index, key.descending, key.nulls_first))
         return tuple(found)

@@ -27,8 +27,8 @@ SIZE_MAX = 1_000_000
 
 # How a literal's value is to be read. None: by its Python type (bool, int, float, str, bytes, None).
 # date: days since 1970-01-01; time: ns since midnight; timestamp (no zone), instant (a timestamp with a
-# zone, in UTC): ns since 1970-01-01; interval: ns.
-LiteralType = Choice["date", "time", "timestamp", "instant", "interval"]
+# zone, in UTC): ns since 1970-01-01; interval: ns; months: an interval of whole months (INTERVAL '1' YEAR is 12).
+LiteralType = Choice["date", "time", "timestamp", "instant", "interval", "months"]
 
 
 class Operators:
@@ -321,26 +321,94 @@ class In(Expression):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Like(Expression):
+    """LIKE: % is any text, _ any one character; `escape` is a text of one character, or None."""
+
+    _parts: ClassVar[tuple[str, ...]] = ("operand", "pattern")
+    operand: Expression
+    pattern: Expression
+    escape: str | None
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IsDistinct(Expression):
+    """IS DISTINCT FROM, or IS NOT DISTINCT FROM if `negated`: a comparison that takes NULL for a value."""
+
+    _parts: ClassVar[tuple[str, ...]] = ("left", "right")
+    left: Expression
+    right: Expression
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case(Expression):
+    """CASE with one condition and one value per branch, in order; `default` is None without ELSE.
+
+    `CASE x WHEN y THEN …` has `operand`, and its `conditions` are the values that it is compared with.
+    """
+
+    _parts: ClassVar[tuple[str, ...]] = ("operand", "conditions", "values", "default")
+    operand: Expression | None
+    conditions: tuple[Expression, ...]
+    values: tuple[Expression, ...]
+    default: Expression | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast(Expression):
+    """CAST(operand AS type), or TRY_CAST, which gives NULL where the value cannot be one of the type.
+
+    `type` is the type's text in lower case with single blanks, as in "bigint", "decimal(10, 2)", "timestamp(3)".
+    """
+
+    _parts: ClassVar[tuple[str, ...]] = ("operand",)
+    operand: Expression
+    type: str
+    attempt: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call(Expression):
+    """A scalar function. `name` is in lower case; COALESCE, NULLIF, GREATEST, LEAST, EXTRACT and || are calls too.
+
+    EXTRACT(YEAR FROM x) is the call "extract" with arguments (Literal("year"), x); x || y the call "concat"; x[i] the
+    call "subscript"; ARRAY[x, y] the call "array"; x AT TIME ZONE 'z' the call "at_timezone".
+    """
+
+    _parts: ClassVar[tuple[str, ...]] = ("arguments",)
+    name: str
+    arguments: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Navigate(Expression):
-    """The argument at another row: PREV and NEXT count rows of the partition, FIRST and LAST of the match."""
+    """The argument at another row: PREV and NEXT count rows of the partition, FIRST and LAST of the match.
+
+    `semantics` is what the text says before FIRST or LAST; None: RUNNING, the default.
+    """
 
     _parts: ClassVar[tuple[str, ...]] = ("argument",)
     kind: Choice["prev", "next", "first", "last"]
     argument: Expression
     offset: int
+    semantics: Choice["running", "final"] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aggregate(Expression):
-    """COUNT, SUM, AVG, MIN or MAX over the rows of the match.
+    """An aggregate over the rows of the match; `function` in lower case.
 
-    No `argument`: COUNT(*), or COUNT(v.*) with `variable`. Otherwise the variable is that of the argument.
+    No `argument`: COUNT(*), or COUNT(v.*) with `variable`. Otherwise the variable is that of the arguments. `more`
+    are the arguments after the first, as in MAX_BY(x, y). `semantics` as in Navigate.
     """
 
-    _parts: ClassVar[tuple[str, ...]] = ("argument",)
-    function: Choice["count", "sum", "avg", "min", "max"]
+    _parts: ClassVar[tuple[str, ...]] = ("argument", "more")
+    function: str
     argument: Expression | None
     variable: str | None = None
+    more: tuple[Expression, ...] = ()
+    semantics: Choice["running", "final"] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

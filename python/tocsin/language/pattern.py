@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal as Choice
 
 from tocsin.errors import PatternError
 from tocsin.language.lexer import Lexer, Token
@@ -68,6 +69,27 @@ class Quantified(RowPattern):
     greedy: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Permute(RowPattern):
+    """The items in every order; orders are preferred as their items are listed (lexicographically)."""
+
+    items: tuple[RowPattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion(RowPattern):
+    """{- item -}: matched, and left out of the rows that ALL ROWS PER MATCH shows."""
+
+    item: RowPattern
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor(RowPattern):
+    """`^` (where "start") and `$` (where "end"): no row, at the start or the end of the partition only."""
+
+    where: Choice["start", "end"]
+
+
 def parse_pattern(text: str) -> RowPattern:
     """The tree of a pattern's text (what stands between the parentheses of PATTERN).
 
@@ -88,9 +110,9 @@ def variables(pattern: RowPattern) -> Iterator[Variable]:
     """Every occurrence of a variable, from left to right."""
     if isinstance(pattern, Variable):
         yield pattern
-    elif isinstance(pattern, Quantified):
+    elif isinstance(pattern, (Quantified, Exclusion)):
         yield from variables(pattern.item)
-    elif isinstance(pattern, (Sequence, Alternation)):
+    elif isinstance(pattern, (Sequence, Alternation, Permute)):
         for item in pattern.items:
             yield from variables(item)
 
@@ -220,9 +242,12 @@ class PatternParser:
 
 __all__ = [
     "Alternation",
+    "Anchor",
     "Empty",
+    "Exclusion",
     "PatternError",
     "PatternParser",
+    "Permute",
     "Quantified",
     "RowPattern",
     "Sequence",

@@ -24,7 +24,6 @@ from tocsin.language.source import NOWHERE, Source, Span
 from tocsin.sql.grammar import ExpressionParser, at_clause, is_operator_word, variable_name
 
 _CLAUSE_WORD = re.compile("pattern|match_recognize", re.IGNORECASE)
-Skip = Choice["past_last", "next"]
 _ORDER = ["PARTITION", "ORDER", "MEASURES", "ONE", "AFTER", "PATTERN", "WITHIN", "DEFINE"]
 _TITLES = {
     "PARTITION": "PARTITION BY",
@@ -36,11 +35,29 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """One column of ORDER BY; NULLs come last unless `nulls_first`, in either direction."""
+    """One key of ORDER BY; NULLs come last unless `nulls_first`, in either direction."""
 
-    column: Column
+    expression: Expression
     descending: bool = False
     nulls_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """SUBSET `name` = (`members`): a name for the rows of several variables."""
+
+    name: str
+    members: tuple[str, ...]
+    span: Span = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SkipTo:
+    """AFTER MATCH SKIP. kind: past_last, next, first (TO FIRST variable), last (TO LAST variable, TO variable)."""
+
+    kind: Choice["past_last", "next", "first", "last"] = "past_last"
+    variable: str | None = None
+    span: Span = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +81,20 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A whole clause. `source` is the text that every span in it points into."""
+    """A whole clause. `source` is the text that every span in it points into.
+
+    `rows`: ONE ROW or ALL ROWS PER MATCH; `empty`: SHOW EMPTY MATCHES, OMIT EMPTY MATCHES, WITH UNMATCHED ROWS.
+    """
 
     pattern: RowPattern
-    partition: tuple[Column, ...] = ()
+    partition: tuple[Expression, ...] = ()
     order: tuple[SortKey, ...] = ()
     measures: tuple[MeasureItem, ...] = ()
-    skip: Skip = "past_last"
+    rows: Choice["one", "all"] = "one"
+    empty: Choice["show", "omit", "unmatched"] = "show"
+    skip: SkipTo = SkipTo()
     within: Literal | None = None
+    subsets: tuple[Subset, ...] = ()
     definitions: tuple[Definition, ...] = ()
     source: Source = field(default_factory=lambda: Source(""), compare=False)
     pattern_span: Span = field(default=NOWHERE, compare=False)
@@ -149,10 +172,10 @@ class _ClauseParser:
         surrounded = lexer.accept_word("MATCH_RECOGNIZE")
         if surrounded:
             lexer.expect_op("(", "after MATCH_RECOGNIZE")
-        partition: tuple[Column, ...] = ()
+        partition: tuple[Expression, ...] = ()
         order: tuple[SortKey, ...] = ()
         measures: tuple[MeasureItem, ...] = ()
-        skip: Skip = "past_last"
+        skip = SkipTo()
         pattern: RowPattern | None = None
         pattern_span = NOWHERE
         within: Literal | None = None
@@ -195,7 +218,15 @@ class _ClauseParser:
         if lexer.token.kind != "end":
             raise lexer.error(f"the end is expected after the clause, not {lexer.token}")
         return Clause(
-            pattern, partition, order, measures, skip, within, definitions, self.source, pattern_span
+            pattern,
+            partition,
+            order,
+            measures,
+            skip=skip,
+            within=within,
+            definitions=definitions,
+            source=self.source,
+            pattern_span=pattern_span,
         )
 
     def _misplaced(self, word: str, reached: int) -> str:
@@ -299,19 +330,19 @@ class _ClauseParser:
         for word in ("ROW", "PER", "MATCH"):
             lexer.expect_word(word, "in ONE ROW PER MATCH")
 
-    def _skip(self) -> Skip:
+    def _skip(self) -> SkipTo:
         lexer = self.lexer
         lexer.expect_word("MATCH", "in AFTER MATCH SKIP")
         lexer.expect_word("SKIP", "in AFTER MATCH SKIP")
         if lexer.accept_word("PAST"):
             lexer.expect_word("LAST", "in SKIP PAST LAST ROW")
             lexer.expect_word("ROW", "in SKIP PAST LAST ROW")
-            return "past_last"
+            return SkipTo()
         lexer.expect_word("TO", "or PAST in AFTER MATCH SKIP")
         if lexer.at_words("NEXT", "ROW"):
             lexer.take()
             lexer.take()
-            return "next"
+            return SkipTo("next")
         if lexer.token.kind in ("word", "quoted"):
             if lexer.at_word("FIRST", "LAST") and lexer.peek().kind in ("word", "quoted"):
                 target = f"{lexer.token.upper} {lexer.peek().value}"

@@ -1,0 +1,45 @@
+"""History: the rows of events that some attempt, match or PREV may still read, as growing columns."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+
+from .blob cimport Blob, Reader
+from .builder cimport OutColumn
+from .column cimport Column
+
+cdef enum:
+    NO_ROW = -1                 # no such row
+    ROW_UNKNOWN = -2            # a row that has not come yet (the next one of a live partition)
+
+# Rows are numbered 0, 1, ... in the order in which they came; history_collect renumbers those that stay. A row that
+# stays keeps its links as far as the rows that they lead to stay too.
+cdef struct History:
+    int n_columns
+    int32_t *sources            # of the batch: which of its columns each of ours is
+    OutColumn *columns          # decoded: no dictionaries, utf8 in the plain layout
+    int32_t n_rows
+    int32_t room
+    int64_t *sequence           # of the event, in its stream
+    int32_t *before             # the row before in its partition, or NO_ROW
+    int32_t *behind             # the row behind it, or ROW_UNKNOWN
+    uint8_t *marks              # history_collect: which rows stay
+    int32_t *renumbered         # history_collect: new number, or NO_ROW
+    int32_t live                # rows that stayed at the last collection
+
+cdef int history_init(History *h, int n_columns) noexcept nogil
+cdef void history_free(History *h) noexcept nogil
+# Appends n rows of a batch (`rows`: row numbers in it), without links. The first one's number is what h.n_rows was
+# before. Status.
+cdef int history_append(History *h, const Column *columns, const int32_t *rows, int64_t n, int64_t base_sequence) noexcept nogil
+# Keeps the rows with marks[row] = 1; renumbered[old] is the new number or NO_ROW. Status.
+cdef int history_collect(History *h) noexcept nogil
+cdef void history_save(const History *h, Blob *b) noexcept nogil
+cdef int history_restore(History *h, Reader *r) noexcept nogil
+
+cdef inline int32_t history_walk(const History *h, int32_t row, int64_t physical) noexcept nogil:
+    """The row `physical` rows on in the partition (negative: back); NO_ROW, or ROW_UNKNOWN if it may still come."""
+    while physical < 0 and row >= 0:
+        row = h.before[row]
+        physical += 1
+    while physical > 0 and row >= 0:
+        row = h.behind[row]
+        physical -= 1
+    return row
