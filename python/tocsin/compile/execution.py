@@ -67,8 +67,6 @@ def reasons(plan: Plan) -> list[str]:
         found.append("the pattern asks for the start of its partition (^)")
     if any(MATCH_AT_END in after for after in plan.follow):
         found.append("the pattern asks for the end of its partition ($)")
-    if not plan.variables:
-        found.append("the pattern has no variables")
     if any(not _is_simple(leaf) for leaf in plan.leaves):
         found.append("a measure reads more of the match than the row-local matcher computes")
     return found
