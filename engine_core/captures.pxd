@@ -1,0 +1,116 @@
+"""Captures: what a thread's definitions can still read of the rows before, as a block of words; and the definitions' rests."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
+from .aggregate cimport Accumulator
+from .expression cimport Program
+from .history cimport History
+from .registers cimport Frame, Input
+from .status cimport Fault
+from .trace cimport Trace
+from .vector cimport Str
+
+cdef enum Verdict:
+    FALSE_ROW = 0
+    TRUE_ROW = 1
+    NOT_YET = 2                 # a row that the definition reads (NEXT) has not come
+    FAULTY_ROW = 3              # the fault record says what
+
+cdef enum CaptureKind:
+    CAPTURE_FIRST = 0           # the first `count` rows of `variables`, oldest first
+    CAPTURE_LAST = 1            # the last `count`, newest first
+    CAPTURE_AGGREGATE = 2
+
+# A slot of a FIRST or LAST is one word: history row below, variable above; NO_SLOT when there is no such row.
+cdef enum:
+    NO_SLOT = -1
+
+cdef struct Capture:
+    int32_t kind
+    int32_t word                # where in the block
+    int32_t words               # how many
+    int32_t count
+    uint64_t variables
+    bint overwritten            # a row of `variables` leaves nothing of what was there before
+    int32_t function            # CAPTURE_AGGREGATE: aggregate.pxd's number
+    int32_t argument            # its arguments: numbers of Operand, or -1
+    int32_t by
+
+cdef struct Operand:            # an aggregate's argument on one row
+    int32_t column              # of the history, or -1: result `result` of the operands' program
+    int32_t type                # registers.Type
+    int32_t result
+
+cdef enum SourceKind:
+    SOURCE_ROW = 0              # the row in question, and `physical` rows on
+    SOURCE_FIRST = 1
+    SOURCE_LAST = 2
+    SOURCE_AGGREGATE = 3
+    SOURCE_NUMBER = 4           # the match's number
+
+cdef struct Source:             # an input of a rest's program
+    int32_t kind
+    int32_t capture
+    int32_t slot
+    int32_t physical
+    int32_t column              # of the history; LABEL: the variable's name
+    int32_t type                # registers.Type
+    bint current                # the row in question counts too
+
+cdef enum:
+    LABEL = -2
+
+# Where a thread stands, for whoever reads what it has captured.
+cdef struct Path:
+    const uint64_t *registers   # NULL: nothing is captured, the trace is walked instead
+    const Trace *trace
+    const int32_t *variable     # of a position
+    int32_t node                # the last recorded row
+    int64_t number              # of the match, should there be one
+
+cdef struct Rest:
+    Source *sources
+    int32_t n_sources
+    int32_t first_input         # into `inputs`
+    uint64_t reads              # captures, one bit each
+
+
+cdef class Definitions:
+    cdef list programs
+    cdef void **program         # borrowed Program objects, by rest
+    cdef Frame *frames
+    cdef Rest *rests
+    cdef readonly int n_rests
+    cdef Source *sources
+    cdef Input *inputs
+    cdef Str *values            # 16 bytes for each input
+    cdef uint8_t *valid
+    cdef Capture *captures
+    cdef readonly int n_captures
+    cdef readonly int n_words   # of a thread's block
+    cdef Operand *operands
+    cdef readonly int n_operands
+    cdef Program operand_program
+    cdef Frame operand_frame
+    cdef bint operand_framed
+    cdef Input *operand_inputs
+    cdef int32_t *operand_columns
+    cdef Str *operand_values
+    cdef uint8_t *operand_valid
+    cdef list names
+    cdef const uint8_t **name
+    cdef int64_t *name_size
+    cdef int32_t *path_rows     # scratch: a trace from its first row on
+    cdef int32_t *path_variables
+    cdef int64_t path_room
+    cdef readonly int back      # rows before, rows behind that a source may walk to
+    cdef readonly int ahead
+
+    cdef void blank(self, uint64_t *registers) noexcept nogil
+    # What the thread's block is after `row` was mapped to `variable`. Status.
+    cdef int capture(self, const History *h, uint64_t *registers, int32_t row, int32_t variable, Fault *fault) noexcept nogil
+    # Whether a rest holds when `row` is mapped to `variable`: a Verdict.
+    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int32_t variable, Fault *fault) noexcept nogil
+    cdef void forget(self, uint64_t *registers, uint64_t kept) noexcept nogil
+    cdef void mark(self, History *h, const uint64_t *registers) noexcept nogil
+    cdef void renumber(self, const History *h, uint64_t *registers) noexcept nogil
+    cdef bint check(self, const uint64_t *registers, int32_t n_rows, int n_variables) noexcept nogil

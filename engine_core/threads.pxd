@@ -1,0 +1,139 @@
+"""Threads: attempts whose definitions may read the match so far, stepped one row at a time. The structures, and the step."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from .captures cimport Definitions
+from .history cimport History
+from .keymap cimport KeyMap
+from .results cimport Results
+from .status cimport Fault
+from .trace cimport Trace
+
+cdef enum:
+    NONE = -1                   # no such thread, attempt, block
+    FOLLOW_MATCH = -1           # in a list of positions: the match may end here
+    FOLLOW_MATCH_AT_END = -2    # ... if the partition ends here
+
+cdef enum Outcome:              # of stepping an attempt as far as its rows go
+    OPEN = 0                    # it waits for a row
+    DECIDED = 1                 # no row can change what it is
+    FAILED = 2                  # a fault (status in Threads.fault): it is decided, and has no match
+    EXHAUSTED = 3               # no memory: the state cannot be trusted any more
+
+cdef enum Skip:
+    SKIP_PAST_LAST = 0
+    SKIP_NEXT = 1
+    SKIP_TO_FIRST = 2
+    SKIP_TO_LAST = 3
+
+cdef struct Thread:             # one way in which an attempt may have mapped its rows, most preferred first in its list
+    int32_t position            # where the last row was mapped; n_positions (+ 1) before the first (at the partition's start)
+    int32_t node                # its last recorded row
+    int32_t registers           # its block, or NONE
+    int32_t next
+
+cdef struct Attempt:            # all threads that begin at one row
+    int32_t track
+    int32_t start               # history row
+    int32_t cursor              # the last row consumed, or NO_ROW
+    int32_t threads             # first of the list, or NONE
+    int32_t node                # the candidate's: the best match found so far
+    int32_t last                # its last row
+    int64_t length              # its rows; -1: no match so far
+    int64_t consumed            # rows that were consumed
+    int64_t number              # of the match, should there be one; known only where a definition asks
+    int64_t steps               # towards max_steps
+    int32_t before              # neighbours in the track, by start
+    int32_t after
+    uint32_t generation         # tells a timer's attempt from a later one in the same place
+    uint8_t state               # Outcome
+    uint8_t used
+    uint8_t given               # its match is out (numbered only: it stays for the count of those behind it)
+
+cdef struct Track:              # a partition
+    int32_t head                # attempts, by start
+    int32_t tail
+    int32_t newest              # its newest row, or NO_ROW if nobody needs it
+    int32_t waiting             # where the next attempt begins; ROW_UNKNOWN: at the next row that comes
+    int32_t covered             # the last row of any match so far, or NO_ROW
+    uint8_t begun               # it has had a row
+    int64_t matches
+
+cdef struct Due:                # a timer: an attempt's window closes
+    int64_t time                # start's time
+    int64_t sequence
+    int32_t attempt
+    uint32_t generation
+
+cdef struct Threads:
+    # the program
+    int32_t n_positions
+    int32_t *variable           # of a position
+    int32_t *condition          # of a position, or -1
+    int32_t *rest               # of a position, or -1
+    int64_t *follow_begin       # lists by position; then that of the start, and of the start of a partition
+    int32_t *follow
+    uint8_t *accepts            # by list: it has MATCH
+    uint8_t *goes_on            # by list: it has something else
+    uint8_t *at_end             # by list: it has MATCH_AT_END
+    uint8_t *recorded           # by position: its rows go into the trace
+    uint64_t *live              # by position: captures that can still be read
+    uint64_t start_mask[2]      # conditions of the first positions (not at, at the partition's start)
+    bint start_always[2]        # any row may begin a match
+    bint eager                  # every row begins its attempt when it comes; else when all earlier ones are decided
+    bint numbered               # eager: matches need their numbers
+    bint unmatched              # rows of no match are shown
+    bint omit_empty
+    bint within
+    int64_t interval
+    int32_t skip
+    uint64_t skip_variables
+    int64_t max_steps           # of one attempt; 0: no limit
+    int32_t n_words             # of a block of registers
+    int32_t back                # rows beside a kept row that may be read
+    int32_t ahead
+    # the state
+    KeyMap keys
+    History history
+    Trace trace
+    Thread *threads
+    int32_t n_threads
+    int32_t threads_room
+    int32_t threads_spare
+    uint64_t *blocks
+    int32_t n_blocks
+    int32_t blocks_room
+    int32_t *blocks_spare
+    int32_t n_blocks_spare
+    int32_t blocks_spare_room
+    Attempt *attempts
+    int32_t n_attempts
+    int32_t attempts_room
+    int32_t attempts_spare
+    int64_t n_open
+    Track *tracks
+    int64_t n_tracks
+    int64_t tracks_room
+    Due *dues
+    int64_t n_dues
+    int64_t dues_room
+    int64_t now
+    bint has_now
+    bint ended
+    int32_t *chain              # scratch, per position: the last new thread there, or NONE
+    int32_t *reached            # ... positions whose chain is set
+    int32_t n_reached
+    int32_t *match_rows         # scratch: a match's recorded rows
+    int32_t *match_positions
+    int64_t match_room
+    Fault fault                 # the first that waits to be told
+
+cdef int threads_init(Threads *t) noexcept nogil
+cdef void threads_free(Threads *t) noexcept nogil
+cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start, Definitions d) noexcept nogil
+cdef void attempt_drop(Threads *t, int32_t attempt) noexcept nogil
+# Steps an attempt over the rows that there are.
+cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept nogil
+cdef int32_t block_new(Threads *t) noexcept nogil
+cdef int32_t thread_new(Threads *t) noexcept nogil
+# The first fault is kept, further ones are counted.
+cdef void threads_fault(Threads *t, const Fault *fault) noexcept nogil
