@@ -1,24 +1,28 @@
 """Aggregates: what there is, of what it can be, and the leaf it becomes.
 
 An aggregate is one leaf: its function, the rows (variables) and its argument, a column or trees over the columns of
-one row. COUNT_IF(c) is COUNT of a value that is NULL unless c is true. With ONE ROW PER MATCH the AVG of a column
-is SUM over COUNT, two leaves that other measures may share; elsewhere it is a leaf of its own.
+one row. COUNT of what is never NULL counts rows. With ONE ROW PER MATCH the AVG of a column is SUM over COUNT, two
+leaves that other measures may share; elsewhere it is a leaf of its own. GEOMETRIC_MEAN(x) is EXP(AVG(LN(x))).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from typing import Literal as Choice
 
 import pyarrow as pa
 
 from tocsin.compile.derive import Derivations
-from tocsin.compile.ir import Leaf, Node, kernel_kind
+from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, Node, kernel_kind
 from tocsin.compile.navigation import Reads, Where
 from tocsin.compile.operations import Operations, category
 from tocsin.language.expression import Aggregate, Column, Expression
 from tocsin.language.source import listed
+
+if TYPE_CHECKING:
+    from tocsin.compile.functions import Functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,12 @@ class Function:
 
 FUNCTIONS = {
     "count": Function("count", 1, "any", "int64"),
-    "count_if": Function("count", 1, "condition", "int64"),
+    "count_if": Function("count_if", 1, "condition", "int64"),
     "sum": Function("sum", 1, "summable", "sum"),
     "avg": Function("avg", 1, "number", "float64"),
     "min": Function("min", 1, "any", "same"),
     "max": Function("max", 1, "any", "same"),
+    "geometric_mean": Function("avg", 1, "number", "float64"),
     "stddev": Function("stddev_samp", 1, "number", "float64"),
     "stddev_samp": Function("stddev_samp", 1, "number", "float64"),
     "stddev_pop": Function("stddev_pop", 1, "number", "float64"),
@@ -63,18 +68,20 @@ FUNCTIONS = {
 class Aggregates:
     """Makes the leaf of an aggregate; `lower` turns an argument into a node."""
 
-    __slots__ = ("derivations", "lower", "operations", "reads")
+    __slots__ = ("derivations", "functions", "lower", "operations", "reads")
 
     def __init__(
         self,
         reads: Reads,
         operations: Operations,
         derivations: Derivations,
+        functions: Callable[[], Functions],
         lower: Callable[[Expression, Where], Node],
     ) -> None:
         self.reads = reads
         self.operations = operations
         self.derivations = derivations
+        self.functions = functions
         self.lower = lower
 
     def node(self, e: Aggregate, where: Where) -> Node:
@@ -101,17 +108,17 @@ class Aggregates:
             raise reads.error(f"{name} takes {wanted}, not {len(arguments)}", e.span)
         mask = reads.mask(reads.one_variable(arguments, name), where, e.span)
         nodes = [self._argument(argument, name, where) for argument in arguments]
-        if e.function == "count" and nodes[0].op == "const":
-            if nodes[0].attr is None:
-                return self.operations.const(pa.int64(), 0, e.span)
-            mask = reads.variables.everything
+        if e.function == "count" and nodes[0].op == "const" and nodes[0].attr is None:
+            return self.operations.const(pa.int64(), 0, e.span)
+        if e.function == "count" and _never_null(nodes[0]):
             return self._leaf(Leaf("count_rows", mask, -1, 0, pa.int64(), final=final), where, e)
         for node, argument in zip(nodes, arguments, strict=True):
             self._check(function, name, node, argument, node is nodes[-1])
         value = nodes[0]
-        if e.function == "count_if":
-            yes, no = self.operations.boolean(True, e.span), self.operations.boolean(None, e.span)
-            value = self.operations.make("if", pa.bool_(), (value, yes, no), None, e.span)
+        if e.function == "geometric_mean":
+            value = self.derivations.pull(self.functions().call("ln", [value], e.span), None)
+            leaf = Leaf("avg", mask, -1, 0, pa.float64(), final=final, arguments=(value,))
+            return self.functions().call("exp", [self._leaf(leaf, where, e)], e.span)
         leaf = Leaf(function.kind, mask, -1, 0, _result(function, value), final=final)
         if len(nodes) > 1:
             return self._leaf(replace(leaf, arguments=tuple(nodes)), where, e)
@@ -154,6 +161,12 @@ class Aggregates:
         if where.mode == "define":
             leaf = replace(leaf, final=True, current=self.reads.is_of(where.variable, leaf.variables))
         return self.reads.leaf(leaf, where, e.span)
+
+
+def _never_null(node: Node) -> bool:
+    if node.op == "column":
+        return node.attr in ((CLASSIFIER, 0), (MATCH_NUMBER, 0))
+    return node.op == "const" and node.attr is not None
 
 
 def _result(function: Function, value: Node) -> pa.DataType:

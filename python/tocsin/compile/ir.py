@@ -67,7 +67,7 @@ class Leaf:
                       no such row. Of CLASSIFIER also NULL where that row is not of the match
     classifier        the variable of the last row of those of `variables`
     match_number      the match's number in its partition, from 1
-    count_rows        how many rows; count: how many values that are not NULL
+    count_rows        how many rows; count: how many values that are not NULL; count_if: how many that are true
     sum avg min max stddev_samp stddev_pop var_samp var_pop any_value array_agg min_by max_by bool_and bool_or …
                       NULL without rows or values; see compile/aggregates.py
 

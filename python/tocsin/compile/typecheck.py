@@ -80,7 +80,7 @@ class TypeCheck:
         self._functions: Functions | None = None
         self.derivations = Derivations(columns.schema, self.nodes, self.source)
         self.reads = Reads(columns, variables or Variables(), self.nodes, rows)
-        self.aggregates = Aggregates(self.reads, self.operations, self.derivations, self._lower)
+        self.aggregates = Aggregates(self.reads, self.operations, self.derivations, lambda: self.functions, self._lower)
 
     @property
     def functions(self) -> Functions:
