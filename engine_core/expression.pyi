@@ -1,6 +1,9 @@
 OPS: dict[str, int]
 COMPARISONS: dict[str, int]
 ARITHMETIC: dict[str, int]
+MATH: dict[str, int]
+MATH2: dict[str, int]
+CASTS: dict[str | None, int]
 TYPES: dict[str, int]
 
 class Program:

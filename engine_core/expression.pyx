@@ -8,6 +8,7 @@ Faults      Integer overflow and integer division by zero make a row faulty. A f
             if there is one, the chunk is run again with a fault byte per row, and an AND / OR whose other side
             settles the row takes the fault away (`b <> 0 AND a / b > 2` never raises). Only a fault that reaches
             a result is an error. So a chunk without faults pays nothing.
+            IF takes the fault of the branch that it takes; CHECK makes one where its condition is FALSE.
 Strings     equality and IN on a dictionary column are worked out once per dictionary value, then looked up by code.
 Invariants  `Program` checks every register, type, input and constant number when it is made, and that each register is
             written once, before it is read; `run` trusts that.
@@ -20,19 +21,26 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from .column cimport KIND_DICT, Column, column_bytes, column_valid
-from .registers cimport (CHUNK, OP_AND, OP_ARITHMETIC, OP_CAST, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IN,
-                         OP_IS_NOT_NULL, OP_IS_NULL, OP_LOAD, OP_NEGATE, OP_NOT, OP_OR, TYPE_BOOL, TYPE_F64,
+from .registers cimport (CAST_CHECK, CAST_TRY, CAST_WIDEN, CHUNK, ERR_DIVISION, ERR_OVERFLOW, OP_AND, OP_ARITHMETIC, OP_CAST, OP_CHECK, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IN,
+                         OP_IF, OP_IS_NOT_NULL, OP_IS_NULL, OP_LOAD, OP_MATH, OP_MATH2, OP_NEGATE, OP_NOT, OP_OR, TYPE_BOOL, TYPE_F64,
                          TYPE_I64, TYPE_STR, TYPE_U64, VALUE_BYTES, Frame, Input, Instruction, ValueSet, Vec,
-                         arithmetic, both_valid, carry_err, cast, column_in, compare, data_buffer, in_set, load,
+                         arithmetic, both_valid, carry_err, cast, check, choose, column_in, compare, compute, data_buffer, in_set, load,
                          logic, negate, set_has_str, valid_buffer, wide)
-from .status cimport STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, Fault, fault_set
+from .status cimport STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_VALUE, Fault, fault_set
 from .vector cimport Str, not_bytes
 
 OPS = {"load": OP_LOAD, "const": OP_CONST, "compare": OP_COMPARE, "arithmetic": OP_ARITHMETIC, "neg": OP_NEGATE,
        "and": OP_AND, "or": OP_OR, "not": OP_NOT, "is_null": OP_IS_NULL, "is_not_null": OP_IS_NOT_NULL,
-       "cast": OP_CAST, "in": OP_IN, "column_in": OP_COLUMN_IN}
+       "cast": OP_CAST, "in": OP_IN, "column_in": OP_COLUMN_IN, "if": OP_IF, "math": OP_MATH, "math2": OP_MATH2,
+       "check": OP_CHECK}
 COMPARISONS = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
 ARITHMETIC = {"add": 0, "sub": 1, "mul": 2, "div": 3, "mod": 4}
+MATH = {name: number for number, name in enumerate((
+    "abs", "sign", "floor", "ceil", "round", "trunc", "sqrt", "cbrt", "exp", "ln", "log10", "log2", "sin", "cos", "tan",
+    "asin", "acos", "atan", "sinh", "cosh", "tanh", "degrees", "radians", "float32"))}
+MATH2 = {name: 32 + number for number, name in enumerate((
+    "power", "atan2", "round_to", "trunc_to", "floor_div", "floor_mod"))}
+CASTS = {None: CAST_WIDEN, "check": CAST_CHECK, "try": CAST_TRY}
 TYPES = {"i64": TYPE_I64, "u64": TYPE_U64, "f64": TYPE_F64, "bool": TYPE_BOOL, "str": TYPE_STR}
 
 cdef const char *SYMBOLS[5]
@@ -41,6 +49,12 @@ SYMBOLS[1] = b"-"
 SYMBOLS[2] = b"*"
 SYMBOLS[3] = b"/"
 SYMBOLS[4] = b"%"
+
+cdef const char *RANGES[4]
+RANGES[0] = b"the value is out of the range of TINYINT"
+RANGES[1] = b"the value is out of the range of SMALLINT"
+RANGES[2] = b"the value is out of the range of INTEGER"
+RANGES[3] = b"the value is out of the range of BIGINT"
 
 
 cdef class Program:
@@ -187,7 +201,7 @@ cdef class Program:
             a = self.types[ins.a]
             if ins.a not in written:
                 raise ValueError(f"register {ins.a} is read before it is written")
-        if op in (OP_COMPARE, OP_ARITHMETIC, OP_AND, OP_OR):
+        if op in (OP_COMPARE, OP_ARITHMETIC, OP_AND, OP_OR, OP_IF, OP_MATH2, OP_CHECK):
             self._register(ins.b)
             b = self.types[ins.b]
             if ins.b not in written:
@@ -211,6 +225,25 @@ cdef class Program:
             ok = a == d == TYPE_BOOL
         elif op == OP_IS_NULL or op == OP_IS_NOT_NULL:
             ok = d == TYPE_BOOL
+        elif op == OP_IF:
+            self._register(ins.imm)
+            if ins.imm not in written:
+                raise ValueError(f"register {ins.imm} is read before it is written")
+            ok = a == TYPE_BOOL and b == d == self.types[ins.imm]
+        elif op == OP_MATH:
+            ok = a == d and (0 <= ins.sub < len(MATH) if a == TYPE_F64 else a == TYPE_I64 and 0 <= ins.sub < 2)
+            self.can_fault = self.can_fault or a == TYPE_I64
+        elif op == OP_MATH2:
+            ok = a == b == d and (32 <= ins.sub < 36 if a == TYPE_F64 else a == TYPE_I64 and 36 <= ins.sub < 38)
+            self.can_fault = self.can_fault or a == TYPE_I64
+        elif op == OP_CHECK:
+            ok = (a == d and b == TYPE_BOOL and 0 <= ins.imm < self.n_constants
+                  and self.constant_types[ins.imm] == TYPE_STR and not self.constant_null[ins.imm])
+            self.can_fault = True
+        elif op == OP_CAST and ins.sub != CAST_WIDEN:
+            ok = (ins.sub in (CAST_CHECK, CAST_TRY) and ins.imm in (8, 16, 32, 64) and d == TYPE_I64
+                  and a in (TYPE_I64, TYPE_U64, TYPE_F64))
+            self.can_fault = self.can_fault or ins.sub == CAST_CHECK
         elif op == OP_CAST:
             ok = (d == TYPE_F64 and a in (TYPE_I64, TYPE_U64)) or (d == TYPE_I64 and a == TYPE_BOOL) or \
                  (d == TYPE_U64 and a == TYPE_I64)
@@ -355,6 +388,12 @@ cdef class Program:
                 code = cast(frame, ins, self.types[ins.a], self.types[ins.dst], n, track)
             elif ins.op == OP_NEGATE:
                 code = negate(frame, ins, self.types[ins.dst], n, track)
+            elif ins.op == OP_IF:
+                choose(frame, ins, self.types[ins.dst], n)
+            elif ins.op == OP_MATH or ins.op == OP_MATH2:
+                code = compute(frame, ins, self.types[ins.dst], n, track)
+            elif ins.op == OP_CHECK:
+                code = check(frame, ins, n, track)
             elif ins.op == OP_IN:
                 ta = self.types[ins.a]
                 wide(frame, ins.a, n)
@@ -390,7 +429,11 @@ cdef class Program:
         if first < 0:
             return STATUS_OK
         code = frame.registers[self.results[item]].err[first]
-        fault_set(fault, STATUS_OVERFLOW if code == 1 else STATUS_DIVISION, start + first, item, 0, 0, NULL)
+        if code == ERR_OVERFLOW:
+            code = STATUS_OVERFLOW
+        else:
+            code = STATUS_DIVISION if code == ERR_DIVISION else STATUS_VALUE
+        fault_set(fault, code, start + first, item, 0, 0, NULL)
         self._blame(frame, first, fault)
         return fault.code
 
@@ -402,14 +445,28 @@ cdef class Program:
         cdef Vec *b
         for i in range(self.n_instructions):
             ins = &self.instructions[i]
-            if ins.op != OP_ARITHMETIC and ins.op != OP_NEGATE:
+            if ins.op not in (OP_ARITHMETIC, OP_NEGATE, OP_MATH, OP_MATH2, OP_CAST, OP_CHECK):
                 continue
             a = &frame.registers[ins.a]
-            b = &frame.registers[ins.b if ins.op == OP_ARITHMETIC else ins.a]
+            b = &frame.registers[ins.b if ins.op in (OP_ARITHMETIC, OP_MATH2, OP_CHECK) else ins.a]
             if frame.registers[ins.dst].err == NULL or not frame.registers[ins.dst].err[row]:
                 continue
             if (a.err != NULL and a.err[row]) or (b.err != NULL and b.err[row]):
                 continue
+            if fault.code == STATUS_VALUE:
+                if ins.op == OP_CHECK:
+                    fault.text = <const char *>self.constant_text[ins.imm].data
+                elif ins.op == OP_CAST:
+                    fault.text = RANGES[0 if ins.imm == 8 else 1 if ins.imm == 16 else 2 if ins.imm == 32 else 3]
+                    fault.value = (<int64_t *>a.data)[row]
+                    fault.other = 1
+                    if self.types[ins.a] != TYPE_I64:
+                        fault.other = 2 if self.types[ins.a] == TYPE_U64 else 3
+                return
+            if ins.op == OP_MATH or ins.op == OP_MATH2:
+                fault.value = (<int64_t *>a.data)[row]
+                fault.text = b"ABS"
+                return
             fault.value = (<int64_t *>a.data)[row]
             fault.other = (<int64_t *>b.data)[row] if ins.op == OP_ARITHMETIC else 0
             fault.text = SYMBOLS[ins.sub] if ins.op == OP_ARITHMETIC else SYMBOLS[1]

@@ -62,6 +62,21 @@ cdef enum Op:
     OP_CAST = 10            # dst <- a as the type of dst
     OP_IN = 11              # dst <- a in sets[imm]
     OP_COLUMN_IN = 12       # dst <- inputs[a] in sets[imm], strings straight from the column
+    OP_IF = 13              # dst <- b where a is TRUE, else register imm
+    OP_MATH = 14            # dst <- function sub of a
+    OP_MATH2 = 15           # dst <- function sub of a and b
+    OP_CHECK = 16           # dst <- a; a fault where b is FALSE, constants[imm] says which
+
+cdef enum:                  # Instruction.sub of OP_CAST
+    CAST_WIDEN = 0          # every value has a counterpart
+    CAST_CHECK = 1          # to a signed integer of imm bits; a fault where it does not fit
+    CAST_TRY = 2            # NULL where it does not fit
+
+cdef enum:                  # fault codes of rows, in Vec.err
+    ERR_OVERFLOW = 1
+    ERR_DIVISION = 2
+    ERR_RANGE = 3           # a cast
+    ERR_CHECK = 4
 
 cdef enum:
     VALUE_BYTES = 16            # room for the widest value (Str) in every register
@@ -88,3 +103,6 @@ cdef int arithmetic(Frame *frame, const Instruction *ins, int type, int64_t n, b
 cdef int negate(Frame *frame, const Instruction *ins, int type, int64_t n, bint track) noexcept nogil
 cdef void logic(Frame *frame, const Instruction *ins, int64_t n) noexcept nogil
 cdef int cast(Frame *frame, const Instruction *ins, int source, int target, int64_t n, bint track) noexcept nogil
+cdef void choose(Frame *frame, const Instruction *ins, int type, int64_t n) noexcept nogil
+cdef int compute(Frame *frame, const Instruction *ins, int type, int64_t n, bint track) noexcept nogil
+cdef int check(Frame *frame, const Instruction *ins, int64_t n, bint track) noexcept nogil

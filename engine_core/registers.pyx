@@ -7,7 +7,7 @@ Faults      `err` marks rows whose integer arithmetic went wrong; such a row has
             settles it (see expression).
 Invariants  registers, types and inputs were checked when the program was made.
 """
-from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from .column cimport (KIND_BOOL, KIND_DICT, KIND_F32, KIND_F64, KIND_I16, KIND_I32, KIND_I64, KIND_I8, KIND_NULL,
@@ -15,9 +15,10 @@ from .column cimport (KIND_BOOL, KIND_DICT, KIND_F32, KIND_F64, KIND_I16, KIND_I
                       column_valid, dictionary_code)
 from .status cimport STATUS_OK
 from .vector cimport (Str, and_bytes, arithmetic_f64, arithmetic_i64, arithmetic_u64, cast_i64_f64, cast_u64_f64,
-                      compare_f64, compare_i32, compare_i64, compare_sign_str, compare_str, compare_u64,
-                      compare_u64_i64, compare_u8, kleene, load_bits, load_f32, load_i16, load_i32, load_i8,
-                      load_u16, load_u32, load_u8, or_bytes)
+                      choose_flags, choose_str, choose_u64, choose_u8, compare_f64, compare_i32, compare_i64,
+                      compare_sign_str, compare_str, compare_u64, compare_u64_i64, compare_u8, fault_over, kleene,
+                      load_bits, load_f32, load_i16, load_i32, load_i8, load_u16, load_u32, load_u8, math2_f64,
+                      math_f64, math_i64, math_i64_fault, narrow_f64, narrow_i64, narrow_u64, or_bytes)
 
 
 cdef void both_valid(Frame *frame, int dst, const Vec *a, const Vec *b, int64_t n) noexcept nogil:
@@ -391,6 +392,57 @@ cdef void logic(Frame *frame, const Instruction *ins, int64_t n) noexcept nogil:
     d.err = err
 
 
+cdef void fault_rows(Frame *frame, int dst, int64_t n) noexcept nogil:
+    """Gives dst its own `err` and `valid`, to be marked row by row."""
+    cdef Vec *d = &frame.registers[dst]
+    if d.err == NULL:
+        d.err = err_buffer(frame, dst)
+        memset(d.err, 0, n)
+    if d.valid == NULL:
+        d.valid = valid_buffer(frame, dst)
+        memset(d.valid, 1, n)
+
+
+cdef int narrow(Frame *frame, const Instruction *ins, int source, int64_t n, bint track) noexcept nogil:
+    """A number to a signed integer of ins.imm bits."""
+    cdef Vec *a = &frame.registers[ins.a]
+    cdef Vec *d = &frame.registers[ins.dst]
+    cdef uint8_t *fits = <uint8_t *>frame.text      # SAFETY: scratch between two instructions; CHUNK views are larger
+    cdef int64_t *out = <int64_t *>d.data
+    cdef int64_t i, low = INT64_MIN, high = INT64_MAX
+    cdef uint8_t *valid
+    cdef bint all_fit
+    if ins.imm < 64:
+        low = -(<int64_t>1 << (ins.imm - 1))
+        high = (<int64_t>1 << (ins.imm - 1)) - 1
+    if source == TYPE_F64:
+        all_fit = narrow_f64(<const double *>a.data, low, high, n, out, fits)
+    elif source == TYPE_U64:
+        all_fit = narrow_u64(<const uint64_t *>a.data, high, n, out, fits)
+    else:
+        all_fit = narrow_i64(<const int64_t *>a.data, low, high, n, out, fits)
+    if all_fit:
+        return 0
+    if ins.sub == CAST_TRY:
+        valid = valid_buffer(frame, ins.dst)
+        if d.valid == NULL:
+            memcpy(valid, fits, n)
+            d.valid = valid
+        else:
+            and_bytes(d.valid, fits, n, valid)
+        return 0
+    all_fit = True
+    for i in range(n):
+        if not fits[i] and (d.valid == NULL or d.valid[i]):
+            if not track:
+                return ERR_RANGE
+            all_fit = False
+            fault_rows(frame, ins.dst, n)
+            d.err[i] = ERR_RANGE
+            d.valid[i] = 0
+    return 0 if all_fit else ERR_RANGE
+
+
 cdef int cast(Frame *frame, const Instruction *ins, int source, int target, int64_t n, bint track) noexcept nogil:
     cdef Vec *a = &frame.registers[ins.a]
     cdef Vec *d = &frame.registers[ins.dst]
@@ -400,6 +452,8 @@ cdef int cast(Frame *frame, const Instruction *ins, int source, int target, int6
     d.data = data_buffer(frame, ins.dst)
     d.scalar = False
     carry_err(frame, ins.dst, a, NULL, n)
+    if ins.sub != CAST_WIDEN:
+        return narrow(frame, ins, source, n, track)
     if target == TYPE_F64:
         if source == TYPE_U64:
             cast_u64_f64(<const uint64_t *>a.data, n, <double *>d.data)
@@ -411,3 +465,98 @@ cdef int cast(Frame *frame, const Instruction *ins, int source, int target, int6
     elif target == TYPE_U64 and source == TYPE_I64:     # verified: only of non-negative values
         memcpy(d.data, a.data, n * 8)
     return 0
+
+
+cdef void choose(Frame *frame, const Instruction *ins, int type, int64_t n) noexcept nogil:
+    """CASE: the value, the NULL and the fault of the branch that is taken, and of no other."""
+    cdef Vec *test = &frame.registers[ins.a]
+    cdef Vec *yes = &frame.registers[ins.b]
+    cdef Vec *no = &frame.registers[ins.imm]
+    cdef Vec *d = &frame.registers[ins.dst]
+    cdef const uint8_t *pick = <const uint8_t *>test.data
+    cdef uint8_t *taken = <uint8_t *>frame.text     # SAFETY: scratch between two instructions; CHUNK views are larger
+    wide(frame, ins.b, n)
+    wide(frame, ins.imm, n)
+    d.data = data_buffer(frame, ins.dst)
+    d.scalar = False
+    d.valid = NULL
+    d.err = NULL
+    if test.valid != NULL:
+        and_bytes(pick, test.valid, n, taken)
+        pick = taken
+    if type == TYPE_BOOL:
+        choose_u8(pick, <const uint8_t *>yes.data, <const uint8_t *>no.data, n, <uint8_t *>d.data)
+    elif type == TYPE_STR:
+        choose_str(pick, <const Str *>yes.data, <const Str *>no.data, n, <Str *>d.data)
+    else:
+        choose_u64(pick, <const uint64_t *>yes.data, <const uint64_t *>no.data, n, <uint64_t *>d.data)
+    if yes.valid != NULL or no.valid != NULL or test.err != NULL:
+        d.valid = valid_buffer(frame, ins.dst)
+        choose_flags(pick, yes.valid, no.valid, 1, n, d.valid)
+    if yes.err != NULL or no.err != NULL or test.err != NULL:
+        d.err = err_buffer(frame, ins.dst)
+        choose_flags(pick, yes.err, no.err, 0, n, d.err)
+        if test.err != NULL:
+            fault_over(test.err, n, d.err, d.valid)
+
+
+cdef int compute(Frame *frame, const Instruction *ins, int type, int64_t n, bint track) noexcept nogil:
+    """A function of one or two numbers of one type."""
+    cdef Vec *a = &frame.registers[ins.a]
+    cdef Vec *b = &frame.registers[ins.b if ins.op == OP_MATH2 else ins.a]
+    cdef Vec *d = &frame.registers[ins.dst]
+    cdef int64_t *x
+    cdef int64_t *y
+    cdef int64_t *out
+    cdef int64_t i
+    cdef int code, first = 0
+    wide(frame, ins.a, n)
+    if ins.op == OP_MATH2:
+        wide(frame, ins.b, n)
+    both_valid(frame, ins.dst, a, b, n)
+    d.data = data_buffer(frame, ins.dst)
+    d.scalar = False
+    carry_err(frame, ins.dst, a, b, n)
+    if type == TYPE_F64:
+        if ins.op == OP_MATH2:
+            math2_f64(ins.sub, <const double *>a.data, <const double *>b.data, n, <double *>d.data)
+        else:
+            math_f64(ins.sub, <const double *>a.data, n, <double *>d.data)
+        return 0
+    x = <int64_t *>a.data
+    y = <int64_t *>b.data
+    out = <int64_t *>d.data
+    if not math_i64(ins.sub, x, y, b.scalar, n, out):
+        return 0
+    for i in range(n):                  # some row may have no value: which, and does it count
+        code = math_i64_fault(ins.sub, x[i], y[i])
+        if code and (d.valid == NULL or d.valid[i]):
+            first = code
+            if track:
+                fault_rows(frame, ins.dst, n)
+                d.err[i] = <uint8_t>code
+                d.valid[i] = 0
+    return first
+
+
+cdef int check(Frame *frame, const Instruction *ins, int64_t n, bint track) noexcept nogil:
+    cdef Vec *a = &frame.registers[ins.a]
+    cdef Vec *b = &frame.registers[ins.b]
+    cdef Vec *d = &frame.registers[ins.dst]
+    cdef const uint8_t *fine = <const uint8_t *>b.data
+    cdef int64_t i
+    cdef int code = 0
+    wide(frame, ins.a, n)
+    both_valid(frame, ins.dst, a, a, n)
+    d.data = a.data
+    d.scalar = False
+    d.narrow = NULL
+    carry_err(frame, ins.dst, a, b, n)
+    for i in range(n):
+        if not fine[i] and (b.valid == NULL or b.valid[i]) and (d.err == NULL or not d.err[i]):
+            code = ERR_CHECK
+            if track:
+                fault_rows(frame, ins.dst, n)
+                d.err[i] = ERR_CHECK
+                d.valid[i] = 0
+    return code

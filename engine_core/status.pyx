@@ -17,9 +17,13 @@ to find the place. Nothing but `fault_exception` turns one into an exception, so
     TYPE         SchemaError        -                                         what the type cannot do
     CAPACITY     LimitError         bytes or rows wanted, limit               what is limited
     TIME_RANGE   EvaluationError    the time                                  -
+    VALUE        EvaluationError    the value's bits; other: what they are    why there is none; NULL: `context` says it
+                                    (0 nothing, 1 int64, 2 uint64, 3 double)
 
 Cost: nothing until a fault; an exception is built once per failed call.
 """
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
 
 
 class TocsinError(Exception):
@@ -140,6 +144,18 @@ cdef str fault_place(const Fault *fault):
     return f" at row {fault.row} of the batch" if fault.row >= 0 else ""
 
 
+cdef str fault_operand(const Fault *fault):
+    cdef double real
+    if fault.other == 1:
+        return f" ({fault.value})"
+    if fault.other == 2:
+        return f" ({<uint64_t>fault.value})"
+    if fault.other == 3:
+        memcpy(&real, &fault.value, 8)
+        return f" ({real!r})"
+    return ""
+
+
 cdef object fault_exception(const Fault *fault, str context):
     cdef str place = fault_place(fault)
     cdef str message
@@ -189,6 +205,10 @@ cdef object fault_exception(const Fault *fault, str context):
         if fault.other > 0:
             message += f" ({fault.value}, at most {fault.other})"
         message += "; push smaller batches"
+    elif fault.code == STATUS_VALUE:
+        if fault.text == NULL:
+            return EvaluationError(context)
+        kind, message = EvaluationError, f"{fault_text(fault, '')}{fault_operand(fault)}{place}"
     elif fault.code == STATUS_TIME_RANGE:
         kind = EvaluationError
         message = f"the time {fault.value} is beyond what its unit can hold{place}"

@@ -347,6 +347,209 @@ TOCSIN_CLONES static void cast_u64_f64(const uint64_t *TOCSIN_RESTRICT a, int64_
   for (int64_t i = 0; i < n; i++) out[i] = static_cast<double>(a[i]);
 }
 
+// Casts to an integer in [low, high]; doubles are rounded, halves away from zero. `fits` gets 1 where the value is in
+// range, `out` 0 where it is not. Returns whether all fit (rows that are null included).
+TOCSIN_CLONES static bool narrow_f64(const double *TOCSIN_RESTRICT a, int64_t low, int64_t high, int64_t n,
+                                     int64_t *TOCSIN_RESTRICT out, uint8_t *TOCSIN_RESTRICT fits) noexcept {
+  // As a double, high may round up to high + 1, which does not fit: the bounds exclude it.
+  const double least = static_cast<double>(low) - (low == std::numeric_limits<int64_t>::min() ? 0.0 : 0.5);
+  const double most = high == std::numeric_limits<int64_t>::max() ? 9223372036854775808.0 : static_cast<double>(high) + 0.5;
+  const bool open = low != std::numeric_limits<int64_t>::min();  // -0.5 below the least rounds away from zero, too
+  uint8_t all = 1;
+  for (int64_t i = 0; i < n; i++) {
+    const uint8_t ok = (open ? a[i] > least : a[i] >= least) & (a[i] < most);
+    const double x = ok ? a[i] : 0.0;
+    const double whole = std::trunc(x), rest = x - whole;
+    out[i] = static_cast<int64_t>(whole) + (rest >= 0.5) - (rest <= -0.5);
+    fits[i] = ok;
+    all &= ok;
+  }
+  return all;
+}
+TOCSIN_CLONES static bool narrow_i64(const int64_t *TOCSIN_RESTRICT a, int64_t low, int64_t high, int64_t n,
+                                     int64_t *TOCSIN_RESTRICT out, uint8_t *TOCSIN_RESTRICT fits) noexcept {
+  uint8_t all = 1;
+  for (int64_t i = 0; i < n; i++) {
+    const uint8_t ok = (a[i] >= low) & (a[i] <= high);
+    out[i] = ok ? a[i] : 0;
+    fits[i] = ok;
+    all &= ok;
+  }
+  return all;
+}
+TOCSIN_CLONES static bool narrow_u64(const uint64_t *TOCSIN_RESTRICT a, int64_t high, int64_t n,
+                                     int64_t *TOCSIN_RESTRICT out, uint8_t *TOCSIN_RESTRICT fits) noexcept {
+  uint8_t all = 1;
+  for (int64_t i = 0; i < n; i++) {
+    const uint8_t ok = a[i] <= static_cast<uint64_t>(high);
+    out[i] = ok ? static_cast<int64_t>(a[i]) : 0;
+    fits[i] = ok;
+    all &= ok;
+  }
+  return all;
+}
+
+// ---------------------------------------------------------------- choices
+
+template <class T>
+static TOCSIN_INLINE void choose_loop(const uint8_t *TOCSIN_RESTRICT pick, const T *yes, const T *no, int64_t n,
+                                      T *TOCSIN_RESTRICT out) {
+  for (int64_t i = 0; i < n; i++) out[i] = pick[i] ? yes[i] : no[i];
+}
+TOCSIN_CLONES static void choose_u8(const uint8_t *pick, const uint8_t *yes, const uint8_t *no, int64_t n,
+                                    uint8_t *out) noexcept {
+  choose_loop<uint8_t>(pick, yes, no, n, out);
+}
+TOCSIN_CLONES static void choose_u64(const uint8_t *pick, const uint64_t *yes, const uint64_t *no, int64_t n,
+                                     uint64_t *out) noexcept {
+  choose_loop<uint64_t>(pick, yes, no, n, out);
+}
+static inline void choose_str(const uint8_t *pick, const Str *yes, const Str *no, int64_t n, Str *out) noexcept {
+  choose_loop<Str>(pick, yes, no, n, out);
+}
+// Bytes of which either side may be missing: then `all` stands for every row of it.
+static inline void choose_flags(const uint8_t *pick, const uint8_t *yes, const uint8_t *no, uint8_t all, int64_t n,
+                                uint8_t *out) noexcept {
+  for (int64_t i = 0; i < n; i++) {
+    const uint8_t *side = pick[i] ? yes : no;
+    out[i] = side ? side[i] : all;
+  }
+}
+// A faulty row of `err` is faulty in the result, which has no value there.
+static inline void fault_over(const uint8_t *err, int64_t n, uint8_t *out, uint8_t *valid) noexcept {
+  for (int64_t i = 0; i < n; i++)
+    if (err[i]) {
+      out[i] = err[i];
+      valid[i] = 0;
+    }
+}
+
+// ---------------------------------------------------------------- functions
+
+enum Math {
+  M_ABS = 0, M_SIGN, M_FLOOR, M_CEIL, M_ROUND, M_TRUNC, M_SQRT, M_CBRT, M_EXP, M_LN, M_LOG10, M_LOG2, M_SIN, M_COS,
+  M_TAN, M_ASIN, M_ACOS, M_ATAN, M_SINH, M_COSH, M_TANH, M_DEGREES, M_RADIANS, M_FLOAT32,
+  M_POWER = 32, M_ATAN2, M_ROUND_TO, M_TRUNC_TO, M_FLOOR_DIV, M_FLOOR_MOD
+};
+
+// Halves away from zero, exactly: x - trunc(x) has no rounding error.
+static TOCSIN_INLINE double round_away(double x) {
+  const double whole = std::trunc(x), rest = x - whole;
+  return rest >= 0.5 ? whole + 1.0 : (rest <= -0.5 ? whole - 1.0 : whole);
+}
+// To `digits` places behind the point (before it, if negative). What has no more places stays as it is.
+static inline double digits_of(double x, double digits, bool rounds) {
+  const double power = std::pow(10.0, std::fabs(digits));
+  if (!std::isfinite(x) || std::isnan(digits)) return digits != digits ? digits : x;
+  if (std::isinf(power)) return digits > 0 ? x : std::copysign(0.0, x);
+  const double scaled = digits >= 0 ? x * power : x / power;
+  if (!std::isfinite(scaled)) return x;
+  const double near = round_away(scaled), back = digits >= 0 ? near / power : near * power;
+  if (rounds || back == x) return std::isfinite(back) ? back : x;
+  const double cut = std::trunc(scaled);
+  return digits >= 0 ? cut / power : cut * power;
+}
+
+template <int OP>
+static TOCSIN_INLINE double math_one(double x) {
+  switch (OP) {
+    case M_ABS: return std::fabs(x);
+    case M_SIGN: return x > 0 ? 1.0 : (x < 0 ? -1.0 : x);
+    case M_FLOOR: return std::floor(x);
+    case M_CEIL: return std::ceil(x);
+    case M_ROUND: return round_away(x);
+    case M_TRUNC: return std::trunc(x);
+    case M_SQRT: return std::sqrt(x);
+    case M_CBRT: return std::cbrt(x);
+    case M_EXP: return std::exp(x);
+    case M_LN: return std::log(x);
+    case M_LOG10: return std::log10(x);
+    case M_LOG2: return std::log2(x);
+    case M_SIN: return std::sin(x);
+    case M_COS: return std::cos(x);
+    case M_TAN: return std::tan(x);
+    case M_ASIN: return std::asin(x);
+    case M_ACOS: return std::acos(x);
+    case M_ATAN: return std::atan(x);
+    case M_SINH: return std::sinh(x);
+    case M_COSH: return std::cosh(x);
+    case M_TANH: return std::tanh(x);
+    case M_DEGREES: return x * 57.29577951308232;
+    case M_RADIANS: return x * 0.017453292519943295;
+    default: return static_cast<double>(static_cast<float>(x));
+  }
+}
+template <int OP>
+static TOCSIN_INLINE void math_loop(const double *TOCSIN_RESTRICT a, int64_t n, double *TOCSIN_RESTRICT out) {
+  for (int64_t i = 0; i < n; i++) out[i] = math_one<OP>(a[i]);
+}
+TOCSIN_CLONES static void math_f64(int op, const double *a, int64_t n, double *out) noexcept {
+  switch (op) {
+    case M_ABS: math_loop<M_ABS>(a, n, out); break;
+    case M_SIGN: math_loop<M_SIGN>(a, n, out); break;
+    case M_FLOOR: math_loop<M_FLOOR>(a, n, out); break;
+    case M_CEIL: math_loop<M_CEIL>(a, n, out); break;
+    case M_ROUND: math_loop<M_ROUND>(a, n, out); break;
+    case M_TRUNC: math_loop<M_TRUNC>(a, n, out); break;
+    case M_SQRT: math_loop<M_SQRT>(a, n, out); break;
+    case M_CBRT: math_loop<M_CBRT>(a, n, out); break;
+    case M_EXP: math_loop<M_EXP>(a, n, out); break;
+    case M_LN: math_loop<M_LN>(a, n, out); break;
+    case M_LOG10: math_loop<M_LOG10>(a, n, out); break;
+    case M_LOG2: math_loop<M_LOG2>(a, n, out); break;
+    case M_SIN: math_loop<M_SIN>(a, n, out); break;
+    case M_COS: math_loop<M_COS>(a, n, out); break;
+    case M_TAN: math_loop<M_TAN>(a, n, out); break;
+    case M_ASIN: math_loop<M_ASIN>(a, n, out); break;
+    case M_ACOS: math_loop<M_ACOS>(a, n, out); break;
+    case M_ATAN: math_loop<M_ATAN>(a, n, out); break;
+    case M_SINH: math_loop<M_SINH>(a, n, out); break;
+    case M_COSH: math_loop<M_COSH>(a, n, out); break;
+    case M_TANH: math_loop<M_TANH>(a, n, out); break;
+    case M_DEGREES: math_loop<M_DEGREES>(a, n, out); break;
+    case M_RADIANS: math_loop<M_RADIANS>(a, n, out); break;
+    default: math_loop<M_FLOAT32>(a, n, out); break;
+  }
+}
+static inline void math2_f64(int op, const double *a, const double *b, int64_t n, double *out) noexcept {
+  for (int64_t i = 0; i < n; i++) {
+    if (op == M_POWER) out[i] = std::pow(a[i], b[i]);
+    else if (op == M_ATAN2) out[i] = std::atan2(a[i], b[i]);
+    else out[i] = digits_of(a[i], b[i], op == M_ROUND_TO);
+  }
+}
+
+// 0 fine, 1 overflow, 2 the divisor is not positive.
+static inline int math_i64_fault(int op, int64_t a, int64_t b) noexcept {
+  if (op == M_ABS) return a == std::numeric_limits<int64_t>::min();
+  return (op == M_FLOOR_DIV || op == M_FLOOR_MOD) && b <= 0 ? 2 : 0;
+}
+static TOCSIN_INLINE int64_t floor_one(int op, int64_t a, int64_t b) {
+  const int64_t quotient = a / b, rest = a % b;
+  return op == M_FLOOR_DIV ? quotient - (rest < 0) : (rest < 0 ? rest + b : rest);
+}
+// Returns whether some row, null or not, has no value (see math_i64_fault); it gets 0.
+static inline bool math_i64(int op, const int64_t *a, const int64_t *b, bool b_scalar, int64_t n, int64_t *out) noexcept {
+  bool bad = false;
+  if (op == M_SIGN) {
+    for (int64_t i = 0; i < n; i++) out[i] = (a[i] > 0) - (a[i] < 0);
+  } else if (op == M_ABS) {
+    for (int64_t i = 0; i < n; i++) {
+      bad |= a[i] == std::numeric_limits<int64_t>::min();
+      out[i] = static_cast<int64_t>(a[i] < 0 ? 0 - static_cast<uint64_t>(a[i]) : static_cast<uint64_t>(a[i]));
+    }
+  } else if (b_scalar && b[0] > 0) {
+    const int64_t by = b[0];
+    for (int64_t i = 0; i < n; i++) out[i] = floor_one(op, a[i], by);
+  } else {
+    for (int64_t i = 0; i < n; i++) {
+      bad |= b[i] <= 0;
+      out[i] = b[i] > 0 ? floor_one(op, a[i], b[i]) : 0;
+    }
+  }
+  return bad;
+}
+
 // ---------------------------------------------------------------- selection
 
 // Rows (as start + position) whose byte is 1, in order; returns how many. `out` has room for n.

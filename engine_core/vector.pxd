@@ -41,5 +41,18 @@ cdef extern from "vector.hpp" namespace "tocsin" nogil:
     void cast_i64_f64(const int64_t *, int64_t, double *) noexcept
     void cast_u64_f64(const uint64_t *, int64_t, double *) noexcept
 
+    bint narrow_f64(const double *, int64_t, int64_t, int64_t, int64_t *, uint8_t *) noexcept
+    bint narrow_i64(const int64_t *, int64_t, int64_t, int64_t, int64_t *, uint8_t *) noexcept
+    bint narrow_u64(const uint64_t *, int64_t, int64_t, int64_t *, uint8_t *) noexcept
+    void choose_u8(const uint8_t *, const uint8_t *, const uint8_t *, int64_t, uint8_t *) noexcept
+    void choose_u64(const uint8_t *, const uint64_t *, const uint64_t *, int64_t, uint64_t *) noexcept
+    void choose_str(const uint8_t *, const Str *, const Str *, int64_t, Str *) noexcept
+    void choose_flags(const uint8_t *, const uint8_t *, const uint8_t *, uint8_t, int64_t, uint8_t *) noexcept
+    void fault_over(const uint8_t *, int64_t, uint8_t *, uint8_t *) noexcept
+    void math_f64(int, const double *, int64_t, double *) noexcept
+    void math2_f64(int, const double *, const double *, int64_t, double *) noexcept
+    bint math_i64(int, const int64_t *, const int64_t *, bint, int64_t, int64_t *) noexcept
+    int math_i64_fault(int, int64_t, int64_t) noexcept
+
     int64_t select_rows(const uint8_t *, int64_t, int32_t, int32_t *) noexcept
     int64_t first_fall(const int64_t *, int64_t, int64_t) noexcept

@@ -7,7 +7,8 @@ from functools import lru_cache
 import pyarrow as pa
 
 from tocsin.compile.ir import Node
-from tocsin.compile.plan import Plan, make_plan
+from tocsin.compile.plan import Plan
+from tocsin.compile.planner import make_plan
 from tocsin.compile.scope import Columns
 from tocsin.compile.typecheck import TypeCheck
 from tocsin.errors import PatternError

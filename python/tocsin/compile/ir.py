@@ -12,12 +12,15 @@ A node is immutable. `op` is one of
     and or not                   three-valued; two, two and one arguments
     is_null is_not_null
     in        args[0]; attr: (values, whether a NULL was listed too)
-    cast      attr: None for a widening to float64, else the multiplier from a coarser to a finer unit of time
+    cast      attr: None for a widening to float64, or another name for the same value; an int: the multiplier from
+              a coarser to a finer unit of time; "check", "try": to a narrower number, rounded half away from zero,
+              where a value out of its range is a fault, or NULL
+    check     args[0]; a fault where args[1] is FALSE; attr: the fault in words
     if        args: a condition, the value where it is TRUE, the value where it is not; all CASE, COALESCE and
               NULLIF come down to it. A fault in the branch that is not taken is none
     math      attr: abs, floor, ceil, round, sqrt, exp, ln, power, sign, trunc, ...: what the kernel computes itself
     call      attr: the name of a function that a library computes, column by column (compile/library.py), and what
-              else it must know
+              else it must know: a tuple. Only calls have arguments that the kernel cannot read (decimals, lists)
 
 The kernel knows five kinds of values (`kernel_kind`); types of one kind may differ between the arguments of
 an operation (int8 and int64, date32 and duration[s]) because they are computed alike.
@@ -67,7 +70,7 @@ class Leaf:
                       no such row. Of CLASSIFIER also NULL where that row is not of the match
     classifier        the variable of the last row of those of `variables`
     match_number      the match's number in its partition, from 1
-    count_rows        how many rows; count: how many values that are not NULL
+    count_rows        how many rows; count: how many values that are not NULL; count_if: how many that are true
     sum avg min max stddev_samp stddev_pop var_samp var_pop any_value array_agg min_by max_by bool_and bool_or …
                       NULL without rows or values; see compile/aggregates.py
 

@@ -18,13 +18,24 @@ import operator
 
 import pyarrow as pa
 
-from tocsin.compile.ir import INT64_MAX, INT64_MIN, UINT64_MAX, Node, Nodes, is_binary, kernel_kind, unit_ns
+from tocsin.compile.ir import (
+    INT64_MAX,
+    INT64_MIN,
+    UINT64_MAX,
+    Node,
+    Nodes,
+    is_binary,
+    is_text,
+    kernel_kind,
+    unit_ns,
+)
 from tocsin.errors import PatternError
 from tocsin.language.source import Source, Span
 from tocsin.language.temporal import DAY_NS, parse_date, parse_time, parse_timestamp
 
 _BOOL, _INT64, _UINT64, _FLOAT64 = pa.bool_(), pa.int64(), pa.uint64(), pa.float64()
 _UNITS = ("s", "ms", "us", "ns")
+MONTHS = pa.month_day_nano_interval()  # the type of an interval of whole months; only constants have it
 _MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 SYMBOLS = {
     "eq": "=",
@@ -54,7 +65,13 @@ def category(type: pa.DataType) -> str:
         if getattr(t, f"is_{name}")(type):
             return name
     values = type.value_type if t.is_dictionary(type) else type
-    return "binary" if is_binary(values) else "string"
+    if is_binary(values):
+        return "binary"
+    if is_text(values) or t.is_null(type):
+        return "string"
+    if t.is_decimal(type):
+        return "decimal"
+    return "interval of months" if type == MONTHS else str(type)
 
 
 def is_null(node: Node) -> bool:
@@ -97,7 +114,7 @@ class Operations:
 
     def in_range(self, node: Node) -> Node:
         """`node`, unless it is a constant that its type cannot hold."""
-        if node.op == "const" and isinstance(node.attr, int) and node.type != _BOOL:
+        if node.op == "const" and isinstance(node.attr, int) and node.type not in (_BOOL, MONTHS):
             low, high = (0, UINT64_MAX) if node.type == _UINT64 else (INT64_MIN, INT64_MAX)
             if not low <= node.attr <= high:
                 raise self.error(f"the value is out of the range of {node.type}", node.span)
@@ -187,9 +204,12 @@ class Operations:
 
     def _comparable(self, symbol: str, left: Node, right: Node, span: Span) -> None:
         a, b = category(left.type), category(right.type)
-        if a == b or {a, b} == {"date", "timestamp"}:
-            return
         kinds = {a, b}
+        odd = next((n for n in (left, right) if kernel_kind(n.type) is None), None)
+        if odd is not None:
+            raise self.error(f"{symbol} cannot compare {type_name(odd)}: {self.remedy(odd)}", span)
+        if a == b or kinds == {"date", "timestamp"}:
+            return
         if "timestamp with zone" in kinds and kinds & {"timestamp", "date"}:
             hint = (
                 "one has a time zone and the other has not: give the literal a zone, as in "
@@ -204,6 +224,17 @@ class Operations:
         else:
             hint = "both sides must be of one kind"
         raise self.error(f"{symbol} cannot compare {type_name(left)} with {type_name(right)}: {hint}", span)
+
+    def remedy(self, node: Node) -> str:
+        """What to do with a value that the kernel cannot read."""
+        kind = category(node.type)
+        if kind == "decimal":
+            return "write CAST(… AS DOUBLE), or AS BIGINT"
+        if kind == "interval of months":
+            return "months have no fixed length; write days"
+        if pa.types.is_list(node.type) or pa.types.is_large_list(node.type):
+            return "take one element of it, as in x[1], or CARDINALITY(x)"
+        return "convert the column before the match"
 
     def _same_unit(self, left: Node, right: Node) -> tuple[Node, Node]:
         """Both in one kernel kind and, for temporal types, in the finer unit (int64 beside uint64 stays)."""
@@ -318,6 +349,9 @@ class Operations:
         if is_null(arg):
             return arg
         kind = category(arg.type)
+        if kind == "interval of months":
+            assert isinstance(arg.attr, int)
+            return self.const(MONTHS, -arg.attr, span)
         if kind not in ("number", "duration"):
             raise self.error(f"- cannot be applied to {type_name(arg)}", span)
         if arg.op == "const":
@@ -340,6 +374,8 @@ class Operations:
             return self.const(other.type, None, span)
         if a == b == "number":
             return self._numbers(op, left, right, span)
+        if "interval of months" in (a, b):
+            return self._months(op, left, right, span)
         points = ("timestamp", "timestamp with zone", "date")
         if op == "sub" and ((a == b and a in (*points, "time")) or {a, b} == {"date", "timestamp"}):
             return self._difference(left, right, span)
@@ -352,7 +388,10 @@ class Operations:
         if op == "mul" and a == "number" and b == "duration":
             return self._scaled(op, right, left, span)
         hint = ""
-        if a == b == "string":
+        odd = next((n for n in (left, right) if kernel_kind(n.type) is None), None)
+        if odd is not None:
+            hint = f": {self.remedy(odd)}"
+        elif a == b == "string":
             hint = ": strings are compared, not computed with"
         elif "string" in (a, b):
             hint = ": write a typed literal, as in DATE '2024-03-01'"
@@ -468,6 +507,27 @@ class Operations:
                     else self.make("cast", retyped(node.type, needed), (node,), own // needed, node.span)
                 )
         return aligned[0], aligned[1], needed
+
+    def _months(self, op: str, left: Node, right: Node, span: Span) -> Node:
+        """Calendar arithmetic: a date or timestamp and whole months; or two counts of months."""
+        a, b = category(left.type), category(right.type)
+        both = (a == b and op in ("add", "sub")) or ({a, b} == {"number", "interval of months"} and op == "mul")
+        if both and left.op == "const" and right.op == "const":
+            value = self._fold(op, left.attr, right.attr, span)
+            if isinstance(value, int) and abs(value) < 2**31:
+                return self.const(MONTHS, value, span)
+            raise self.error("an interval of months is a whole number below 2147483648", span)
+        if op == "add" and a == "interval of months":
+            left, right, a, b = right, left, b, a
+        if op in ("add", "sub") and a in ("date", "timestamp", "timestamp with zone"):
+            assert isinstance(right.attr, int)
+            months = self.const(_INT64, right.attr if op == "add" else -right.attr, right.span)
+            return self.make("call", left.type, (left, months), ("add_months",), span)
+        raise self.error(
+            f"{SYMBOLS[op]} cannot be applied to {type_name(left)} and {type_name(right)}: months are added to, "
+            "or taken from, a date or a timestamp",
+            span,
+        )
 
     def _scaled(self, op: str, duration: Node, number: Node, span: Span) -> Node:
         """A duration times or divided by a whole number."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tocsin.compile.ir import Node, kernel_kind
 from tocsin_core.conditions import Conditions
-from tocsin_core.expression import ARITHMETIC, COMPARISONS, OPS, TYPES, Program
+from tocsin_core.expression import ARITHMETIC, CASTS, COMPARISONS, MATH, MATH2, OPS, TYPES, Program
 
 FLIPPED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 NO_OPERAND = 0
@@ -117,9 +117,21 @@ class ProgramBuilder:
             return self._in(node.args[0], args[0], values, has_null)
         if op == "cast":
             return self._cast(node, args[0], type_)
+        if op == "if":
+            return self._instruction("if", type_, args[0], args[1], imm=args[2])
+        if op == "math":
+            name = cast(str, node.attr)
+            if name in MATH:
+                return self._instruction("math", type_, args[0], sub=MATH[name])
+            return self._instruction("math2", type_, args[0], args[1], sub=MATH2[name])
+        if op == "check":
+            self.constants.append((TYPES["str"], cast(str, node.attr).encode()))
+            return self._instruction("check", type_, args[0], args[1], imm=len(self.constants) - 1)
         raise AssertionError(f"the kernel has no operation {op!r}")
 
     def _cast(self, node: Node, source: int, type_: int) -> int:
+        if isinstance(node.attr, str):
+            return self._instruction("cast", type_, source, sub=CASTS[node.attr], imm=node.type.bit_width)
         if node.attr is not None:  # a coarser unit of time to a finer one
             return self._instruction(
                 "arithmetic", type_, source, self._constant(type_, node.attr), ARITHMETIC["mul"]

@@ -1,11 +1,111 @@
-"""Scope: the columns of a schema by name, and the errors of names that are not there."""
+"""Scope: the columns of a schema and the variables of a pattern by name, and the errors of names that are not there."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
+from tocsin.errors import PatternError
 from tocsin.language.expression import Column
-from tocsin.language.source import Source, listed, nearest
+from tocsin.language.pattern import RowPattern
+from tocsin.language.pattern import variables as variables_of
+from tocsin.language.source import Source, Span, listed, nearest
+from tocsin.sql.clause import Subset
+
+VARIABLES_MAX = 64  # a row's conditions and a leaf's variables are one 64-bit mask
+
+
+class Variables:
+    """The variables of a pattern, numbered as they are first met, and the union variables of SUBSET.
+
+    `names` holds the former; `mask` knows both. `everything` is the mask of the universal variable: all rows.
+    """
+
+    __slots__ = ("_masks", "everything", "names", "source")
+
+    def __init__(
+        self, pattern: RowPattern | None = None, subsets: tuple[Subset, ...] = (), source: Source | None = None
+    ) -> None:
+        self.source = source or Source("")
+        spans: dict[str, Span] = {}
+        if pattern is not None:
+            for variable in variables_of(pattern):
+                spans.setdefault(variable.name, variable.span)
+        self.names = tuple(spans)
+        if len(self.names) > VARIABLES_MAX:
+            name = self.names[VARIABLES_MAX]
+            raise self.source.error(
+                f"PATTERN has more than {VARIABLES_MAX} different variables; '{name}' is one too many",
+                spans[name],
+            )
+        self.everything = (1 << len(self.names)) - 1
+        self._masks = {name: 1 << number for number, name in enumerate(self.names)}
+        for subset in subsets:
+            self._masks[subset.name] = self._union(subset)
+
+    def _union(self, subset: Subset) -> int:
+        if subset.name in self.names:
+            raise self.source.error(
+                f"SUBSET '{subset.name}' has the name of a variable of PATTERN", subset.span
+            )
+        if subset.name in self._masks:
+            raise self.source.error(f"SUBSET '{subset.name}' is given twice", subset.span)
+        mask = 0
+        for member in subset.members:
+            if member not in self.names:
+                if member in self._masks:
+                    wrong = f"SUBSET '{subset.name}' has '{member}', a subset itself: it takes variables of PATTERN"
+                else:
+                    wrong = f"SUBSET '{subset.name}' has '{member}', which is not in PATTERN"
+                raise self.source.error(
+                    f"{wrong}: {self._guess(member, list(self.names))}Its variables are "
+                    f"{listed(list(self.names))}",
+                    subset.span,
+                )
+            if mask & self._masks[member]:
+                raise self.source.error(f"SUBSET '{subset.name}' has '{member}' twice", subset.span)
+            mask |= self._masks[member]
+        return mask
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._masks
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def mask(self, name: str | None, span: Span) -> int:
+        """The bit mask of a variable or subset; None: the universal variable. Raises PatternError at `span`."""
+        if name is None:
+            return self.everything
+        found = self._masks.get(name)
+        if found is None:
+            raise self.unknown(f"'{name}' is no variable of PATTERN", name, span)
+        return found
+
+    def defined(self, name: str, span: Span) -> int:
+        """The number of the variable that DEFINE names. Raises PatternError at `span`."""
+        if name in self.names:
+            return self.names.index(name)
+        if name in self._masks:
+            raise self.source.error(
+                f"DEFINE of '{name}', which is a SUBSET: the rows of a subset are those of its variables", span
+            )
+        guess = self._guess(name, list(self.names))
+        raise self.source.error(
+            f"DEFINE of '{name}', which is not in PATTERN: {guess}Its variables are {listed(list(self.names))}",
+            span,
+        )
+
+    def unknown(self, message: str, name: str, span: Span) -> PatternError:
+        """The error, to be raised, that `name` is none of the variables; `message` says of what."""
+        known = list(self._masks)
+        return self.source.error(
+            f"{message}: {self._guess(name, known)}Its variables are {listed(known)}", span
+        )
+
+    @staticmethod
+    def _guess(name: str, known: list[str]) -> str:
+        guess = nearest(name, known)
+        return f"did you mean '{guess}'? " if guess else ""
 
 
 class Columns:
@@ -22,7 +122,7 @@ class Columns:
             self._exact.setdefault(name, []).append(index)
             self._folded.setdefault(name.casefold(), []).append(index)
 
-    def find(self, column: Column, variables: tuple[str, ...] = ()) -> int:
+    def find(self, column: Column, variables: Variables | None = None) -> int:
         """The index of `column`. Raises PatternError if there is none or more than one."""
         found = self._exact.get(column.name, [])
         if not found and not column.quoted:
@@ -36,9 +136,9 @@ class Columns:
             )
         raise self.source.error(self._unknown(column, variables), column.span)
 
-    def _unknown(self, column: Column, variables: tuple[str, ...]) -> str:
+    def _unknown(self, column: Column, variables: Variables | None) -> str:
         message = f"there is no column '{_short(column.name)}': "
-        if not column.quoted and column.name.upper() in variables:
+        if variables is not None and not column.quoted and column.name.upper() in variables:
             return f"{message}it is a pattern variable, of which one column can be read, {column.name}.column"
         names = list(self.schema.names)
         guess = nearest(column.name, names)

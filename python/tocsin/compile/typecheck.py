@@ -1,97 +1,139 @@
-"""Type check: expression trees -> IR, for conditions, definitions and measures.
+"""Type check: expression trees -> IR, for conditions, keys, definitions and measures.
 
-A condition (of a trigger) and a DEFINE read one row, and rows a fixed number before it through PREV, which is
-pushed down to the columns: PREV(a + b, 2) reads both two rows back. In DEFINE of v, `x` and `v.x` are the row
-itself, since the last row of the match so far, and of v, is the one in question.
+What can be computed with what is in operations.py and functions.py, which row a column is read from in
+navigation.py, aggregates in aggregates.py; here the walk over the tree holds them together.
 
-A measure reads the finished match through leaves (tocsin.compile.ir.Leaf): a bare column is LAST over the
-whole match, `v.x` LAST over the rows of v, FIRST and LAST of an expression are pushed down to its columns.
-Equal leaves are one.
+A definition is taken apart: it is an AND, and those of its sides that read only their row and rows before it at fixed
+distances (PREV) are its *condition*, computed for whole batches; the others, which read the match so far or rows
+to come, are its *rest*. An integer division goes with the rest, if there is one: what keeps its divisor from zero may
+be in there.
 
-Everything wrong raises PatternError at its place; the operations' own rules are in operations.py.
+Everything wrong raises PatternError at its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from typing import Literal as Choice
 
 import pyarrow as pa
 
-from tocsin.compile.ir import Leaf, Node, Nodes, kernel_kind, value_type
-from tocsin.compile.operations import Operations, category, is_null, type_name
-from tocsin.compile.scope import Columns
+from tocsin.compile.aggregates import Aggregates
+from tocsin.compile.derive import Derivations
+from tocsin.compile.ir import Node, Nodes, kernel_kind
+from tocsin.compile.navigation import Reads, Where
+from tocsin.compile.operations import Operations, is_null, type_name
+from tocsin.compile.scope import Columns, Variables
+from tocsin.compile.trees import conjuncts, walk
 from tocsin.errors import PatternError
 from tocsin.language.expression import (
     Aggregate,
     Between,
     Binary,
+    Call,
+    Case,
+    Cast,
     Classifier,
     Column,
     Expression,
     In,
+    IsDistinct,
     IsNull,
+    Like,
     Literal,
     Logical,
     MatchNumber,
     Navigate,
     Unary,
 )
-from tocsin.language.source import Span, listed, nearest
+from tocsin.language.source import Span
 from tocsin.sql.clause import Definition, MeasureItem
+
+if TYPE_CHECKING:
+    from tocsin.compile.functions import Functions
 
 _ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
 _COMPARISON = {"=": "eq", "<>": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Where:
-    """Where an expression stands, and what its columns mean there.
-
-    `mode`: "condition" (no pattern), "define" (of `variable`), "measure". `lag`: rows back, of the PREVs
-    around. `kind` and `offset`: the FIRST or LAST around, in a measure.
-    """
-
-    mode: Choice["condition", "define", "measure"]
-    variable: str | None = None
-    lag: int = 0
-    kind: Choice["first", "last"] | None = None
-    offset: int = 0
+_LITERALS = {
+    "date": pa.date32(),
+    "time": pa.time64("ns"),
+    "timestamp": pa.timestamp("ns"),
+    "instant": pa.timestamp("ns", "UTC"),
+    "interval": pa.duration("ns"),
+    "months": pa.month_day_nano_interval(),
+}
 
 
 class TypeCheck:
-    """Checks the expressions of one clause; `leaves` collects what its measures read."""
+    """Checks the expressions of one clause or condition; `reads` and `derivations` collect what they read."""
 
-    __slots__ = ("_leaf_numbers", "columns", "leaves", "nodes", "operations", "schema", "source", "variables")
+    __slots__ = ("_functions", "aggregates", "derivations", "nodes", "operations", "reads", "rows", "source")
 
-    def __init__(self, columns: Columns, variables: tuple[str, ...] = ()) -> None:
-        self.columns = columns
-        self.schema: pa.Schema = columns.schema
+    def __init__(
+        self, columns: Columns, variables: Variables | None = None, rows: Choice["one", "all"] = "one"
+    ) -> None:
         self.source = columns.source
-        self.variables = variables
+        self.rows = rows
         self.nodes = Nodes()
         self.operations = Operations(self.nodes, self.source)
-        self.leaves: list[Leaf] = []
-        self._leaf_numbers: dict[Leaf, int] = {}
+        self._functions: Functions | None = None
+        self.derivations = Derivations(columns.schema, self.nodes, self.source)
+        self.reads = Reads(columns, variables or Variables(), self.nodes, rows)
+        self.aggregates = Aggregates(self.reads, self.operations, self.derivations, lambda: self.functions, self._lower)
+
+    @property
+    def functions(self) -> Functions:
+        """What scalar functions come to; most clauses have none."""
+        if self._functions is None:
+            from tocsin.compile.functions import Functions
+
+            self._functions = Functions(self.operations)
+        return self._functions
 
     def condition(self, expression: Expression) -> Node:
-        """A condition over single rows, without a pattern."""
-        return self._boolean(self._lower(expression, _Where("condition")), expression.span, "a condition")
+        """A condition over single rows, without a pattern. It may have "call" nodes in it."""
+        node = self._lower(expression, Where("condition", "a condition"))
+        return self._boolean(node, expression.span, "a condition")
 
-    def definition(self, definition: Definition) -> Node:
-        """The condition of a pattern variable."""
-        node = self._lower(definition.condition, _Where("define", definition.variable))
-        return self._boolean(node, definition.condition.span, f"DEFINE {definition.variable}")
+    def key(self, expression: Expression, title: str) -> Node:
+        """A key of PARTITION BY or ORDER BY, computed from one row. It may have "call" nodes in it."""
+        return self.operations.in_range(self._lower(expression, Where("key", title)))
+
+    def definition(self, definition: Definition) -> tuple[Node | None, Node | None]:
+        """The condition and the rest of a pattern variable; None for what is true of every row."""
+        title = f"DEFINE {definition.variable}"
+        number = self.reads.variables.defined(definition.variable, definition.span)
+        node = self._lower(definition.condition, Where("define", title, number))
+        node = self._boolean(node, definition.condition.span, title)
+        if node.op == "const" and node.attr is True:
+            return None, None
+        node = self.derivations.pull(node, self.reads.defined)
+        parts = conjuncts(node)
+        of_row = [part for part in parts if _is_of_row(part)]
+        if len(of_row) == len(parts):
+            return node, None
+        of_row = [part for part in of_row if not _divides(part)]
+        if not of_row:
+            return None, node
+        held = set(map(id, of_row))
+        rest = [part for part in parts if id(part) not in held]
+        return (
+            self.operations.junction("and", of_row, node.span),
+            self.operations.junction("and", rest, node.span),
+        )
 
     def measure(self, item: MeasureItem) -> Node:
-        """The value of one output column."""
-        node = self._lower(item.expression, _Where("measure"))
+        """The value of one output column. It may have "call" nodes in it, over leaves that the kernel can hold."""
+        where = Where("measure", "MEASURES", final=self.rows == "one")
+        node = self._lower(item.expression, where)
         if pa.types.is_null(node.type):
             raise self._error(
                 f"the measure '{item.name}' is always NULL and has no type", item.expression.span
             )
-        return self.operations.in_range(node)
+        return self.derivations.pull(
+            self.operations.in_range(node), self.reads.measured, only_needed=True
+        )
 
     def _error(self, message: str, span: Span) -> PatternError:
         return self.source.error(message, span)
@@ -104,9 +146,15 @@ class TypeCheck:
             raise self._error(f"{what} has to be true or false, and this is {type_name(node)}", span)
         return node
 
-    def _lower(self, e: Expression, where: _Where) -> Node:
+    def _lower(self, e: Expression, where: Where) -> Node:
         if isinstance(e, Column):
-            return self._column(e, where)
+            return self.reads.column(e, where)
+        if isinstance(e, Navigate):
+            return self._lower(e.argument, self.reads.inside(e, where))
+        if isinstance(e, (Call, Cast)):
+            return self._call(e, replace(where, any_type=True))
+        if where.any_type:
+            where = replace(where, any_type=False)
         if isinstance(e, Literal):
             return self._literal(e)
         if isinstance(e, Binary):
@@ -116,35 +164,46 @@ class TypeCheck:
             return self.operations.compare(_COMPARISON[e.operator], left, right, e.span)
         if isinstance(e, Logical):
             word = e.operator.upper()
-            operands = [
-                self._boolean(self._lower(o, where), o.span, f"each side of {word}") for o in e.operands
-            ]
+            operands = [self._condition(o, where, f"each side of {word}") for o in e.operands]
             return self.operations.junction(e.operator, operands, e.span)
         if isinstance(e, Unary):
-            operand = self._lower(e.operand, where)
             if e.operator == "not":
                 return self.operations.negation(
-                    self._boolean(operand, e.operand.span, "the operand of NOT"), e.span
+                    self._condition(e.operand, where, "the operand of NOT"), e.span
                 )
-            return self.operations.negative(operand, e.span)
+            return self.operations.negative(self._lower(e.operand, where), e.span)
         if isinstance(e, IsNull):
             return self.operations.null_test(self._lower(e.operand, where), e.negated, e.span)
         if isinstance(e, Between):
             return self._between(e, where)
         if isinstance(e, In):
             return self._in(e, where)
-        if isinstance(e, Navigate):
-            return self._navigate(e, where)
-        return self._of_match(e, where)
+        if isinstance(e, Case):
+            return self._case(e, where)
+        if isinstance(e, Like):
+            operand, pattern = self._lower(e.operand, where), self._lower(e.pattern, where)
+            return self.functions.like(operand, pattern, e.escape, e.negated, e.span)
+        if isinstance(e, IsDistinct):
+            left, right = self._lower(e.left, where), self._lower(e.right, where)
+            return self.functions.distinct(left, right, e.negated, e.span)
+        if isinstance(e, Aggregate):
+            return self.aggregates.node(e, where)
+        if isinstance(e, Classifier):
+            return self.reads.classifier(e, where)
+        assert isinstance(e, MatchNumber)
+        return self.reads.match_number(e, where)
 
-    def _between(self, e: Between, where: _Where) -> Node:
+    def _condition(self, e: Expression, where: Where, what: str) -> Node:
+        return self._boolean(self._lower(e, where), e.span, what)
+
+    def _between(self, e: Between, where: Where) -> Node:
         operand = self._lower(e.operand, where)
         low = self.operations.compare("ge", operand, self._lower(e.low, where), e.span)
         high = self.operations.compare("le", operand, self._lower(e.high, where), e.span)
         both = self.operations.junction("and", [low, high], e.span)
         return self.operations.negation(both, e.span) if e.negated else both
 
-    def _in(self, e: In, where: _Where) -> Node:
+    def _in(self, e: In, where: Where) -> Node:
         if not e.values:
             raise self._error("IN needs at least one value", e.span)
         operand = self._lower(e.operand, where)
@@ -152,16 +211,25 @@ class TypeCheck:
         node = self.operations.membership(operand, values, e.span)
         return self.operations.negation(node, e.span) if e.negated else node
 
+    def _case(self, e: Case, where: Where) -> Node:
+        operand = None if e.operand is None else self._lower(e.operand, where)
+        if operand is None:
+            conditions = [self._condition(c, where, "what stands behind WHEN") for c in e.conditions]
+        else:
+            conditions = [self._lower(c, where) for c in e.conditions]
+        values = [self._lower(value, where) for value in e.values]
+        default = None if e.default is None else self._lower(e.default, where)
+        return self.functions.case(operand, conditions, values, default, e.span)
+
+    def _call(self, e: Call | Cast, where: Where) -> Node:
+        if isinstance(e, Cast):
+            return self.functions.cast(self._lower(e.operand, where), e.type, e.attempt, e.span)
+        return self.functions.call(e.name, [self._lower(a, where) for a in e.arguments], e.span)
+
     def _literal(self, e: Literal) -> Node:
         value = e.value
         if e.type is not None:
-            type = {
-                "date": pa.date32(),
-                "time": pa.time64("ns"),
-                "timestamp": pa.timestamp("ns"),
-                "instant": pa.timestamp("ns", "UTC"),
-                "interval": pa.duration("ns"),
-            }[e.type]
+            type = _LITERALS[e.type]
         elif value is None:
             type = pa.null()
         elif isinstance(value, bool):
@@ -169,203 +237,29 @@ class TypeCheck:
         elif isinstance(value, int):
             type = pa.int64() if -(2**63) <= value < 2**63 else pa.uint64()
         else:
-            type = {float: pa.float64(), str: pa.string(), bytes: pa.binary()}[builtin(value)]
+            type = {float: pa.float64(), str: pa.string(), bytes: pa.binary()}[_builtin(value)]
         return self.operations.const(type, value, e.span)
 
-    # Columns ---------------------------------------------------------------------------------------------
 
-    def _column(self, e: Column, where: _Where) -> Node:
-        if e.variable is not None:
-            self._check_variable(e.variable, e, where)
-        index = self._readable(e)
-        type = value_type(self.schema.field(index).type)
-        if pa.types.is_null(type):
-            return self.operations.const(type, None, e.span)
-        if where.mode == "measure":
-            return self._leaf(
-                Leaf(where.kind or "last", self._mask(e.variable), index, where.offset, type), e.span
-            )
-        return self.nodes.make("column", type, (), (index, where.lag), e.span)
-
-    def _readable(self, e: Column) -> int:
-        index = self.columns.find(e, self.variables)
-        type = self.schema.field(index).type
-        if kernel_kind(type) is None and not pa.types.is_null(type):
-            name = self.schema.field(index).name
-            raise self._error(
-                f"the column '{name}' of type {type} cannot be read in an expression: convert it before "
-                "the match",
-                e.span,
-            )
-        return index
-
-    def _check_variable(self, variable: str, e: Expression, where: _Where) -> None:
-        if where.mode == "condition":
-            raise self._error(
-                f"a condition has no pattern variables, so '{variable}.' means nothing here", e.span
-            )
-        if variable not in self.variables:
-            guess = nearest(variable, list(self.variables))
-            meant = f"did you mean '{guess}'? " if guess else ""
-            raise self._error(
-                f"'{variable}' is no variable of PATTERN: {meant}Its variables are "
-                f"{listed(list(self.variables))}",
-                e.span,
-            )
-        if where.mode == "define" and variable != where.variable:
-            raise self._error(
-                f"a reference to another variable in DEFINE is not supported yet: DEFINE {where.variable} "
-                f"reads '{variable}'; it can read its own row and PREV",
-                e.span,
-            )
-
-    def _mask(self, variable: str | None) -> int:
-        if variable is None:
-            return (1 << len(self.variables)) - 1
-        return 1 << self.variables.index(variable)
-
-    def _leaf(self, leaf: Leaf, span: Span) -> Node:
-        number = self._leaf_numbers.setdefault(leaf, len(self.leaves))
-        if number == len(self.leaves):
-            self.leaves.append(leaf)
-        return self.nodes.make("leaf", leaf.type, (), number, span)
-
-    # Navigation ------------------------------------------------------------------------------------------
-
-    def _navigate(self, e: Navigate, where: _Where) -> Node:
-        name = e.kind.upper()
-        if e.kind == "next":
-            raise self._error(
-                "NEXT is not supported yet: a row would have to wait for the one after it; PREV reads back",
-                e.span,
-            )
-        if where.mode != "measure" and e.kind in ("first", "last"):
-            place = "DEFINE" if where.mode == "define" else "a condition"
-            raise self._error(
-                f"{name} in {place} is not supported yet: PREV and the row's own columns are", e.span
-            )
-        if where.mode == "measure" and e.kind == "prev":
-            raise self._error("PREV in MEASURES is not supported yet: FIRST and LAST are", e.span)
-        if where.mode == "condition":
-            raise self._error("PREV needs a pattern: a condition reads one row by itself", e.span)
-        if not any(isinstance(part, Column) for part in _walk(e.argument)):
-            inner = next((p for p in _walk(e.argument) if isinstance(p, (Classifier, MatchNumber))), None)
-            if isinstance(inner, Classifier):
-                raise self._error(f"CLASSIFIER inside {name} is not supported yet", inner.span)
-            raise self._error(f"{name} needs a column in its argument", e.span)
-        if e.kind == "prev":
-            lag = where.lag + e.offset
-            if lag >= 2**31:
-                raise self._error("PREV reaches back more rows than can be counted", e.span)
-            return self._lower(e.argument, _Where(where.mode, where.variable, lag))
-        if where.kind is not None:
-            raise self._error(
-                f"{name} inside {where.kind.upper()} means nothing: FIRST and LAST do not nest", e.span
-            )
-        self._one_variable(e.argument, name)
-        kind: Choice["first", "last"] = "first" if e.kind == "first" else "last"
-        return self._lower(e.argument, _Where("measure", None, 0, kind, e.offset))
-
-    def _one_variable(self, argument: Expression, name: str) -> None:
-        """The standard's rule: all columns in one argument are of the same variable, or none has one."""
-        columns = [part for part in _walk(argument) if isinstance(part, Column)]
-        for column in columns[1:]:
-            if column.variable != columns[0].variable:
-                said = [
-                    f"'{c.variable}'" if c.variable is not None else "no variable"
-                    for c in (columns[0], column)
-                ]
-                raise self._error(
-                    f"the argument of {name} mixes columns of {said[0]} and of {said[1]}; they must be of "
-                    "one",
-                    column.span,
-                )
-
-    # Values of the whole match ---------------------------------------------------------------------------
-
-    def _of_match(self, e: Expression, where: _Where) -> Node:
-        name = (
-            e.function.upper()
-            if isinstance(e, Aggregate)
-            else "CLASSIFIER"
-            if isinstance(e, Classifier)
-            else "MATCH_NUMBER"
-        )
-        if where.mode == "condition":
-            raise self._error(f"{name} needs a pattern: a condition reads one row by itself", e.span)
-        if where.mode == "define":
-            raise self._error(
-                f"{name} in DEFINE is not supported yet: PREV and the row's own columns are", e.span
-            )
-        if where.kind is not None:
-            raise self._error(f"{name} inside {where.kind.upper()} is not supported", e.span)
-        if isinstance(e, Aggregate):
-            return self._aggregate(e, where)
-        if isinstance(e, Classifier):
-            if e.variable is not None:
-                self._check_variable(e.variable, e, where)
-            return self._leaf(Leaf("classifier", self._mask(e.variable), -1, 0, pa.string()), e.span)
-        return self._leaf(Leaf("match_number", self._mask(None), -1, 0, pa.int64()), e.span)
-
-    def _aggregate(self, e: Aggregate, where: _Where) -> Node:
-        name = e.function.upper()
-        argument = e.argument
-        if argument is None:
-            if e.variable is not None:
-                self._check_variable(e.variable, e, where)
-            return self._leaf(Leaf("count_rows", self._mask(e.variable), -1, 0, pa.int64()), e.span)
-        if isinstance(argument, Literal) and e.function == "count" and argument.value is not None:
-            return self._leaf(Leaf("count_rows", self._mask(None), -1, 0, pa.int64()), e.span)
-        if not isinstance(argument, Column):
-            for part in _walk(argument):
-                if isinstance(part, Aggregate):
-                    raise self._error(
-                        f"{part.function.upper()} inside {name}: aggregates do not nest", part.span
-                    )
-            self._one_variable(argument, name)
-            raise self._error(
-                f"{name} of an expression is not supported yet: compute it as a column before the match",
-                argument.span,
-            )
-        if argument.variable is not None:
-            self._check_variable(argument.variable, argument, where)
-        index = self._readable(argument)
-        type = value_type(self.schema.field(index).type)
-        mask = self._mask(argument.variable)
-        if pa.types.is_null(type):
-            raise self._error(
-                f"{name} of the column '{argument.name}', which has no type and only NULLs", argument.span
-            )
-        if e.function == "count":
-            return self._leaf(Leaf("count", mask, index, 0, pa.int64()), e.span)
-        if e.function in ("min", "max"):
-            return self._leaf(Leaf("min" if e.function == "min" else "max", mask, index, 0, type), e.span)
-        kind = category(type)
-        if kind != "number" and not (kind == "duration" and e.function == "sum"):
-            hint = " yet: SUM and COUNT of it give the same" if kind == "duration" else ""
-            raise self._error(f"{name} of {type} is not supported{hint}", e.span)
-        if e.function == "avg":
-            # NULL without values: the sum is NULL, and with it the quotient.
-            total = self._leaf(Leaf("sum", mask, index, 0, pa.float64()), e.span)
-            count = self._leaf(Leaf("count", mask, index, 0, pa.int64()), e.span)
-            return self.operations.arithmetic("div", total, self.operations.widened(count), e.span)
-        if kind == "number":
-            type = {"i64": pa.int64(), "u64": pa.uint64(), "f64": pa.float64()}[str(kernel_kind(type))]
-        return self._leaf(Leaf("sum", mask, index, 0, type), e.span)
+def _is_of_row(node: Node) -> bool:
+    """Whether a condition reads nothing but its row and rows before it at fixed distances."""
+    return not any(
+        part.op == "leaf" or (part.op == "column" and part.attr[1] < 0)  # type: ignore[index]
+        for part in walk(node)
+    )
 
 
-def builtin(value: object) -> type:
+def _divides(node: Node) -> bool:
+    """Whether a condition divides whole numbers by something that may be zero."""
+    return any(
+        part.op in ("div", "mod") and kernel_kind(part.type) != "f64" and part.args[1].op != "const"
+        for part in walk(node)
+    )
+
+
+def _builtin(value: object) -> type:
     """The plain class of a literal's value."""
     for plain in (float, str, bytes):
         if isinstance(value, plain):
             return plain
     raise TypeError(f"{value!r} cannot be a literal")
-
-
-def _walk(e: Expression) -> Iterator[Expression]:
-    """`e` and all below it, parents first."""
-    stack = [e]
-    while stack:
-        part = stack.pop()
-        yield part
-        stack.extend(reversed(part.children()))

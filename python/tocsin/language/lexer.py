@@ -22,7 +22,7 @@ TEXT_MAX = 1_000_000
 # One alternative per kind; the name of the group that matched is the kind. Longer operators come first.
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)
-      | (?P<word>[^\W\d][\w$]*)
+      | (?P<word>[^\W\d]\w*)
       | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<string>'[^']*+(?:''[^']*+)*+')
       | (?P<quoted>"[^"]*+(?:""[^"]*+)*+")

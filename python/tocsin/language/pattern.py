@@ -3,12 +3,14 @@
     pattern      := sequence ('|' sequence)*              the left alternative is preferred
     sequence     := quantified*                           nothing at all is the empty pattern, '()' too
     quantified   := primary [('*' | '+' | '?' | '{n}' | '{n,}' | '{,m}' | '{n,m}' | '{,}') ['?']]
-    primary      := variable | '(' pattern ')'
+    primary      := variable | '(' pattern ')' | PERMUTE '(' pattern (',' pattern)* ')'
+                  | '{-' pattern '-}' | '^' | '$'
 
 A '?' after a quantifier makes it reluctant. Variables are held in upper case unless quoted. Sequences and
 alternations are n-ary and flat; parentheses leave no node. Nesting is at most DEPTH_MAX deep and a pattern
-has at most NODES_MAX nodes, so every walk may recurse. As in Trino an upper bound is at least 1, and a
-quantifier applies to a variable or a group: `A**` is an error.
+has at most NODES_MAX nodes, so every walk may recurse. As in the standard an upper bound is at least 1, and a
+quantifier applies to a primary, of whatever kind: `^*` is a pattern and `A**` an error. PERMUTE is a variable's
+name unless a parenthesis follows; a variable before a group has to be quoted to be called so.
 """
 
 from __future__ import annotations
@@ -106,15 +108,24 @@ Variable(name='C'))), minimum=0, maximum=None, greedy=False)))
     return tree
 
 
-def variables(pattern: RowPattern) -> Iterator[Variable]:
-    """Every occurrence of a variable, from left to right."""
-    if isinstance(pattern, Variable):
-        yield pattern
-    elif isinstance(pattern, (Quantified, Exclusion)):
-        yield from variables(pattern.item)
+def parts(pattern: RowPattern) -> Iterator[RowPattern]:
+    """Every node, parents first, from left to right."""
+    yield pattern
+    if isinstance(pattern, (Quantified, Exclusion)):
+        yield from parts(pattern.item)
     elif isinstance(pattern, (Sequence, Alternation, Permute)):
         for item in pattern.items:
-            yield from variables(item)
+            yield from parts(item)
+
+
+def variables(pattern: RowPattern) -> Iterator[Variable]:
+    """Every occurrence of a variable, from left to right."""
+    return (part for part in parts(pattern) if isinstance(part, Variable))
+
+
+def _is_nothing(pattern: RowPattern) -> bool:
+    """Whether the text has no pattern here: it is empty without the parentheses that say so."""
+    return isinstance(pattern, Empty) and pattern.span[0] == pattern.span[1]
 
 
 class PatternParser:
@@ -137,12 +148,12 @@ class PatternParser:
         alternatives = [self._sequence()]
         while lexer.at_op("|"):
             bar = lexer.take()
-            if isinstance(alternatives[-1], Empty) and alternatives[-1].span[0] == alternatives[-1].span[1]:
+            if _is_nothing(alternatives[-1]):
                 raise lexer.error(
                     "a pattern is expected before '|' (the empty pattern is written '()')", bar.span
                 )
             alternatives.append(self._sequence())
-            if isinstance(alternatives[-1], Empty) and alternatives[-1].span[0] == alternatives[-1].span[1]:
+            if _is_nothing(alternatives[-1]):
                 raise lexer.error(
                     "a pattern is expected after '|' (the empty pattern is written '()')", bar.span
                 )
@@ -173,10 +184,8 @@ class PatternParser:
             lexer.take()
             return Variable(token.value, span=token.span)
         if token.kind == "word":
-            if token.upper == "PERMUTE" and lexer.peek().value == "(":
-                raise lexer.error(
-                    "PERMUTE is not supported yet: write the orders as alternatives, (A B | B A)"
-                )
+            if token.upper == "PERMUTE" and lexer.peek().upper == "(":
+                return self._permute()
             lexer.take()
             return Variable(token.upper, span=token.span)
         if token.kind == "op" and token.value == "(":
@@ -186,17 +195,32 @@ class PatternParser:
             if isinstance(inner, Empty):
                 return Empty(span=(token.span[0], lexer.previous_end))
             return inner
-        if token.kind == "op" and token.value in ("{-", "-}"):
-            raise lexer.error(
-                "exclusion {- … -} is not supported yet: it only matters with ALL ROWS PER MATCH"
-            )
+        if token.kind == "op" and token.value == "{-":
+            lexer.take()
+            inner = self._some("'{-' (what it leaves out)")
+            lexer.expect_op("-}", "to close the exclusion")
+            return Exclusion(inner, span=(token.span[0], lexer.previous_end))
         if token.kind == "op" and token.value in ("^", "$"):
-            where = "start" if token.value == "^" else "end"
-            raise lexer.error(
-                f"the anchor {token.value} is not supported yet: a pattern cannot ask for the {where} "
-                "of a partition"
-            )
+            lexer.take()
+            return Anchor("start" if token.value == "^" else "end", span=token.span)
         return None
+
+    def _permute(self) -> RowPattern:
+        lexer = self._lexer
+        opening = lexer.take()
+        lexer.take()
+        items = [self._some("'(' in PERMUTE")]
+        while lexer.accept_op(","):
+            items.append(self._some("',' in PERMUTE"))
+        lexer.expect_op(")", "or ',' in PERMUTE")
+        return Permute(tuple(items), span=(opening.span[0], lexer.previous_end))
+
+    def _some(self, after: str) -> RowPattern:
+        """A pattern that must not be left out."""
+        found = self.pattern()
+        if _is_nothing(found):
+            raise self._lexer.error(f"a pattern is expected after {after}, not {self._lexer.token}")
+        return found
 
     def _quantified(self, item: RowPattern) -> RowPattern:
         lexer = self._lexer
@@ -253,5 +277,6 @@ __all__ = [
     "Sequence",
     "Variable",
     "parse_pattern",
+    "parts",
     "variables",
 ]

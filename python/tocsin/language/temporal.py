@@ -29,7 +29,11 @@ FIELDS = {
     "MICROSECOND": NANOSECONDS["us"],
     "NANOSECOND": 1,
 }
+# Those of the other kind of interval, in months.
+MONTHS = {"YEAR": 12, "QUARTER": 3, "MONTH": 1}
 _NUMBER = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))?", re.ASCII)
+_MONTHS_NUMBER = re.compile(r"([+-]?)\s*(\d{1,18})", re.ASCII)
+_MONTHS_RANGE = re.compile(r"([+-]?)\s*(\d{1,9})-(\d{1,9})", re.ASCII)
 _RANGE_ORDER = ["DAY", "HOUR", "MINUTE", "SECOND"]
 
 
@@ -123,6 +127,20 @@ def parse_interval(text: str, first: str, last: str | None) -> int:
         body = body[1:].lstrip()
     length = _one_field(body, first, text) if last is None else _range(body, first, last, text)
     return -length if negative else length
+
+
+def parse_months(text: str, first: str, last: str | None) -> int:
+    """Months of an SQL interval: `text` in the field `first`, or '1-6' YEAR TO MONTH; a sign may lead."""
+    found = _MONTHS_RANGE.fullmatch(text.strip()) if last else _MONTHS_NUMBER.fullmatch(text.strip())
+    if found is None:
+        form = "INTERVAL '1-6' YEAR TO MONTH" if last else f"INTERVAL '5' {first}"
+        raise ValueError(f"'{_short(text)}' is not a whole number of {first}S: write {form}")
+    months = int(found.group(2)) * MONTHS[first]
+    if last:
+        if int(found.group(3)) >= 12:
+            raise ValueError(f"'{_short(text)}' is not an interval YEAR TO MONTH: a year has 12 months")
+        months += int(found.group(3))
+    return -months if found.group(1) == "-" else months
 
 
 def _one_field(body: str, name: str, text: str) -> int:

@@ -1,95 +1,58 @@
 """Grammar of expressions: tokens -> trees, by precedence climbing.
 
-From loose to tight: OR, AND, NOT, predicate (comparison, IS NULL, BETWEEN, IN), + -, * / %, sign, primary.
-As in SQL a predicate does not chain: `a < b < c` and `a = b IS NULL` are errors and not guesses.
+    expression   := by precedence (language/precedence.py): OR, AND, NOT, predicate, ||, + -, * / %, sign, postfix
+    predicate    := sql/predicates.py: comparison, IS …, [NOT] BETWEEN, IN, LIKE
+    postfix      := primary ('::' type | '[' expression ']' | AT TIME ZONE primary)*
+    primary      := number | string | typed literal | TRUE | FALSE | NULL | [variable '.'] column | '(' expression ')'
+                  | name '(' … ')' (sql/calls.py) | CASE … END | ARRAY '[' … ']' (sql/special.py)
 
-Whatever SQL:2016 has here and tocsin does not is recognised and refused by its name, at its place. A word is
-only taken as a function, a literal prefix or a keyword where the next token makes it one, so that columns may
-be called date, first or count.
+Recursion goes through `climb` only, which counts the levels: nesting is bounded, and a chain of AND, OR or || is one
+level. Nothing is read twice, so time is linear in the text. What SQL:2016 has here and tocsin does not is recognised
+and refused by its name, at its place. A word is a keyword only where the tokens after it make it one (sql/words.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from tocsin.errors import PatternError
 from tocsin.language.expression import (
     DEPTH_MAX,
-    Aggregate,
-    Between,
     Binary,
     BinaryOperator,
-    Classifier,
+    Call,
+    Cast,
     Column,
     Expression,
-    In,
-    IsNull,
     Literal,
-    LiteralType,
-    MatchNumber,
-    Navigate,
     Unary,
     logical,
     negative,
 )
 from tocsin.language.lexer import Lexer, Token
-from tocsin.language.source import Span, nearest
-from tocsin.language.temporal import FIELDS, parse_date, parse_interval, parse_time, parse_timestamp
+from tocsin.language.precedence import AND, ARITHMETIC, CONCAT, NOT, OR, PREDICATE
+from tocsin.sql.calls import call, refuse_clock
+from tocsin.sql.literals import is_unit, number, typed_literal
+from tocsin.sql.predicates import at_predicate, predicate
+from tocsin.sql.special import array, case, refuse_query
+from tocsin.sql.types import type_text
+from tocsin.sql.words import at_clause, begins_case, is_name, is_operator_word, variable_name
 
-OR, AND, NOT, PREDICATE, SUM, PRODUCT, SIGN = range(7)
-CALL_LEVELS = 3  # what one function call counts in nesting: its reading takes that many more Python frames
-_BINARY = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "%": PRODUCT}
-_COMPARISONS = {"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_AGGREGATES = ("count", "sum", "avg", "min", "max")
-_NAVIGATIONS = ("prev", "next", "first", "last")
-FUNCTIONS = ["COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST", "LAST", "PREV", "CLASSIFIER", "MATCH_NUMBER"]
-
-# Words that can begin no operand unless quoted, and words of SQL that begin one we do not have.
-# fmt: off
-_RESERVED = frozenset(
-    (
-        "AND", "OR", "IS", "IN", "BETWEEN", "LIKE", "ILIKE", "AS", "WHEN", "THEN", "ELSE", "END",
-        "FROM", "WHERE", "ESCAPE", "ASC", "DESC",
-    )
-)
-# fmt: on
-_REFUSED = {
-    "CASE": "CASE is not supported yet: combine conditions with AND and OR",
-    "EXISTS": "EXISTS is not supported: a condition reads rows, not queries",
-    "SELECT": "a sub-query is not supported: a condition reads rows, not queries",
-    "ARRAY": "ARRAY is not supported yet",
-    "ROW": "ROW values are not supported yet",
+CALL_LEVELS = 3  # what one call or case counts in nesting: its reading takes that many more Python frames
+# Literals with more than one token before the string.
+_BEFORE_STRINGS = {("DOUBLE", "PRECISION"), ("INTERVAL", "-"), ("INTERVAL", "+")}
+_HINTS = {
+    "==": "equality is written =, not ==",
+    "&&": "'&&' is written AND",
+    "|": "'|' means nothing between expressions: OR is meant, perhaps",
+    "&": "'&' means nothing between expressions: AND is meant, perhaps",
+    "^": "'^' is not an operator here",
+    "->": "a lambda (->) is not supported",
+    "=>": "arguments are given by their places, without names",
+    "$": "'$' is no part of a plain name: quote it, \"a$b\"",
+    "~": "'~' is not supported: LIKE is, and REGEXP_LIKE",
 }
-_CASTS = ("CAST", "TRY_CAST", "SAFE_CAST", "CONVERT")
-_PREDICATES_REFUSED = ("LIKE", "ILIKE", "SIMILAR", "RLIKE", "REGEXP", "GLOB", "OVERLAPS", "COLLATE")
-_CLAUSES = {
-    "MEASURES": None,
-    "DEFINE": None,
-    "SUBSET": None,
-    "PATTERN": "(",
-    "PARTITION": "BY",
-    "ORDER": "BY",
-    "ONE": "ROW",
-    "ALL": "ROWS",
-    "AFTER": "MATCH",
-    "WITHIN": "INTERVAL",
-}
-
-
-def is_operator_word(token: Token) -> bool:
-    """Whether a word goes on with the expression before it, and so leaves that one a name."""
-    return token.kind == "word" and (token.upper in _RESERVED or token.upper == "NOT")
-
-
-def at_clause(lexer: Lexer) -> bool:
-    """Whether a sub-clause of MATCH_RECOGNIZE begins here (its words are free as names elsewhere)."""
-    if lexer.token.kind != "word" or lexer.token.upper not in _CLAUSES:
-        return False
-    partner = _CLAUSES[lexer.token.upper]
-    following = lexer.peek()
-    if partner is None:
-        return following.kind in ("quoted", "word") and not is_operator_word(following)
-    return following.kind in ("word", "op") and following.upper == partner
 
 
 class ExpressionParser:
@@ -104,14 +67,14 @@ class ExpressionParser:
     def expression(self) -> Expression:
         """One whole expression."""
         try:
-            return self._climb(OR)
+            return self.climb(OR)
         except PatternError as wrong:
             if "\n" in str(wrong):
                 raise
             # A limit of the tree itself (see expression.py): it knows no place.
             raise self.lexer.error(str(wrong)) from None
 
-    def _climb(self, floor: int) -> Expression:
+    def climb(self, floor: int) -> Expression:
         """An expression whose operators all bind at least as tightly as `floor`."""
         lexer = self.lexer
         self._depth += 1
@@ -120,40 +83,45 @@ class ExpressionParser:
         start = lexer.token.span[0]
         if lexer.at_word("NOT") and floor <= NOT:
             lexer.take()
-            operand = self._climb(NOT)
+            operand = self.climb(NOT)
             left: Expression = Unary("not", operand, span=(start, lexer.previous_end))
         elif lexer.at_op("-", "+"):
             left = self._signed()
         else:
-            left = self._primary()
+            left = self._postfix()
         compared = False
         while True:
             token = lexer.token
-            if token.kind == "op" and token.value in _BINARY:
-                binding = _BINARY[token.value]
+            if token.kind == "op" and token.value in ARITHMETIC:
+                binding = ARITHMETIC[token.value]
                 if binding < floor:
                     break
                 lexer.take()
-                right = self._climb(binding + 1)
+                right = self.climb(binding + 1)
                 operator = cast(BinaryOperator, token.value)
                 left = Binary(operator, left, right, at=token.span, span=(start, lexer.previous_end))
+            elif token.kind == "op" and token.value == "||":
+                if floor > CONCAT:
+                    break
+                left = self._concat(left, start)
             elif token.kind == "word" and token.upper in ("AND", "OR"):
                 binding = AND if token.upper == "AND" else OR
                 if binding < floor:
                     break
                 left = self._logical(token, left, start)
                 compared = False
-            elif self._at_predicate(token):
+            elif at_predicate(token):
                 if floor > PREDICATE:
                     break
                 if compared:
                     raise lexer.error(
                         f"{token} follows a comparison: they do not chain, use AND, BETWEEN or parentheses"
                     )
-                left = self._predicate(token, left, start)
+                left = predicate(self, left, start)
                 compared = True
             else:
-                self._refuse_postfix(token)
+                if token.kind == "op" and token.value in _HINTS:
+                    raise lexer.error(_HINTS[token.value])
                 break
         self._depth -= 1
         return left
@@ -164,8 +132,16 @@ class ExpressionParser:
         operands = [left]
         word = token.upper
         while lexer.accept_word(word):
-            operands.append(self._climb((AND if word == "AND" else OR) + 1))
+            operands.append(self.climb((AND if word == "AND" else OR) + 1))
         return logical("and" if word == "AND" else "or", operands, span=(start, lexer.previous_end))
+
+    def _concat(self, left: Expression, start: int) -> Expression:
+        """|| with all that follows on its level, likewise."""
+        lexer = self.lexer
+        operands = [left]
+        while lexer.accept_op("||"):
+            operands.append(self.climb(CONCAT + 1))
+        return Call("concat", tuple(operands), span=(start, lexer.previous_end))
 
     def _signed(self) -> Expression:
         """A chain of signs; a minus directly before a number belongs to the number."""
@@ -173,94 +149,43 @@ class ExpressionParser:
         signs: list[Token] = []
         while lexer.at_op("-", "+"):
             signs.append(lexer.take())
-        operand = self._climb(SIGN)
+        operand = self._postfix()
         for sign in reversed(signs):
             if sign.value == "+":
                 continue
             operand = negative(operand, (sign.span[0], lexer.previous_end))
         return operand
 
-    @staticmethod
-    def _at_predicate(token: Token) -> bool:
-        if token.kind == "op":
-            return token.value in _COMPARISONS
-        return token.kind == "word" and (
-            token.upper in ("IS", "IN", "BETWEEN", "NOT") or token.upper in _PREDICATES_REFUSED
-        )
-
-    def _predicate(self, token: Token, left: Expression, start: int) -> Expression:
+    def _postfix(self) -> Expression:
         lexer = self.lexer
-        lexer.take()
-        if token.kind == "op":
-            if lexer.at_word("ALL", "ANY", "SOME") and lexer.peek().value == "(":
-                raise lexer.error(f"{lexer.token.upper} after a comparison is not supported: use IN")
-            operator = cast(BinaryOperator, _COMPARISONS[token.value])
-            right = self._climb(SUM)
-            return Binary(operator, left, right, at=token.span, span=(start, lexer.previous_end))
-        if token.upper == "IS":
-            negated = lexer.accept_word("NOT")
-            if lexer.accept_word("NULL"):
-                return IsNull(left, negated, span=(start, lexer.previous_end))
-            if lexer.at_word("TRUE", "FALSE", "UNKNOWN", "DISTINCT", "JSON", "OF", "NORMALIZED"):
-                raise lexer.error(f"IS {lexer.token.upper} is not supported yet: IS NULL and IS NOT NULL are")
-            raise lexer.error(f"NULL or NOT NULL is expected after IS, not {lexer.token}")
-        negated = token.upper == "NOT"
-        if negated:
-            token = lexer.token
-            if not lexer.at_word("IN", "BETWEEN", *_PREDICATES_REFUSED):
-                raise lexer.error(f"IN or BETWEEN is expected after NOT, not {token}")
-            lexer.take()
-        if token.upper == "BETWEEN":
-            if lexer.at_word("SYMMETRIC", "ASYMMETRIC") and lexer.peek().kind != "op":
-                raise lexer.error(
-                    f"BETWEEN {lexer.token.upper} is not supported yet: write the smaller bound first"
-                )
-            low = self._climb(SUM)
-            lexer.expect_word("AND", "between the bounds of BETWEEN")
-            high = self._climb(SUM)
-            return Between(left, low, high, negated, span=(start, lexer.previous_end))
-        if token.upper == "IN":
-            return In(left, self._in_list(), negated, span=(start, lexer.previous_end))
-        raise lexer.error(
-            f"{token.upper} is not supported yet: compute it as a boolean column before the match", token.span
-        )
-
-    def _in_list(self) -> tuple[Expression, ...]:
-        lexer = self.lexer
-        lexer.expect_op("(", "after IN")
-        if lexer.at_word("SELECT", "WITH", "VALUES", "TABLE") and lexer.peek().kind != "op":
-            raise lexer.error("IN with a sub-query is not supported: give the values")
-        values = [self._climb(SUM)]
-        while lexer.accept_op(","):
-            values.append(self._climb(SUM))
-        lexer.expect_op(")", "to close the list of IN")
-        return tuple(values)
-
-    def _refuse_postfix(self, token: Token) -> None:
-        """Operators that other SQLs have after an operand."""
-        if token.kind == "op":
-            hint = {
-                "||": "|| (concatenation) is not supported yet: compute it as a column before the match",
-                "::": ":: (a cast) is not supported yet: cast the column before the match",
-                "==": "equality is written =, not ==",
-                "&&": "'&&' is written AND",
-                "|": "'|' means nothing between expressions: OR is meant, perhaps",
-                "&": "'&' means nothing between expressions: AND is meant, perhaps",
-                "^": "'^' is not an operator here",
-                "[": "[…] (an element of an array) is not supported yet",
-                "->": "'->' is not supported yet: compute it as a column before the match",
-                "~": "'~' is not supported yet: compute it as a boolean column before the match",
-            }.get(token.value)
-            if hint:
-                raise self.lexer.error(hint)
-        elif self.lexer.at_words("AT", "TIME", "ZONE"):
-            raise self.lexer.error("AT TIME ZONE is not supported yet: convert the column before the match")
+        start = lexer.token.span[0]
+        left = self._primary()
+        while True:
+            if lexer.accept_op("::"):
+                left = Cast(left, type_text(lexer), span=(start, lexer.previous_end))
+            elif lexer.accept_op("["):
+                self._depth += CALL_LEVELS
+                index = self.climb(OR)
+                self._depth -= CALL_LEVELS
+                if lexer.at_op(":"):
+                    raise lexer.error("a slice of an array is not supported: one element is, x[1]")
+                lexer.expect_op("]", "to close the subscript")
+                left = Call("subscript", (left, index), span=(start, lexer.previous_end))
+            elif lexer.at_words("AT", "TIME", "ZONE"):
+                for _ in range(3):
+                    lexer.take()
+                zone = self._primary()
+                left = Call("at_timezone", (left, zone), span=(start, lexer.previous_end))
+            elif lexer.at_words("AT", "LOCAL"):
+                raise lexer.error("AT LOCAL is not supported: name the zone, AT TIME ZONE 'Europe/Paris'")
+            else:
+                return left
 
     def _primary(self) -> Expression:
         lexer = self.lexer
         token = lexer.token
         if token.kind == "number":
-            return self._number()
+            return number(lexer)
         if token.kind == "string":
             lexer.take()
             return Literal(token.value, span=token.span)
@@ -269,61 +194,76 @@ class ExpressionParser:
         if token.kind == "word":
             return self._word(token)
         if token.kind == "op" and token.value == "(":
-            lexer.take()
-            if lexer.at_word("SELECT", "WITH") and lexer.peek().kind in ("word", "quoted", "number"):
-                raise lexer.error(_REFUSED["SELECT"])
-            inner = self._climb(OR)
-            if lexer.at_op(","):
-                raise lexer.error(_REFUSED["ROW"] + ": compare one value at a time")
-            lexer.expect_op(")", "to close the parenthesis")
-            return inner
+            return self._parenthesis()
         if token.kind == "op" and token.value == "?":
             raise lexer.error("parameters (?) are not supported: write the value")
         raise lexer.error(f"an expression is expected, not {token}")
 
-    def _number(self) -> Expression:
-        token = self.lexer.take()
-        if token.value.isdecimal():
-            if len(token.value) > 40 or int(token.value) >= 2**64:
-                raise self.lexer.error(
-                    "an integer must fit 64 bits: write a floating-point number, 1e30", token.span
-                )
-            return Literal(int(token.value), span=token.span)
-        value = float(token.value)
-        if value == float("inf"):
-            raise self.lexer.error("the number is beyond the range of a 64-bit float", token.span)
-        return Literal(value, span=token.span)
+    def _parenthesis(self) -> Expression:
+        lexer = self.lexer
+        lexer.take()
+        refuse_query(self)
+        inner = self.climb(OR)
+        if lexer.at_op(","):
+            ahead = 1
+            while is_name(lexer.peek(ahead)) and lexer.peek(ahead + 1).upper == ",":
+                ahead += 2
+            if is_name(lexer.peek(ahead)) and lexer.peek(ahead + 2).upper == "->":
+                raise lexer.error(_HINTS["->"], lexer.peek(ahead + 2).span)
+            raise lexer.error("ROW values are not supported: compare one value at a time")
+        lexer.expect_op(")", "to close the parenthesis")
+        return inner
 
     def _word(self, token: Token) -> Expression:
         lexer = self.lexer
         following = lexer.peek()
         word = token.upper
-        if word in ("TRUE", "FALSE", "NULL") and following.value != ".":
+        if word in ("TRUE", "FALSE", "NULL") and following.upper != ".":
             lexer.take()
             return Literal({"TRUE": True, "FALSE": False, "NULL": None}[word], span=token.span)
-        if following.kind == "op" and following.value == "(":
-            self._depth += CALL_LEVELS
-            call = self._call(token)
-            self._depth -= CALL_LEVELS
-            return call
-        if word == "INTERVAL" and following.value in ("-", "+") and lexer.peek(2).kind == "string":
-            return self._interval(token, lexer.peek(2))
+        if word == "CASE" and begins_case(lexer):
+            return self._deeper(case)
+        if following.kind == "op" and following.upper == "(":
+            return self._deeper(call)
+        if word == "ARRAY" and following.upper == "[":
+            return self._deeper(array)
         if following.kind == "string":
-            return self._typed_literal(token, following)
-        if following.kind == "word":
-            if word in ("RUNNING", "FINAL") and lexer.peek(2).value == "(":
-                return self._semantics(token)
-            if word in _REFUSED and (not is_operator_word(following) or following.upper == "WHEN"):
-                raise lexer.error(_REFUSED[word])
-            if word == "INTERVAL" and not is_operator_word(following):
-                raise lexer.error("an interval is written INTERVAL '5' MINUTE, with quotes")
-        if word == "INTERVAL" and following.kind == "number":
-            raise lexer.error(f"an interval is written INTERVAL '{following.value}' MINUTE, with quotes")
+            return typed_literal(lexer)
+        if (word, following.upper) in _BEFORE_STRINGS and lexer.peek(2).kind == "string":
+            return typed_literal(lexer)
+        if (
+            following.kind in ("word", "number")
+            and not is_operator_word(following)
+            and not at_clause(lexer, 1)
+        ):
+            if word in ("RUNNING", "FINAL") and lexer.peek(2).upper == "(":
+                return self._semantics()
+            if word == "INTERVAL" and (following.kind == "number" or is_unit(lexer.peek(2))):
+                shown = following.value if following.kind == "number" else "5"
+                raise lexer.error(f"an interval is written INTERVAL '{shown[:40]}' MINUTE, with quotes")
+        refuse_clock(self, token)
+        if word == "SELECT":
+            refuse_query(self)
         if is_operator_word(token) or at_clause(lexer):
             raise lexer.error(
                 f'an expression is expected before {word} (a column of that name is written "{token.value}")'
             )
         return self._column()
+
+    def _semantics(self) -> Expression:
+        """RUNNING or FINAL before a function."""
+        lexer = self.lexer
+        token = lexer.take()
+        self._depth += CALL_LEVELS
+        found = call(self, token)
+        self._depth -= CALL_LEVELS
+        return found
+
+    def _deeper(self, form: Callable[[ExpressionParser], Expression]) -> Expression:
+        self._depth += CALL_LEVELS
+        found = form(self)
+        self._depth -= CALL_LEVELS
+        return found
 
     def _column(self) -> Expression:
         lexer = self.lexer
@@ -332,192 +272,20 @@ class ExpressionParser:
             return Column(first.value, None, first.kind == "quoted", span=first.span)
         lexer.take()
         second = lexer.token
-        if second.kind not in ("word", "quoted"):
-            raise lexer.error(f"a column is expected after '{first.value}.', not {second}")
+        if not is_name(second):
+            if lexer.at_op("*"):
+                raise lexer.error(
+                    f"'{first.value[:40]}.*' is not a value: it stands in COUNT({first.value[:40]}.*)"
+                )
+            raise lexer.error(f"a column is expected after '{first.value[:40]}.', not {second}")
         lexer.take()
         if lexer.at_op("."):
             raise lexer.error(f"'{first.value}.{second.value}.' has a name too many: it is variable.column")
+        if lexer.at_op("("):
+            raise lexer.error(f"'{first.value}.{second.value}(' means nothing: a function has no prefix")
         return Column(
             second.value, variable_name(first), second.kind == "quoted", span=(first.span[0], second.span[1])
         )
 
-    def _typed_literal(self, token: Token, text: Token) -> Expression:
-        lexer = self.lexer
-        word = token.upper
-        value: int
-        kind: LiteralType
-        if word not in ("DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "INTERVAL"):
-            if word in ("X", "B", "E", "N", "U", "R"):
-                raise lexer.error(f"{word}'…' literals are not supported yet")
-            raise lexer.error(f"{text} does not belong after '{token.value}'", text.span)
-        if word == "INTERVAL":
-            return self._interval(token, text)
-        lexer.take()
-        lexer.take()
-        try:
-            if word == "DATE":
-                kind, value = "date", parse_date(text.value)
-            elif word == "TIME":
-                kind, value = "time", parse_time(text.value)
-            else:
-                value, zoned = parse_timestamp(text.value)
-                kind = "instant" if zoned else "timestamp"
-                if word == "TIMESTAMPTZ" and not zoned:
-                    raise ValueError(f"'{text.value}' has no time zone: write one, as in '… UTC'")
-        except ValueError as wrong:
-            raise lexer.error(str(wrong), text.span) from None
-        return Literal(value, kind, span=(token.span[0], text.span[1]))
 
-    def _interval(self, token: Token, text: Token) -> Expression:
-        lexer = self.lexer
-        lexer.take()
-        negative = not lexer.accept_op("+") and lexer.accept_op("-")
-        lexer.take()
-        first, first_span = self._interval_field()
-        last, last_span = None, first_span
-        if lexer.accept_word("TO"):
-            last, last_span = self._interval_field()
-            order = ["DAY", "HOUR", "MINUTE", "SECOND"]
-            if first not in order or last not in order or order.index(first) >= order.index(last):
-                raise lexer.error(
-                    f"{first} TO {last} is not an interval: the fields go from DAY, HOUR, MINUTE to "
-                    "a smaller one",
-                    (first_span[0], last_span[1]),
-                )
-        try:
-            value = parse_interval(text.value, first, last)
-        except ValueError as wrong:
-            raise lexer.error(str(wrong), text.span) from None
-        if abs(value) >= 2**63:
-            raise lexer.error("an interval must be shorter than 292 years", (token.span[0], last_span[1]))
-        return Literal(-value if negative else value, "interval", span=(token.span[0], last_span[1]))
-
-    def _interval_field(self) -> tuple[str, Span]:
-        lexer = self.lexer
-        token = lexer.token
-        name = token.upper
-        if name.endswith("S") and name[:-1] in FIELDS:
-            name = name[:-1]
-        if token.kind == "word" and name.removesuffix("S") in ("YEAR", "MONTH", "QUARTER"):
-            name = name.removesuffix("S")
-            raise lexer.error(f"INTERVAL in {name}: a {name.lower()} has no fixed length; use DAY")
-        if token.kind != "word" or name not in FIELDS:
-            raise lexer.error(
-                f"a unit (SECOND, MINUTE, HOUR, DAY, WEEK) is expected after the interval, not {token}"
-            )
-        lexer.take()
-        if lexer.at_op("("):
-            raise lexer.error(f"a precision after {name} is not supported: leave it out")
-        return name, token.span
-
-    def _semantics(self, token: Token) -> Expression:
-        """RUNNING or FINAL before a function."""
-        lexer = self.lexer
-        lexer.take()
-        if token.upper == "RUNNING":
-            raise lexer.error(
-                "RUNNING is not supported yet: measures are those of the whole match (FINAL)", token.span
-            )
-        inner = self._call(lexer.token)
-        if not (
-            isinstance(inner, Aggregate) or (isinstance(inner, Navigate) and inner.kind in ("first", "last"))
-        ):
-            raise lexer.error("FINAL goes before FIRST, LAST or an aggregate only", token.span)
-        return inner
-
-    def _call(self, token: Token) -> Expression:
-        lexer = self.lexer
-        name = token.upper.lower()
-        if name in _AGGREGATES:
-            return self._aggregate(token)
-        if name in _NAVIGATIONS:
-            return self._navigate(token)
-        if name == "classifier":
-            lexer.take()
-            lexer.take()
-            variable = None
-            if lexer.token.kind in ("word", "quoted"):
-                variable = variable_name(lexer.take())
-            lexer.expect_op(")", "to close CLASSIFIER")
-            return Classifier(variable, span=(token.span[0], lexer.previous_end))
-        if name == "match_number":
-            lexer.take()
-            lexer.take()
-            lexer.expect_op(")", "after MATCH_NUMBER( , which takes no argument")
-            return MatchNumber(span=(token.span[0], lexer.previous_end))
-        if at_clause(lexer):
-            raise lexer.error(f"an expression is expected before {token.upper}")
-        if token.upper in _REFUSED:
-            raise lexer.error(_REFUSED[token.upper])
-        if token.upper in _CASTS:
-            raise lexer.error(f"{token.upper} is not supported yet: cast the column before the match")
-        if is_operator_word(token):
-            raise lexer.error(f"an expression is expected before {token.upper}")
-        guess = nearest(token.value, FUNCTIONS)
-        meant = f"did you mean {guess}? " if guess else ""
-        raise lexer.error(
-            f"the function {token.upper[:40]} is not supported yet: {meant}There are {', '.join(FUNCTIONS)}"
-        )
-
-    def _aggregate(self, token: Token) -> Expression:
-        lexer = self.lexer
-        lexer.take()
-        lexer.take()
-        function = token.upper.lower()
-        argument: Expression | None = None
-        variable: str | None = None
-        if lexer.at_op("*"):
-            star = lexer.take()
-            if function != "count":
-                raise lexer.error(f"{token.upper}(*) means nothing: only COUNT takes *", star.span)
-        elif lexer.at_word("DISTINCT") and lexer.peek().value not in (")", "."):
-            raise lexer.error(f"{token.upper}(DISTINCT …) is not supported yet")
-        elif (
-            lexer.token.kind in ("word", "quoted")
-            and lexer.peek().value == "."
-            and lexer.peek(2).value == "*"
-        ):
-            variable = variable_name(lexer.take())
-            lexer.take()
-            star = lexer.take()
-            if function != "count":
-                raise lexer.error(f"{token.upper}(….*) means nothing: only COUNT takes *", star.span)
-        elif lexer.at_op(")"):
-            raise lexer.error(f"{token.upper} needs an argument")
-        else:
-            argument = self._climb(OR)
-        if lexer.at_op(","):
-            raise lexer.error(f"{token.upper} takes one argument")
-        if lexer.at_word("ORDER"):
-            raise lexer.error(f"ORDER BY in {token.upper} is not supported: its rows are those of the match")
-        lexer.expect_op(")", f"to close {token.upper}")
-        if lexer.at_word("FILTER", "OVER") and lexer.peek().value == "(":
-            raise lexer.error(f"{lexer.token.upper} after {token.upper} is not supported yet")
-        return Aggregate(function, argument, variable, span=(token.span[0], lexer.previous_end))  # type: ignore[arg-type]
-
-    def _navigate(self, token: Token) -> Expression:
-        lexer = self.lexer
-        lexer.take()
-        lexer.take()
-        kind = token.upper.lower()
-        argument = self._climb(OR)
-        offset = 1 if kind in ("prev", "next") else 0
-        if lexer.accept_op(","):
-            number = lexer.token
-            if lexer.at_op("-"):
-                raise lexer.error(f"the offset of {token.upper} must not be negative")
-            if number.kind != "number" or not number.value.isdecimal():
-                raise lexer.error(f"the offset of {token.upper} must be a whole number, not {number}")
-            if len(number.value) > 10 or int(number.value) > 2**31 - 1:
-                raise lexer.error(f"the offset of {token.upper} must not exceed {2**31 - 1}")
-            offset = int(lexer.take().value)
-        lexer.expect_op(")", f"to close {token.upper}")
-        return Navigate(kind, argument, offset, span=(token.span[0], lexer.previous_end))  # type: ignore[arg-type]
-
-
-def variable_name(token: Token) -> str:
-    """A pattern variable as it is compared: in upper case unless quoted."""
-    return token.value if token.kind == "quoted" else token.upper
-
-
-__all__ = ["FUNCTIONS", "ExpressionParser", "at_clause", "variable_name"]
+__all__ = ["ExpressionParser", "at_clause", "is_operator_word", "variable_name"]
