@@ -9,13 +9,16 @@ import pyarrow.compute as pc
 
 from tocsin.compile.assemble import Assembled, assemble
 from tocsin.compile.clauses import compile_clause
+from tocsin.compile.execution import ExecutionClass
 from tocsin.compile.plan import Plan
 from tocsin.errors import OrderError
 from tocsin.sql.clause import Clause
 from tocsin.tables import as_table, core_batches
 
 
-def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
+def match_recognize(
+    data: Any, clause: str | Clause, *, execution: ExecutionClass | None = None, max_steps: int | None = None
+) -> pa.Table:
     """The matches of a MATCH_RECOGNIZE clause over a whole table.
 
     The table is sorted by ORDER BY if it is not in that order already (stable: rows of equal keys stay as they come).
@@ -23,6 +26,10 @@ def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
     Args:
         data: anything that speaks the Arrow PyCapsule interface, or a dict of numpy arrays.
         clause: the clause's text, with or without MATCH_RECOGNIZE ( ... ) around it.
+        execution: run in a lower execution class than the pattern's own ("a" to "d", see `explain`), to compare
+            them; the matches are the same.
+        max_steps: how many steps one attempt may take; LimitError beyond. None: no limit in classes (a) to (c), ten
+            million in (d).
 
     Returns:
         A pyarrow.Table: the partition columns, then the measures, one row per match, in the order in which
@@ -43,13 +50,13 @@ def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
     table = as_table(data)
     plan = compile_clause(clause, table.schema)
     _check_times(table, plan)
-    assembled = assemble(plan)
+    assembled = assemble(plan, execution=execution, max_steps=max_steps)
     try:
         batches = _run(assembled, table)
     except OrderError:
         # Most tables come in order; the matcher has looked, so sorting is done only for one that is not. What it
         # had taken of the table so far goes with it.
-        assembled = assemble(plan)
+        assembled = assemble(plan, execution=execution, max_steps=max_steps)
         batches = _run(assembled, sort(table, plan))
     return pa.Table.from_batches(batches, schema=assembled.output_schema)
 
