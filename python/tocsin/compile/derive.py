@@ -21,8 +21,6 @@ from tocsin.compile.plan import Derived
 from tocsin.compile.trees import rebuild, walk
 from tocsin.language.source import Source
 
-NUMBERS_MAX = 2**31 - 1
-
 
 class LeafMaker(Protocol):
     """Where the leaves of a tree are: Leaves, of navigation.py."""
@@ -65,7 +63,7 @@ class Derivations:
         if number is None:
             number = len(self.input) + len(self.derived)
             self._numbers[id(node)] = number
-            self.derived.append(Derived(name or f"{_function(node)} #{len(self.derived) + 1}", node))
+            self.derived.append(Derived(name or f"{self._text(node)} #{len(self.derived) + 1}", node))
         return number
 
     def pull(self, node: Node, leaves: LeafMaker | None, *, only_needed: bool = False) -> Node:
@@ -88,7 +86,13 @@ class Derivations:
         return rebuild(node, self.nodes, change)
 
     def _unreadable(self, call: Node, leaves: LeafMaker | None) -> bool:
-        return any(part.op in ("column", "leaf") and kernel_kind(part.type) is None for part in walk(call))
+        """Whether a call reads a column that cannot be captured row by row. What a leaf computes is no column."""
+        for part in walk(call):
+            if part.op == "leaf" and kernel_kind(part.type) is None:
+                assert leaves is not None
+                if leaves.list[part.attr].kind in ("first", "last"):  # type: ignore[index]
+                    return True
+        return False
 
     def _pulled(self, call: Node, leaves: LeafMaker | None) -> Node:
         lags: set[int] = set()
@@ -125,6 +129,11 @@ class Derivations:
             return leaves.node(leaf, self.nodes, call.span)
         lag = next(iter(lags), 0)
         return self.nodes.make("column", call.type, (), (number, lag), call.span)
+
+    def _text(self, node: Node) -> str:
+        """The function and the columns it reads, for messages."""
+        columns = sorted({part.attr[0] for part in walk(node) if part.op == "column"})  # type: ignore[index]
+        return f"{_function(node)}({', '.join(self.schema.field(c).name for c in columns)})"
 
     def _refused(self, call: Node, what: str) -> Exception:
         return self.source.error(

@@ -21,7 +21,9 @@ from tocsin.compile.plan import Plan
 ExecutionClass = Choice["a", "b", "c", "d"]
 
 # What the row-local matcher computes of a finished match.
-_SIMPLE = frozenset(("first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number"))
+_SIMPLE = frozenset(
+    ("first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number")
+)
 
 
 def execution_class(plan: Plan) -> ExecutionClass:
@@ -58,7 +60,9 @@ def reasons(plan: Plan) -> list[str]:
         names = [plan.rest_names[r] for r in sorted(set(plan.rest_of) - {-1})]
         found.append(f"{', '.join(names)} read{'s' * (len(names) == 1)} the match so far")
     elif plan.rests:
-        found.append(f"{', '.join(plan.rest_names)} read{'s' * (len(plan.rest_names) == 1)} rows to come (NEXT)")
+        found.append(
+            f"{', '.join(plan.rest_names)} read{'s' * (len(plan.rest_names) == 1)} rows to come (NEXT)"
+        )
     if plan.rows == "all":
         found.append("ALL ROWS PER MATCH shows each row with what it was matched to")
     if plan.skip in ("first", "last"):
@@ -74,7 +78,9 @@ def reasons(plan: Plan) -> list[str]:
 
 def labelled(plan: Plan) -> bool:
     """Whether the measures of a row-local pattern need to know which row was matched to what."""
-    from tocsin.compile.assemble import Sites  # assemble asks here which operator to make: the other way round
+    from tocsin.compile.assemble import (
+        Sites,
+    )  # assemble asks here which operator to make: the other way round
 
     sites = Sites.of(plan)
     return any(

@@ -123,9 +123,7 @@ class _Planner:
         for key in self.clause.order:
             index = self._key(key.expression, "ORDER BY")
             if any(index == other for other, _, _ in found):
-                raise self.source.error(
-                    f"{_said(key.expression)} is twice in ORDER BY", key.expression.span
-                )
+                raise self.source.error(f"{_said(key.expression)} is twice in ORDER BY", key.expression.span)
             found.append((index, key.descending, key.nulls_first))
         return tuple(found)
 
@@ -150,7 +148,9 @@ class _Planner:
             return 0
         if skip.variable not in self.variables:
             raise self.variables.unknown(
-                f"AFTER MATCH SKIP TO '{skip.variable}', which is no variable of PATTERN", skip.variable, skip.span
+                f"AFTER MATCH SKIP TO '{skip.variable}', which is no variable of PATTERN",
+                skip.variable,
+                skip.span,
             )
         return self.variables.mask(skip.variable, skip.span)
 
