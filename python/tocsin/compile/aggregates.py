@@ -150,10 +150,11 @@ class Aggregates:
         kind = category(node.type)
         if function.takes == "condition" and kind != "boolean":
             raise error(f"{name} takes a condition, and this is {node.type}", argument.span)
-        if function.takes in ("number", "summable") and kind != "number":
-            if kind != "duration" or function.takes == "number":
-                hint = ": SUM and COUNT of it give the same" if (kind, name) == ("duration", "AVG") else ""
-                raise error(f"{name} of {node.type} is not supported{hint}", argument.span)
+        if function.takes in ("number", "summable") and not (
+            kind == "number" or (kind == "duration" and function.takes == "summable")
+        ):
+            hint = ": SUM and COUNT of it give the same" if (kind, name) == ("duration", "AVG") else ""
+            raise error(f"{name} of {node.type} is not supported{hint}", argument.span)
 
     def _leaf(self, leaf: Leaf, where: Where, e: Aggregate) -> Node:
         if where.mode == "define":

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tocsin.compile.ir import Leaf, Node, Nodes, kernel_kind
 from tocsin.compile.plan import Derived
-from tocsin.compile.trees import rebuild, walk
+from tocsin.compile.trees import column_of, leaf_of, rebuild, walk
 from tocsin.language.source import Source
 
 
@@ -90,7 +90,7 @@ class Derivations:
         for part in walk(call):
             if part.op == "leaf" and kernel_kind(part.type) is None:
                 assert leaves is not None
-                if leaves.list[part.attr].kind in ("first", "last"):  # type: ignore[index]
+                if leaves.list[leaf_of(part)].kind in ("first", "last"):
                     return True
         return False
 
@@ -99,13 +99,13 @@ class Derivations:
         sites: set[Leaf] = set()
         for part in walk(call):
             if part.op == "column":
-                column, lag = part.attr  # type: ignore[misc]
+                column, lag = column_of(part)
                 if column < 0:
                     raise self._refused(call, "CLASSIFIER or MATCH_NUMBER")
                 lags.add(lag)
             elif part.op == "leaf":
                 assert leaves is not None
-                leaf = leaves.list[part.attr]  # type: ignore[index]
+                leaf = leaves.list[leaf_of(part)]
                 if leaf.kind not in ("first", "last") or leaf.column < 0:
                     raise self._refused(call, leaf.kind.upper())
                 sites.add(replace(leaf, column=0, type=pa.null()))
@@ -114,10 +114,10 @@ class Derivations:
 
         def at_row(part: Node) -> Node | None:
             if part.op == "column":
-                column = part.attr[0]  # type: ignore[index]
+                column = column_of(part)[0]
             elif part.op == "leaf":
                 assert leaves is not None
-                column = leaves.list[part.attr].column  # type: ignore[index]
+                column = leaves.list[leaf_of(part)].column
             else:
                 return None
             return self.nodes.make("column", part.type, (), (column, 0), part.span)
@@ -132,7 +132,7 @@ class Derivations:
 
     def _text(self, node: Node) -> str:
         """The function and the columns it reads, for messages."""
-        columns = sorted({part.attr[0] for part in walk(node) if part.op == "column"})  # type: ignore[index]
+        columns = sorted({column_of(part)[0] for part in walk(node) if part.op == "column"})
         return f"{_function(node)}({', '.join(self.schema.field(c).name for c in columns)})"
 
     def _refused(self, call: Node, what: str) -> Exception:

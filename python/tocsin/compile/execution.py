@@ -1,7 +1,7 @@
 """Execution: which way a plan runs, and why not a quicker one.
 
-(a) row-local         every definition reads its row and PREV at fixed distances: one deterministic automaton, whose states
-                      are built as they are met; a match needs no more than its first and its last row
+(a) row-local         every definition reads its row and PREV at fixed distances: one deterministic automaton, whose
+                      states are built as they are met; a match needs no more than its first and its last row
 (b) labelled rows     the same, and the measures need to know which row was matched to what, so rows are kept
 (c) registers         a definition reads the match so far, or the clause asks for what only single attempts can tell
                       (ALL ROWS, SKIP TO a variable, anchors, NEXT, …): attempts step one by one, each with the

@@ -223,7 +223,7 @@ class Reads:
         physical = where.physical + (e.offset if e.kind == "next" else -e.offset)
         if abs(physical) > OFFSET_MAX:
             raise self.error(f"{name} goes on for more rows than can be counted", e.span)
-        return replace(where, step=e.kind, physical=physical)
+        return replace(where, step="next" if e.kind == "next" else "prev", physical=physical)
 
     def _check_argument(self, e: Navigate, name: str) -> None:
         self.one_variable((e.argument,), name)

@@ -56,7 +56,10 @@ class Variables:
         for member in subset.members:
             if member not in self.names:
                 if member in self._masks:
-                    wrong = f"SUBSET '{subset.name}' has '{member}', a subset itself, and a subset is made of variables of PATTERN"
+                    wrong = (
+                        f"SUBSET '{subset.name}' has '{member}', a subset itself, and a subset is made of "
+                        "variables of PATTERN"
+                    )
                 else:
                     wrong = f"SUBSET '{subset.name}' has '{member}', which is not in PATTERN"
                 raise self.source.error(

@@ -25,7 +25,7 @@ from tocsin.compile.ir import Node, Nodes, kernel_kind
 from tocsin.compile.navigation import Reads, Where
 from tocsin.compile.operations import Operations, is_null, type_name
 from tocsin.compile.scope import Columns, Variables
-from tocsin.compile.trees import conjuncts, walk
+from tocsin.compile.trees import column_of, conjuncts, walk
 from tocsin.errors import PatternError
 from tocsin.language.expression import (
     Aggregate,
@@ -232,8 +232,7 @@ class TypeCheck:
 def _is_of_row(node: Node) -> bool:
     """Whether a condition reads nothing but its row and rows before it at fixed distances."""
     return not any(
-        part.op == "leaf" or (part.op == "column" and part.attr[1] < 0)  # type: ignore[index]
-        for part in walk(node)
+        part.op == "leaf" or (part.op == "column" and column_of(part)[1] < 0) for part in walk(node)
     )
 
 
