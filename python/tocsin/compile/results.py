@@ -407,14 +407,16 @@ class _After:
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         # Only here: a program without such measures never loads the library's functions.
+        import pyarrow.compute as compute
+
         from tocsin.compile.library import evaluate
 
         part, places = batch, None
         if self.match >= 0 and batch.column(self.match).null_count:
             matched = batch.column(self.match).is_valid()
             part = batch.filter(matched)
-            counted = iter(range(part.num_rows))
-            places = pa.array([next(counted) if is_valid else None for is_valid in matched.to_pylist()], pa.int64())
+            counted = compute.subtract(compute.cumulative_sum(matched.cast(pa.int64())), 1)
+            places = compute.if_else(matched, counted, None)
 
         def column(node: Node) -> pa.Array:
             found = part.column(self.handed[cast(int, node.attr)])
