@@ -160,7 +160,9 @@ class Plain:
         for match in matches:
             shown = [match.rows[0]]
             if match.kind == FOUND and self.plan.rows == "all":
-                shown = [r for r, p in zip(match.rows, match.positions, strict=True) if not self.plan.excluded[p]]
+                shown = [
+                    r for r, p in zip(match.rows, match.positions, strict=True) if not self.plan.excluded[p]
+                ]
             if match.kind == EMPTY and self.plan.rows == "all" and self.plan.empty == "omit":
                 continue
             for row in shown:
@@ -513,7 +515,9 @@ def test_a_row_of_no_match_has_no_measures_not_even_constant_ones() -> None:
 
 def test_a_list_may_be_two_measures() -> None:
     listed = Leaf("array_agg", ALL, COLUMN["s"], 0, pa.list_(pa.string()))
-    plan = make_plan([listed], [Measure("one", leaf_node(0, listed.type)), Measure("two", leaf_node(0, listed.type))])
+    plan = make_plan(
+        [listed], [Measure("one", leaf_node(0, listed.type)), Measure("two", leaf_node(0, listed.type))]
+    )
     rows = [row | {"s": s} for row, s in zip(rows_of(1, 2), ["a", None], strict=True)]
     core = Core(plan, batch_of(rows))
     assert core.add(Match(FOUND, 0, 1, [0, 1], [0, 0], [0, 0])) is None
@@ -538,7 +542,9 @@ def test_variances_of_an_accumulator(values: list[float]) -> None:
     from tocsin_core.aggregate import AGGREGATES
     from tocsin_core.expression import TYPES
 
-    batch = Batch.from_arrow(pa.record_batch({"a": pa.array(values, pa.float64()), "b": pa.array(values, pa.float64())}))
+    batch = Batch.from_arrow(
+        pa.record_batch({"a": pa.array(values, pa.float64()), "b": pa.array(values, pa.float64())})
+    )
     real = TYPES["f64"]
     for kind in ("var_samp", "var_pop", "stddev_samp", "stddev_pop"):
         _, given = compiled("matches").aggregate(batch, AGGREGATES[kind], real, real)
