@@ -11,6 +11,7 @@ from tocsin.compile.assemble import Assembled, assemble
 from tocsin.compile.clauses import compile_clause
 from tocsin.compile.execution import ExecutionClass
 from tocsin.compile.plan import Plan
+from tocsin.compile.with_library import derived_columns
 from tocsin.errors import OrderError
 from tocsin.sql.clause import Clause
 from tocsin.tables import as_table, core_batches
@@ -73,7 +74,7 @@ def _run(assembled: Assembled, table: pa.Table) -> list[pa.RecordBatch]:
 
 def _check_times(table: pa.Table, plan: Plan) -> None:
     """A row without a time has no place in the order: refused by its number in the caller's table."""
-    if plan.time is None or plan.within is None:
+    if plan.time is None or plan.within is None or plan.time >= table.num_columns:
         return
     times = table.column(plan.time)
     if times.null_count:
@@ -90,8 +91,16 @@ def sort(table: pa.Table, plan: Plan) -> pa.Table:
     Keys may place their nulls differently, so each key is a stable pass of its own, the last key first.
     """
     rows: pa.Array | None = None
+    n_columns = table.num_columns
+    derived: dict[int, pa.ChunkedArray] = {}
+    if any(column >= n_columns for column, _, _ in plan.order):
+        batches = [derived_columns(batch, plan.derived) for batch in table.to_batches()]
+        computed = pa.Table.from_batches(batches) if batches else None
+        derived = {n_columns + i: computed.column(i) for i in range(len(plan.derived))} if computed else {}
+        if computed is None:
+            return table
     for column, descending, nulls_first in reversed(plan.order):
-        values = table.column(column)
+        values = derived[column] if column >= n_columns else table.column(column)
         if pa.types.is_dictionary(values.type):  # Arrow would sort a dictionary by its codes
             values = values.cast(values.type.value_type)
         values = values.combine_chunks() if rows is None else values.take(rows).combine_chunks()

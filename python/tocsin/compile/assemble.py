@@ -19,12 +19,15 @@ from tocsin.compile.program import make_conditions
 from tocsin.compile.results import FIRST_SEQUENCE, LAST_SEQUENCE, After
 from tocsin.compile.row_local import row_local
 from tocsin.compile.thread_plan import thread_matcher
+from tocsin.compile.with_library import with_library
 from tocsin.errors import PatternError
 from tocsin.language.expression import Expression
 from tocsin.sql.clause import Clause, is_clause
+from tocsin_core.matcher import PatternMatcher
 from tocsin_core.operator import Operator
 from tocsin_core.rowfilter import RowFilter
 from tocsin_core.schema import Schema
+from tocsin_core.thread_matcher import ThreadMatcher
 
 
 STEPS_DEFAULT = 10_000_000
@@ -32,13 +35,17 @@ STEPS_DEFAULT = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """An operator with what its users must know of it. `plan` is None for a condition."""
+    """An operator with what its users must know of it.
+
+    `schema` is that of the events. `plan` and `matcher`, which is `operator` or inside of it, are None for a condition.
+    """
 
     operator: Operator
     schema: pa.Schema
     output_schema: pa.Schema
     plan: Plan | None
     condition: Node | None
+    matcher: PatternMatcher | ThreadMatcher | None = None
 
 
 def assemble(
@@ -71,8 +78,8 @@ def assemble(
     if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
         raise ValueError(f"max_steps is a whole number of steps from 1, or None, not {max_steps!r}")
     after: After | None = None
+    operator: PatternMatcher | ThreadMatcher
     if chosen in ("a", "b"):
-        operator: Operator
         operator, output_schema = row_local(
             plan, positions=positions, groups_only=groups_only, keep_rows=chosen == "b" and own == "a"
         )
@@ -80,9 +87,11 @@ def assemble(
         operator, output_schema, after = thread_matcher(
             plan, positions=positions, traced=chosen == "d", max_steps=max_steps or (STEPS_DEFAULT if chosen == "d" else 0)
         )
-    if plan.derived or after is not None:
-        raise PatternError("functions that a library computes are not wired yet")
-    return Assembled(operator, plan.schema, output_schema, plan, None)
+    schema = pa.schema(list(plan.schema)[: len(plan.schema) - len(plan.derived)], metadata=plan.schema.metadata)
+    if not plan.derived and after is None:
+        return Assembled(operator, schema, output_schema, plan, None, operator)
+    outer, output_schema = with_library(operator, schema, output_schema, plan.derived, after)
+    return Assembled(outer, schema, output_schema, plan, None, operator)
 
 
 def assemble_condition(condition: Node, schema: pa.Schema) -> Assembled:
