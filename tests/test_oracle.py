@@ -50,7 +50,7 @@ def test_there_are_enough_cases() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", "A )", "( A", "A | ", "A{0}", "A{,0}", "A{3,2}", "A{}", "A{,}", "A**", "* A", "A ^", "A{1", "A{x}"],
+    ["", "A )", "( A", "A | ", "A{0}", "A{,0}", "A{3,2}", "A{}", "A**", "* A", "{- A", "A{1", "A{x}"],
 )
 def test_the_oracle_refuses_what_is_no_pattern(pattern: str) -> None:
     with pytest.raises(oracle.OracleError):
@@ -137,8 +137,7 @@ def test_settled_under_within_is_what_its_definition_says(
 
 
 @given(cases())
-def test_the_two_ways_of_the_oracle_agree(case: Case) -> None:
-    """Backtracking and stepping sets of paths: `match_letters` asserts that they find one length."""
+def test_a_match_is_certain_at_its_last_row_at_the_earliest(case: Case) -> None:
     for match in case.oracle():
         assert (match["_first"] is None) == (match["_classifier"] == [])
-        assert match["_settled"] is None or match["_settled"] >= match["_start"]
+        assert match["_settled"] is None or match["_settled"] >= (match["_last"] or match["_start"])
