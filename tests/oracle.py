@@ -212,15 +212,14 @@ def match_letters(
     one unit, `skip` and the rest as `find` takes it. Each match: `_start`, `_rows` (row numbers), `_classifier`,
     `_match_number`, `_settled`.
     """
-    matches = []
+    matches: list[dict[str, Any]] = []
     for rows in partitions:
 
         def local(variable: str, labels: list[str], start: int, i: int, *_: Any, rows: Any = rows) -> bool:
             return holds(variable, rows[i])
 
-        for m in find(program, local, rows, local=True, **how):
-            if m["kind"] != "unmatched":
-                matches.append(_described(m, rows, m["settled"]))
+        found = find(program, local, rows, local=True, **how)
+        matches += [_described(m, rows, m["settled"]) for m in found if m["kind"] != "unmatched"]
     return matches
 
 
@@ -314,16 +313,16 @@ def sort_key(text: str) -> tuple[str, bool, bool]:
     return " ".join(words), descending, nulls_first
 
 
-def _column(text: str, data: Mapping[str, list], n: int) -> list[Any]:
+def column_of(text: str, data: Mapping[str, list], n: int) -> list[Any]:
     """A PARTITION BY or ORDER BY expression on each row."""
     tree = parse(text)
     return [checked(evaluate(tree, lambda node, r=r: data[node[2]][r]), text) for r in range(n)]
 
 
-def _ordered(data: Mapping[str, list], order_by: Iterable[str], n: int) -> list[int]:
+def ordered(data: Mapping[str, list], order_by: Iterable[str], n: int) -> list[int]:
     order = list(range(n))
     for text, descending, nulls_first in reversed([sort_key(k) for k in order_by]):
-        values = [v.encode() if isinstance(v, str) else v for v in _column(text, data, n)]
+        values = [v.encode() if isinstance(v, str) else v for v in column_of(text, data, n)]
         known = sorted(
             (r for r in order if values[r] is not None), key=lambda r, v=values: v[r], reverse=descending
         )
@@ -359,9 +358,9 @@ def run(
     else:
         data = {name: [r[name] for r in rows] for name in (rows[0] if rows else {})}
         n = len(rows)
-    order = _ordered(data, order_by, n)
+    order = ordered(data, order_by, n)
     data = {name: [values[r] for r in order] for name, values in data.items()}
-    keys = {text: _column(text, data, n) for text in partition_by}
+    keys = {text: column_of(text, data, n) for text in partition_by}
     groups: dict[tuple, list[int]] = {}
     for r in range(n):
         key = tuple("NaN" if v != v else (type(v).__name__, v) for v in (keys[c][r] for c in partition_by))

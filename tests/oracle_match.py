@@ -71,7 +71,7 @@ class View:
 
     def mapped(self, variable: str | None, semantics: str | None) -> list[int]:
         """Where in the match the rows of `variable` are, of those that can be seen."""
-        names = {variable} if variable not in self.subsets else self.subsets[variable]
+        names = {variable} if variable is None else self.subsets.get(variable, {variable})
         seen = len(self.labels) if semantics == "FINAL" else self.at + 1
         return [j for j in range(seen) if variable is None or self.labels[j] in names]
 
