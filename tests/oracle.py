@@ -28,7 +28,8 @@ the end of input tells. It is computed, not searched for, by these rules:
   - next: when its own attempt is decided; and if a measure or a condition reads MATCH_NUMBER(), when besides every
     earlier attempt of its partition is COUNTED: has a complete path (it will match, whichever wins), or is decided.
   - An unmatched row: when its own and all earlier attempts are decided.
-  - In any case not before the rows have come that its measures read (NEXT), on any of the rows that are shown.
+  - In any case not before the rows have come that its measures read (NEXT), on any of the rows that are shown; and
+    in all modes but "next" not before what is shown of its partition ahead of it: those come in order.
 
 COST. Without memory every search is exponential, and it is done again after each row that comes. Where every condition
 is local to its row the search remembers the (instruction, row) pairs that failed, which keeps (A+)+ B polynomial. Meant
@@ -270,7 +271,7 @@ def _conditions(
     rows: Sequence[int],
 ) -> Holds:
     """The conditions over one partition. Those that read single rows are evaluated on all of them at once."""
-    told: dict[tuple, Any] = {}
+    told: dict[tuple, tuple[Any, float]] = {}  # -> the value, and the last row that it was read from
 
     def holds(
         variable: str, labels: list[str], start: int, row: int, number: int, known: int, ended: bool
@@ -282,14 +283,14 @@ def _conditions(
             labels, start = [], row
         else:
             key = (variable, row, number, start, *labels)
-        if key not in told:
+        if key not in told or not (ended or told[key][1] < known):
             seen = [*labels, variable]
             view = View(table, subsets, rows, start, seen, len(seen) - 1, number, known, ended)
             value = view.value(trees[variable])
-            if value is PENDING:
-                return value
-            told[key] = value
-        return told[key]
+            if not ended and view.read >= known:
+                return value  # more rows may say more
+            told[key] = value, view.read
+        return told[key][0]
 
     local = {v: is_local(tree, v, subsets) for v, tree in trees.items()}
     for v, tree in trees.items():
@@ -393,12 +394,14 @@ def run(
             numbered=any(node[0] == "match_number" for tree in trees for node in walk(tree)),
             subsets=unions,
         )
+        before: float = -1  # when what was shown of this partition was certain
         for match in found:
             wanted = all_rows == "unmatched" or match["kind"] == "found"
             if not (wanted or (match["kind"] == "empty" and all_rows != "omit")):
                 continue
-            settled, out = _output(match, data, unions, part, shown, keys, all_rows)
-            results += [(settled, part[match["start"]], row) for row in out]
+            earliest = -1 if skip == "next" else before
+            before, out = _output(match, data, unions, part, shown, keys, all_rows, earliest)
+            results += [(before, part[match["start"]], row) for row in out]
     return [row for _, _, row in sorted(results, key=lambda r: r[:2])]
 
 
@@ -437,6 +440,7 @@ def _output(
     measures: Mapping[str, tuple],
     keys: Mapping[str, list],
     all_rows: str | None,
+    earliest: float,
 ) -> tuple[float, list[dict[str, Any]]]:
     """When the match is certain, its measures included, and its output rows."""
     start, labels = match["start"], match["labels"]
@@ -457,7 +461,7 @@ def _output(
         columns = {name: column[shown] for name, column in data.items()} if all_rows else {}
         parts = {text: column[shown] for text, column in keys.items()}
         lines.append(columns | parts | values | {"_row": shown, "_kind": match["kind"]})
-    settled = max(match["settled"], read)
+    settled = max(match["settled"], read, earliest)
     described = _described(match, rows, settled)
     used = described.pop("_rows")
     described |= {"_first": used[0] if used else None, "_last": used[-1] if used else None}

@@ -232,4 +232,6 @@ def ways(program: Program, at: int, at_start: bool = False) -> list[tuple[int, b
         passed |= {pc}
         return [way for t in targets for way in walk(t, passed, behind_end or kind == "end")]
 
-    return list(dict.fromkeys(walk(at, frozenset(), False)))  # a second way to the same place adds nothing
+    found = list(dict.fromkeys(walk(at, frozenset(), False)))  # a second way to the same place adds nothing
+    # Nor does an end behind `$` where the end is next in any case: both are the same match.
+    return [way for i, way in enumerate(found) if not (way[1] and (way[0], False) in found[i + 1 : i + 2])]

@@ -3,8 +3,6 @@ with."""
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 import doors
@@ -65,24 +63,21 @@ def test_columns_stand_in_the_standards_order(case: SpecCase) -> None:
         assert found == case.columns_out()
 
 
-@pytest.mark.parametrize("case", [c for c in FINE if c.all_rows], ids=lambda c: c.id)
-def test_the_rows_of_a_match_come_together(case: SpecCase) -> None:
+@pytest.mark.parametrize("case", FINE, ids=lambda c: c.id)
+def test_rows_of_a_partition_come_by_certainty_then_by_start(case: SpecCase) -> None:
+    """Those of one match together."""
     names = case.columns_out()
+    keys = [names.index(c) for c in case.partition_by if c in names]
+
+    def by_partition(rows: list[tuple]) -> dict[tuple, list[tuple]]:
+        parts: dict[tuple, list[tuple]] = {}
+        for row in rows:
+            parts.setdefault(tuple(row[k] for k in keys), []).append(row)
+        return parts
+
     found = doors.by_call(case.clause(), case.table(), names)
-    groups = [key for key, _ in itertools.groupby(_owners(case, found, names))]
-    assert len(groups) == len(set(groups)), found
-
-
-def _owners(case: SpecCase, found: list[tuple], names: list[str]) -> list[int | None]:
-    """Which match of the oracle each row is of; rows that two matches give alike are of the one that fits."""
-    matches: dict[tuple, list[int]] = {}
-    for row, key in zip(oracle_rows := case.oracle_matches(), dict_keys(oracle_rows, names), strict=True):
-        matches.setdefault(key, []).append(row["_start"])
-    owners: list[int | None] = []
-    for row in found:
-        mine = matches.get(row, [])
-        owners.append(owners[-1] if owners and owners[-1] in mine else mine[0] if mine else None)
-    return owners
+    if len(keys) == len(case.partition_by):
+        assert by_partition(found) == by_partition(dict_keys(case.oracle_matches(), names)), case.clause()
 
 
 @pytest.mark.parametrize("case", FINE, ids=lambda c: c.id)
