@@ -68,7 +68,7 @@ class SpecCase:
     rows_out: Sequence[Mapping[str, Any]] | None  # the output itself; `matches` is empty then
     error: str | None = None
     raw: str | None = None  # the whole clause, where it is given as text
-    place: tuple[int, int] | None = None  # line and column of the fault in it, from 1
+    place: tuple[int, range] | None = None  # the line of the fault in it and its columns, from 1
     says: Sequence[str] = ()
     doors: Sequence[str] = field(default=DOORS)
 
@@ -369,10 +369,11 @@ def _table(given: Mapping[str, Any], variables: Sequence[str], free: Sequence[st
     return pa.table(columns), define
 
 
-def _place(text: str) -> tuple[str, tuple[int, int] | None]:
-    """A clause without the marks around its fault, and the line and column of it."""
-    before, mark, _ = text.partition("«")
-    place = (before.count("\n") + 1, len(before) - before.rfind("\n")) if mark else None
+def _place(text: str) -> tuple[str, tuple[int, range] | None]:
+    """A clause without the marks around its fault, and the line and the columns between them."""
+    before, mark, rest = text.partition("«")
+    first = len(before) - before.rfind("\n")
+    place = (before.count("\n") + 1, range(first, first + len(rest.partition("»")[0]))) if mark else None
     return text.replace("«", "").replace("»", ""), place
 
 
