@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from .aggregate cimport Datum
+from .builder cimport OutColumn
 from .expression cimport Program
 from .history cimport History
 from .registers cimport Frame, Input
@@ -36,7 +37,7 @@ cdef struct Capture:
     int32_t by
 
 cdef struct Operand:            # an aggregate's argument on one row
-    int32_t column              # of the history, or -1: result `result` of the operands' program
+    int32_t column              # of the history, LABEL_COLUMN, NUMBER_COLUMN, or -1: result `result` of the operands' program
     int32_t type                # registers.Type
     int32_t result
 
@@ -56,8 +57,9 @@ cdef struct Source:             # an input of a rest's program
     int32_t type                # registers.Type
     bint current                # the row in question counts too
 
-cdef enum:
-    LABEL_COLUMN = -2
+cdef enum:                      # in place of a column of the history
+    LABEL_COLUMN = -2           # the variable's name
+    NUMBER_COLUMN = -3          # the match's number
 
 # Where a thread stands, for whoever reads what it has captured.
 cdef struct Path:
@@ -98,6 +100,7 @@ cdef class Definitions:
     cdef uint8_t *operand_valid
     cdef list names
     cdef Str *name              # of the variables
+    cdef OutColumn labels       # the same as a column, by variable
     cdef int32_t *path_rows     # scratch: a trace from its first row on
     cdef int32_t *path_variables
     cdef int64_t path_room
@@ -107,7 +110,8 @@ cdef class Definitions:
 
     cdef void blank(self, uint64_t *registers) noexcept nogil
     # What a thread's block is after `row` was mapped to `variable`. Status.
-    cdef int capture(self, const History *h, uint64_t *registers, int32_t row, int variable, Fault *fault) noexcept nogil
+    cdef int capture(self, const History *h, uint64_t *registers, int32_t row, int variable, int64_t number,
+                     Fault *fault) noexcept nogil
     # Empties the captures that are not in `kept`: nothing can read them any more.
     cdef void forget(self, uint64_t *registers, uint64_t kept) noexcept nogil
     # Whether a rest holds if `row` is mapped to `variable`: a Verdict.
@@ -118,11 +122,16 @@ cdef class Definitions:
     cdef bint check(self, const History *h, const uint64_t *registers) noexcept nogil
 
     cdef _check_source(self, const Source *s, int type, list columns)
+    cdef _check_column(self, int column, int type, list columns, int least)
+    cdef void _read(self, const History *h, const Operand *o, int32_t row, int variable, int64_t number,
+                    Datum *out) noexcept nogil
     cdef _bind_operands(self, object operand_program, list columns)
     cdef bint _is_text(self, int operand) noexcept nogil
     cdef int32_t _label(self, int32_t row, int64_t length) noexcept nogil
-    cdef int _operand(self, const History *h, int operand, int32_t row, Datum *out, Fault *fault) noexcept nogil
-    cdef int _operands(self, const History *h, int32_t row, Fault *fault) noexcept nogil
+    cdef bint _of_history(self, int operand) noexcept nogil
+    cdef int _operand(self, const History *h, int operand, int32_t row, int variable, int64_t number, Datum *out,
+                      Fault *fault) noexcept nogil
+    cdef int _operands(self, const History *h, int32_t row, int variable, int64_t number, Fault *fault) noexcept nogil
     cdef int _walk_trace(self, const Path *path) noexcept nogil
     cdef int _slot(self, const Source *s, const Path *path, int32_t row, int variable, int64_t length, int32_t *found,
                    int32_t *label) noexcept nogil

@@ -3,6 +3,7 @@ from typing import Any
 SOURCES: dict[str, int]
 CAPTURES: dict[str, int]
 LABEL: int
+NUMBER: int
 
 class Definitions:
     n_rests: int

@@ -18,9 +18,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from .aggregate cimport (N_FUNCTIONS, Accumulator, Datum, accumulator_add, accumulator_mark, accumulator_renumber,
-                         accumulator_value, datum_read, text_at)
-from .builder cimport OutColumn
+from .aggregate cimport (AGG_ANY_VALUE, AGG_MAX, AGG_MAX_BY, AGG_MIN, AGG_MIN_BY, N_FUNCTIONS, Accumulator, Datum,
+                         accumulator_add, accumulator_value, datum_read, text_at)
+from .builder cimport OutColumn, out_free, out_init, out_push_bytes
+from .column cimport KIND_UTF8
 from .expression cimport Program
 from .history cimport NO_ROW, ROW_UNKNOWN, History, history_walk
 from .registers cimport TYPE_BOOL, TYPE_I64, TYPE_STR
@@ -32,6 +33,7 @@ SOURCES = {"row": SOURCE_ROW, "first": SOURCE_FIRST, "last": SOURCE_LAST, "aggre
            "number": SOURCE_NUMBER}
 CAPTURES = {"first": CAPTURE_FIRST, "last": CAPTURE_LAST, "aggregate": CAPTURE_AGGREGATE}
 LABEL = LABEL_COLUMN
+NUMBER = NUMBER_COLUMN
 
 
 cdef inline uint64_t slot_of(int32_t row, int variable) noexcept nogil:
@@ -98,10 +100,13 @@ cdef class Definitions:
                 or self.values == NULL or self.valid == NULL or self.captures == NULL or self.operands == NULL
                 or self.name == NULL):
             raise MemoryError("no memory for a pattern's definitions")
+        out_init(&self.labels, KIND_UTF8, 0)
         for i in range(len(names)):
             name = names[i]
             self.name[i].data = <const uint8_t *><const char *>name
             self.name[i].size = len(name)
+            if out_push_bytes(&self.labels, self.name[i].data, self.name[i].size) != STATUS_OK:
+                raise MemoryError("no memory for a pattern's definitions")
         for i in range(self.n_captures):
             c = &self.captures[i]
             c.kind, c.count, c.variables, c.function, c.argument, c.by = captures[i]
@@ -122,8 +127,7 @@ cdef class Definitions:
                 self.n_words += c.words
         for i in range(self.n_operands):
             self.operands[i].column, self.operands[i].type, self.operands[i].result = operands[i]
-            if self.operands[i].column >= len(columns):
-                raise ValueError(f"no column {self.operands[i].column}")
+            self._check_column(self.operands[i].column, self.operands[i].type, columns, -1)
         self._bind_operands(operand_program, columns)
         for i in range(self.n_rests):
             program, sources = rests[i]
@@ -188,17 +192,23 @@ cdef class Definitions:
             self.operand_framed = True
             for i in range(len(sources)):
                 self.operand_sources[i].column, self.operand_sources[i].type = sources[i]
-                if not 0 <= self.operand_sources[i].column < len(columns) or \
-                        columns[self.operand_sources[i].column] != self.operand_program.input_types[i]:
-                    raise ValueError(f"no column {sources[i]}")
+                self._check_column(self.operand_sources[i].column, self.operand_program.input_types[i], columns, 0)
                 self.operand_inputs[i].vec.data = &self.operand_values[i]
                 self.operand_inputs[i].vec.valid = &self.operand_valid[i]
         for i in range(self.n_operands):
-            if self.operands[i].column < 0 and not 0 <= self.operands[i].result < n_results:
+            if self.operands[i].column == -1 and not 0 <= self.operands[i].result < n_results:
                 raise ValueError(f"operand {i} has no value")
+
+    cdef _check_column(self, int column, int type, list columns, int least):
+        if column == LABEL_COLUMN or column == NUMBER_COLUMN:
+            if type != (TYPE_STR if column == LABEL_COLUMN else TYPE_I64):
+                raise ValueError("a variable's name is text, a match's number an integer")
+        elif not least <= column < len(columns) or (column >= 0 and columns[column] != type):
+            raise ValueError(f"no column {column} of this type")
 
     def __dealloc__(self):
         cdef int i
+        out_free(&self.labels)
         if self.frames != NULL:
             for i in range(self.n_rests):
                 if self.program[i] != NULL and self.frames[i].registers != NULL:
@@ -236,7 +246,8 @@ cdef class Definitions:
             c = &self.captures[i]
             memset(registers + c.word, 0 if c.kind == CAPTURE_AGGREGATE else 0xff, c.words * 8)
 
-    cdef int capture(self, const History *h, uint64_t *registers, int32_t row, int variable, Fault *fault) noexcept nogil:
+    cdef int capture(self, const History *h, uint64_t *registers, int32_t row, int variable, int64_t number,
+                     Fault *fault) noexcept nogil:
         cdef int i, k, status
         cdef const Capture *c
         cdef uint64_t *slots
@@ -256,9 +267,9 @@ cdef class Definitions:
                         slots[k] = slot_of(row, variable)
                         break
             else:
-                status = self._operand(h, c.argument, row, &value, fault)
+                status = self._operand(h, c.argument, row, variable, number, &value, fault)
                 if status == STATUS_OK:
-                    status = self._operand(h, c.by, row, &key, fault)
+                    status = self._operand(h, c.by, row, variable, number, &key, fault)
                 if status != STATUS_OK:
                     return status
                 accumulator_add(<Accumulator *>slots, c.function, &value, &key)
@@ -267,10 +278,15 @@ cdef class Definitions:
     cdef void mark(self, History *h, uint64_t *registers) noexcept nogil:
         cdef int i, k
         cdef const Capture *c
+        cdef const Accumulator *a
         for i in range(self.n_captures):
             c = &self.captures[i]
             if c.kind == CAPTURE_AGGREGATE:
-                accumulator_mark(<Accumulator *>(registers + c.word), h.marks)
+                a = <Accumulator *>(registers + c.word)
+                if a.rows[0] and self._of_history(c.argument):
+                    h.marks[a.rows[0] - 1] = 1
+                if a.rows[1] and self._of_history(c.by):
+                    h.marks[a.rows[1] - 1] = 1
                 continue
             for k in range(c.count):
                 if registers[c.word + k] != <uint64_t>NO_SLOT:
@@ -279,11 +295,16 @@ cdef class Definitions:
     cdef void renumber(self, const History *h, uint64_t *registers) noexcept nogil:
         cdef int i, k
         cdef const Capture *c
+        cdef Accumulator *a
         cdef uint64_t *slot
         for i in range(self.n_captures):
             c = &self.captures[i]
             if c.kind == CAPTURE_AGGREGATE:
-                accumulator_renumber(<Accumulator *>(registers + c.word), h.renumbered)
+                a = <Accumulator *>(registers + c.word)
+                if a.rows[0] and self._of_history(c.argument):
+                    a.rows[0] = h.renumbered[a.rows[0] - 1] + 1
+                if a.rows[1] and self._of_history(c.by):
+                    a.rows[1] = h.renumbered[a.rows[1] - 1] + 1
                 continue
             for k in range(c.count):
                 slot = &registers[c.word + k]
@@ -296,16 +317,20 @@ cdef class Definitions:
         cdef const Accumulator *a
         cdef uint64_t slot
         cdef bint text
+        cdef int operand
         for i in range(self.n_captures):
             c = &self.captures[i]
             if c.kind == CAPTURE_AGGREGATE:
                 a = <const Accumulator *>(registers + c.word)
                 for k in range(2):
-                    text = self._is_text(c.argument if k == 0 else c.by)
-                    if a.rows[k] < 0 or a.rows[k] > h.n_rows or (a.rows[k] and not text):
+                    operand = c.argument if k == 0 else c.by
+                    text = self._is_text(operand)
+                    if a.rows[k] < 0 or a.rows[k] > (h.n_rows if self._of_history(operand) else self.labels.length) or \
+                            (a.rows[k] and not text):
                         return False
                     # MIN of a text without a row, though it has seen one, would read nothing.
-                    if text and a.count and a.rows[k] == 0 and not (k == 0 and a.missing):
+                    if text and a.count and a.rows[k] == 0 and not (k == 0 and a.missing) and \
+                            c.function in (AGG_MIN, AGG_MAX, AGG_ANY_VALUE, AGG_MIN_BY, AGG_MAX_BY):
                         return False
                 continue
             for k in range(c.count):
@@ -320,16 +345,30 @@ cdef class Definitions:
     cdef bint _is_text(self, int operand) noexcept nogil:
         return operand >= 0 and self.operands[operand].type == TYPE_STR
 
+    cdef bint _of_history(self, int operand) noexcept nogil:
+        return operand >= 0 and self.operands[operand].column >= 0
+
     # ------------------------------------------------------------ aggregates' arguments on one row
 
-    cdef int _operands(self, const History *h, int32_t row, Fault *fault) noexcept nogil:
+    cdef void _read(self, const History *h, const Operand *o, int32_t row, int variable, int64_t number,
+                    Datum *out) noexcept nogil:
+        if o.column >= 0:
+            datum_read(out, o.type, &h.columns[o.column], row)
+        elif o.column == LABEL_COLUMN:
+            datum_read(out, TYPE_STR, &self.labels, variable)
+        else:
+            out.type = TYPE_I64
+            out.valid = True
+            out.word = <uint64_t>number
+
+    cdef int _operands(self, const History *h, int32_t row, int variable, int64_t number, Fault *fault) noexcept nogil:
         """Runs the operands' program on a row."""
         cdef int i
         cdef Datum d
         cdef const Operand *o
         for i in range(self.operand_program.n_inputs):
             o = &self.operand_sources[i]
-            datum_read(&d, o.type, &h.columns[o.column], row)
+            self._read(h, o, row, variable, number, &d)
             self.operand_valid[i] = d.valid
             if o.type == TYPE_STR:
                 self.operand_values[i].data = NULL
@@ -342,7 +381,8 @@ cdef class Definitions:
                 (<uint64_t *>&self.operand_values[i])[0] = d.word
         return self.operand_program.run(&self.operand_frame, self.operand_inputs, 0, 1, fault)
 
-    cdef int _operand(self, const History *h, int operand, int32_t row, Datum *out, Fault *fault) noexcept nogil:
+    cdef int _operand(self, const History *h, int operand, int32_t row, int variable, int64_t number, Datum *out,
+                      Fault *fault) noexcept nogil:
         cdef const Operand *o
         cdef const uint8_t *valid
         cdef const void *data
@@ -353,10 +393,10 @@ cdef class Definitions:
         if operand < 0:
             return STATUS_OK
         o = &self.operands[operand]
-        if o.column >= 0:
-            datum_read(out, o.type, &h.columns[o.column], row)
+        if o.column != -1:
+            self._read(h, o, row, variable, number, out)
             return STATUS_OK
-        status = self._operands(h, row, fault)
+        status = self._operands(h, row, variable, number, fault)
         if status != STATUS_OK:
             return status
         data = self.operand_frame.registers[self.operand_program.results[o.result]].data
@@ -434,7 +474,8 @@ cdef class Definitions:
         cdef Datum value, key
         cdef const OutColumn *texts = NULL
         cdef int64_t i
-        cdef int status
+        cdef int32_t at
+        cdef int status, label
         memset(&a, 0, sizeof(Accumulator))
         if path.registers != NULL:
             memcpy(&a, path.registers + c.word, sizeof(Accumulator))
@@ -445,14 +486,16 @@ cdef class Definitions:
                     continue
             elif not s.current:
                 break
-            status = self._operand(h, c.argument, self.path_rows[i] if i < length else row, &value, fault)
+            at = self.path_rows[i] if i < length else row
+            label = self.path_variables[i] if i < length else variable
+            status = self._operand(h, c.argument, at, label, path.number, &value, fault)
             if status == STATUS_OK:
-                status = self._operand(h, c.by, self.path_rows[i] if i < length else row, &key, fault)
+                status = self._operand(h, c.by, at, label, path.number, &key, fault)
             if status != STATUS_OK:
                 return status
             accumulator_add(&a, c.function, &value, &key)
         if self._is_text(c.argument):
-            texts = &h.columns[self.operands[c.argument].column]
+            texts = &h.columns[self.operands[c.argument].column] if self._of_history(c.argument) else &self.labels
         status = accumulator_value(&a, c.function, s.type, texts, out)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, "+")

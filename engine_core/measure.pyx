@@ -139,8 +139,10 @@ cdef int emit_labelled(const Measures *m, int item, const Found *f, OutColumn *o
     cdef const uint64_t *words
     cdef const uint64_t *best
     if leaf.kind == LEAF_CLASSIFIER:
-        i = m.labels[f.n_records - 1]
-        return out_push_bytes(out, m.names[i], m.name_sizes[i])
+        for i in range(f.n_records - 1, -1, -1):
+            if in_variables(leaf, m, i):
+                return out_push_bytes(out, m.names[m.labels[i]], m.name_sizes[m.labels[i]])
+        return out_push_null(out)
     if leaf.kind == LEAF_SUM:
         return emit_sum(m, leaf, f, out, item, fault)
     if leaf.kind == LEAF_FIRST:

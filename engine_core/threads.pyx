@@ -269,6 +269,8 @@ cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexc
             q = t.follow[k]
             if q < 0 or (t.condition[q] >= 0 and not (mask >> t.condition[q]) & 1):
                 continue
+            if not t.goes_on[q] and not t.accepts[q]:
+                continue        # a dead end: no match can follow
             if t.n_words == 0 and t.chain[q] != NONE and not d.traced:
                 continue        # reached by a more preferred thread; nothing tells the two apart
             a.steps += 1
@@ -297,7 +299,7 @@ cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexc
                     outcome = EXHAUSTED
                     break
                 memcpy(block_at(t, block), block_at(t, t.threads[thread].registers), t.n_words * 8)
-                if d.capture(&t.history, block_at(t, block), row, t.variable[q], &fault) != STATUS_OK:
+                if d.capture(&t.history, block_at(t, block), row, t.variable[q], a.number, &fault) != STATUS_OK:
                     block_drop(t, block)
                     fault.item = -1
                     outcome = FAILED

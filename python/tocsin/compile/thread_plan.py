@@ -21,7 +21,7 @@ from tocsin.compile.results import After, layout, make_results, result_columns, 
 from tocsin.compile.trees import walk
 from tocsin.errors import PatternError
 from tocsin_core.aggregate import AGGREGATES
-from tocsin_core.captures import CAPTURES, LABEL, SOURCES, Definitions
+from tocsin_core.captures import CAPTURES, LABEL, NUMBER, SOURCES, Definitions
 from tocsin_core.expression import TYPES
 from tocsin_core.schema import Schema
 from tocsin_core.thread_matcher import SKIPS, ThreadMatcher
@@ -69,7 +69,7 @@ def thread_matcher(
     every = traced or results.every
     recorded = results.recorded | plan.skip_variables
     live = captures.live() if definitions.n_words else [0] * len(plan.positions)
-    numbered_rests = any(leaf.kind == "match_number" for leaf in plan.define_leaves)
+    numbered_rests = any(_reads_number(leaf) for leaf in plan.define_leaves)
     physical = [leaf.physical for leaf in plan.leaves]
     keys = plan.partition
     operator = ThreadMatcher(
@@ -217,16 +217,19 @@ class _Captures:
         return number
 
     def _column_operand(self, column: int) -> int:
-        if column < 0:
-            raise PatternError("an aggregate over CLASSIFIER() or MATCH_NUMBER() in DEFINE is not supported yet")
-        entry = (self.place[column], type_number(self.plan.schema.field(column).type), -1)
-        return self._add_operand(("column", column), entry)
+        return self._add_operand(("column", column), (*self._column(column), -1))
+
+    def _column(self, column: int) -> tuple[int, int]:
+        """Where the operands find a column, and its register type."""
+        if column == CLASSIFIER:
+            return LABEL, TYPES["str"]
+        if column == MATCH_NUMBER:
+            return NUMBER, TYPES["i64"]
+        return self.place[column], type_number(self.plan.schema.field(column).type)
 
     def _operand(self, node: Node) -> int:
         if node.op == "column":
             return self._column_operand(cast(tuple[int, int], node.attr)[0])
-        if any(part.op == "column" and cast(tuple[int, int], part.attr)[0] < 0 for part in walk(node)):
-            raise PatternError("an aggregate over CLASSIFIER() or MATCH_NUMBER() in DEFINE is not supported yet")
         if type_number(node.type) == TYPES["str"]:
             raise PatternError(
                 "an aggregate over a text that is computed is not supported in DEFINE: compute it as a column before "
@@ -244,7 +247,7 @@ class _Captures:
         """The program of arguments that are more than a column, and the columns of the History that it reads."""
         if not self.builder.results:
             return None
-        sources = [(self.place[cast(tuple[int, int], s)[0]], t) for s, t in zip(self.builder.sources, self.builder.inputs, strict=True)]
+        sources = [self._column(cast(tuple[int, int], source)[0]) for source in self.builder.sources]
         return self.builder.program(), sources
 
     def live(self) -> list[int]:
