@@ -66,7 +66,9 @@ def shown(node, leaves=None):
 def read(index, lag):
     """A column with its lag; derived columns are #0, #1, …"""
     names = {CLASSIFIER: "CLASSIFIER", MATCH_NUMBER: "MATCH_NUMBER"}
-    name = names.get(index) or (SCHEMA.field(index).name if index < len(SCHEMA) else f"#{index - len(SCHEMA)}")
+    name = names.get(index) or (
+        SCHEMA.field(index).name if index < len(SCHEMA) else f"#{index - len(SCHEMA)}"
+    )
     return name + (f"@{lag}" if lag else "")
 
 
@@ -576,7 +578,10 @@ def test_a_wrong_condition_is_refused(text, wrong):
             "MEASURES FIRST(LAST(i)) AS x PATTERN (A)",
             "LAST inside FIRST means nothing: FIRST and LAST do not",
         ),
-        ("MEASURES FIRST(i + COUNT(*)) AS x PATTERN (A)", "COUNT inside FIRST: an aggregate is a value of many rows, and FIRST goes to one"),
+        (
+            "MEASURES FIRST(i + COUNT(*)) AS x PATTERN (A)",
+            "COUNT inside FIRST: an aggregate is a value of many rows, and FIRST goes to one",
+        ),
         (
             "MEASURES FIRST(A.i + B.i) AS x PATTERN (A B)",
             "the argument of FIRST mixes columns of 'A' and of 'B'",
@@ -586,7 +591,10 @@ def test_a_wrong_condition_is_refused(text, wrong):
         ("MEASURES SUM(A.i * B.i) AS x PATTERN (A B)", "the argument of SUM mixes columns of 'A' and of 'B'"),
         ("MEASURES SUM(name) AS x PATTERN (A)", "SUM of string is not supported"),
         ("MEASURES AVG(ts) AS x PATTERN (A)", "AVG of timestamp[us] is not supported"),
-        ("MEASURES AVG(dur) AS x PATTERN (A)", "AVG of duration[ms] is not supported: SUM and COUNT of it give the same"),
+        (
+            "MEASURES AVG(dur) AS x PATTERN (A)",
+            "AVG of duration[ms] is not supported: SUM and COUNT of it give the same",
+        ),
         ("MEASURES MIN(dec) AS x PATTERN (A)", "the column 'dec' of type decimal128(10, 2) cannot be read"),
         ("MEASURES MAX(nothing) AS x PATTERN (A)", "MAX of the column 'nothing', which has no type"),
         ("MEASURES NULL AS x PATTERN (A)", "the measure 'x' is always NULL and has no type"),

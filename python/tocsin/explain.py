@@ -6,12 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from tocsin.compile.assemble import MATCH, Assembled, build
+from tocsin.compile.assemble import Assembled, build
+from tocsin.compile.automata import MATCH
 from tocsin.compile.clauses import compile_clause
 from tocsin.compile.execution import execution_class, labelled, reasons, unheld
 from tocsin.compile.ir import CLASSIFIER, Leaf, Node
 from tocsin.compile.plan import Plan
-from tocsin.compile.trees import walk
+from tocsin.compile.trees import column_of, walk
 from tocsin.sql.clause import Clause, is_clause
 
 CLASSES = {
@@ -206,7 +207,7 @@ def _leaf(leaf: Leaf, plan: Plan) -> str:
 
 
 def _reads(node: Node) -> set[tuple[int, int]]:
-    return {part.attr for part in walk(node) if part.op == "column"}  # type: ignore[misc]
+    return {column_of(part) for part in walk(node) if part.op == "column"}
 
 
 def _columns(nodes: Any, schema: pa.Schema, leaves: tuple[Leaf, ...] = ()) -> str:

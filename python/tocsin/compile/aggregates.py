@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 from typing import Literal as Choice
 
 import pyarrow as pa
 
 from tocsin.compile.derive import Derivations
+from tocsin.compile.functions import Functions
 from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, Node, kernel_kind
 from tocsin.compile.navigation import Reads, Where
 from tocsin.compile.operations import Operations, category
 from tocsin.language.expression import Aggregate, Column, Expression
 from tocsin.language.source import listed
-
-if TYPE_CHECKING:
-    from tocsin.compile.functions import Functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class Aggregates:
         reads: Reads,
         operations: Operations,
         derivations: Derivations,
-        functions: Callable[[], Functions],
+        functions: Functions,
         lower: Callable[[Expression, Where], Node],
     ) -> None:
         self.reads = reads
@@ -95,7 +92,8 @@ class Aggregates:
         function = FUNCTIONS.get(e.function)
         if function is None:
             raise reads.error(
-                f"there is no aggregate {name}: there are {listed([f.upper() for f in FUNCTIONS], 40)}", e.span
+                f"there is no aggregate {name}: there are {listed([f.upper() for f in FUNCTIONS], 40)}",
+                e.span,
             )
         if e.argument is None:
             if e.function != "count":
@@ -116,9 +114,9 @@ class Aggregates:
             self._check(function, name, node, argument, node is nodes[-1])
         value = nodes[0]
         if e.function == "geometric_mean":
-            value = self.derivations.pull(self.functions().call("ln", [value], e.span), None)
+            value = self.derivations.pull(self.functions.call("ln", [value], e.span), None)
             leaf = Leaf("avg", mask, -1, 0, pa.float64(), final=final, arguments=(value,))
-            return self.functions().call("exp", [self._leaf(leaf, where, e)], e.span)
+            return self.functions.call("exp", [self._leaf(leaf, where, e)], e.span)
         leaf = Leaf(function.kind, mask, -1, 0, _result(function, value), final=final)
         if len(nodes) > 1:
             return self._leaf(replace(leaf, arguments=tuple(nodes)), where, e)
@@ -152,10 +150,11 @@ class Aggregates:
         kind = category(node.type)
         if function.takes == "condition" and kind != "boolean":
             raise error(f"{name} takes a condition, and this is {node.type}", argument.span)
-        if function.takes in ("number", "summable") and kind != "number":
-            if kind != "duration" or function.takes == "number":
-                hint = ": SUM and COUNT of it give the same" if (kind, name) == ("duration", "AVG") else ""
-                raise error(f"{name} of {node.type} is not supported{hint}", argument.span)
+        if function.takes in ("number", "summable") and not (
+            kind == "number" or (kind == "duration" and function.takes == "summable")
+        ):
+            hint = ": SUM and COUNT of it give the same" if (kind, name) == ("duration", "AVG") else ""
+            raise error(f"{name} of {node.type} is not supported{hint}", argument.span)
 
     def _leaf(self, leaf: Leaf, where: Where, e: Aggregate) -> Node:
         if where.mode == "define":

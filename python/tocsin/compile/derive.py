@@ -18,10 +18,8 @@ import pyarrow as pa
 
 from tocsin.compile.ir import Leaf, Node, Nodes, kernel_kind
 from tocsin.compile.plan import Derived
-from tocsin.compile.trees import rebuild, walk
+from tocsin.compile.trees import column_of, leaf_of, rebuild, walk
 from tocsin.language.source import Source
-
-NUMBERS_MAX = 2**31 - 1
 
 
 class LeafMaker(Protocol):
@@ -65,7 +63,7 @@ class Derivations:
         if number is None:
             number = len(self.input) + len(self.derived)
             self._numbers[id(node)] = number
-            self.derived.append(Derived(name or f"{_function(node)} #{len(self.derived) + 1}", node))
+            self.derived.append(Derived(name or f"{self._text(node)} #{len(self.derived) + 1}", node))
         return number
 
     def pull(self, node: Node, leaves: LeafMaker | None, *, only_needed: bool = False) -> Node:
@@ -88,20 +86,26 @@ class Derivations:
         return rebuild(node, self.nodes, change)
 
     def _unreadable(self, call: Node, leaves: LeafMaker | None) -> bool:
-        return any(part.op in ("column", "leaf") and kernel_kind(part.type) is None for part in walk(call))
+        """Whether a call reads a column that cannot be captured row by row. What a leaf computes is no column."""
+        for part in walk(call):
+            if part.op == "leaf" and kernel_kind(part.type) is None:
+                assert leaves is not None
+                if leaves.list[leaf_of(part)].kind in ("first", "last"):
+                    return True
+        return False
 
     def _pulled(self, call: Node, leaves: LeafMaker | None) -> Node:
         lags: set[int] = set()
         sites: set[Leaf] = set()
         for part in walk(call):
             if part.op == "column":
-                column, lag = part.attr  # type: ignore[misc]
+                column, lag = column_of(part)
                 if column < 0:
                     raise self._refused(call, "CLASSIFIER or MATCH_NUMBER")
                 lags.add(lag)
             elif part.op == "leaf":
                 assert leaves is not None
-                leaf = leaves.list[part.attr]  # type: ignore[index]
+                leaf = leaves.list[leaf_of(part)]
                 if leaf.kind not in ("first", "last") or leaf.column < 0:
                     raise self._refused(call, leaf.kind.upper())
                 sites.add(replace(leaf, column=0, type=pa.null()))
@@ -110,10 +114,10 @@ class Derivations:
 
         def at_row(part: Node) -> Node | None:
             if part.op == "column":
-                column = part.attr[0]  # type: ignore[index]
+                column = column_of(part)[0]
             elif part.op == "leaf":
                 assert leaves is not None
-                column = leaves.list[part.attr].column  # type: ignore[index]
+                column = leaves.list[leaf_of(part)].column
             else:
                 return None
             return self.nodes.make("column", part.type, (), (column, 0), part.span)
@@ -125,6 +129,11 @@ class Derivations:
             return leaves.node(leaf, self.nodes, call.span)
         lag = next(iter(lags), 0)
         return self.nodes.make("column", call.type, (), (number, lag), call.span)
+
+    def _text(self, node: Node) -> str:
+        """The function and the columns it reads, for messages."""
+        columns = sorted({column_of(part)[0] for part in walk(node) if part.op == "column"})
+        return f"{_function(node)}({', '.join(self.schema.field(c).name for c in columns)})"
 
     def _refused(self, call: Node, what: str) -> Exception:
         return self.source.error(

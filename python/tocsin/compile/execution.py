@@ -1,7 +1,7 @@
 """Execution: which way a plan runs, and why not a quicker one.
 
-(a) row-local         every definition reads its row and PREV at fixed distances: one deterministic automaton, whose states
-                      are built as they are met; a match needs no more than its first and its last row
+(a) row-local         every definition reads its row and PREV at fixed distances: one deterministic automaton, whose
+                      states are built as they are met; a match needs no more than its first and its last row
 (b) labelled rows     the same, and the measures need to know which row was matched to what, so rows are kept
 (c) registers         a definition reads the match so far, or the clause asks for what only single attempts can tell
                       (ALL ROWS, SKIP TO a variable, anchors, NEXT, …): attempts step one by one, each with the
@@ -17,11 +17,14 @@ from typing import Literal as Choice
 from tocsin.compile.automata import MATCH_AT_END
 from tocsin.compile.ir import CLASSIFIER, Leaf, kernel_kind
 from tocsin.compile.plan import Plan
+from tocsin.compile.sites import Sites
 
 ExecutionClass = Choice["a", "b", "c", "d"]
 
 # What the row-local matcher computes of a finished match.
-_SIMPLE = frozenset(("first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number"))
+_SIMPLE = frozenset(
+    ("first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number")
+)
 
 
 def execution_class(plan: Plan) -> ExecutionClass:
@@ -58,7 +61,9 @@ def reasons(plan: Plan) -> list[str]:
         names = [plan.rest_names[r] for r in sorted(set(plan.rest_of) - {-1})]
         found.append(f"{', '.join(names)} read{'s' * (len(names) == 1)} the match so far")
     elif plan.rests:
-        found.append(f"{', '.join(plan.rest_names)} read{'s' * (len(plan.rest_names) == 1)} rows to come (NEXT)")
+        found.append(
+            f"{', '.join(plan.rest_names)} read{'s' * (len(plan.rest_names) == 1)} rows to come (NEXT)"
+        )
     if plan.rows == "all":
         found.append("ALL ROWS PER MATCH shows each row with what it was matched to")
     if plan.skip in ("first", "last"):
@@ -74,8 +79,6 @@ def reasons(plan: Plan) -> list[str]:
 
 def labelled(plan: Plan) -> bool:
     """Whether the measures of a row-local pattern need to know which row was matched to what."""
-    from tocsin.compile.assemble import Sites  # assemble asks here which operator to make: the other way round
-
     sites = Sites.of(plan)
     return any(
         leaf.kind != "match_number" and sites.place(leaf, len(plan.variables)) == "rows"

@@ -137,9 +137,7 @@ class Reads:
         self.pattern_needed("MATCH_NUMBER", where, e.span)
         if where.aggregate is not None:
             return self.nodes.make("column", pa.int64(), (), (MATCH_NUMBER, 0), e.span)
-        return self.leaf(
-            Leaf("match_number", self.variables.everything, -1, 0, pa.int64()), where, e.span
-        )
+        return self.leaf(Leaf("match_number", self.variables.everything, -1, 0, pa.int64()), where, e.span)
 
     def _read(self, column: int, type: pa.DataType, mask: int, where: Where, span: Span) -> Node:
         if where.mode in ("condition", "key") or where.aggregate is not None:
@@ -154,9 +152,7 @@ class Reads:
                 offset -= kind == "last"
         if column == CLASSIFIER and kind == "last" and offset == 0 and where.physical == 0:
             return self.leaf(Leaf("classifier", mask, -1, 0, type, final=final), where, span)
-        return self.leaf(
-            Leaf(kind, mask, column, offset, type, where.physical, final, current), where, span
-        )
+        return self.leaf(Leaf(kind, mask, column, offset, type, where.physical, final, current), where, span)
 
     def _is_current(self, mask: int, where: Where) -> bool:
         """Whether a read of `mask`, in DEFINE, is of the row in question (and from there physically)."""
@@ -188,7 +184,8 @@ class Reads:
         """Whether a function is computed over the whole match; `semantics` is what the text says before it."""
         if where.mode == "define" and semantics == "final":
             raise self.error(
-                f"FINAL {name} in DEFINE: the match is not known yet while its rows are still being found", span
+                f"FINAL {name} in DEFINE: the match is not known yet while its rows are still being found",
+                span,
             )
         return self.rows == "one" or semantics == "final"
 
@@ -203,21 +200,12 @@ class Reads:
                 e.span,
             )
         if not 0 <= e.offset <= OFFSET_MAX:
-            raise self.error(
-                f"{name} takes a number of rows from 0 to {OFFSET_MAX}, not {e.offset}", e.span
-            )
-        self.one_variable((e.argument,), name)
+            raise self.error(f"{name} takes a number of rows from 0 to {OFFSET_MAX}, not {e.offset}", e.span)
+        if (
+            where.kind is None and where.step is None
+        ):  # what is true of the outermost argument is of all within
+            self._check_argument(e, name)
         final = self.is_final(e.semantics, name, where, e.span)
-        parts = list(walk(e.argument))
-        aggregate = next((p for p in parts if isinstance(p, Aggregate)), None)
-        if aggregate is not None:
-            raise self.error(
-                f"{aggregate.function.upper()} inside {name}: an aggregate is a value of many rows, and {name} "
-                "goes to one",
-                aggregate.span,
-            )
-        if not any(isinstance(part, (Column, Classifier)) for part in parts):
-            raise self.error(f"{name} needs a column in its argument", e.span)
         if e.kind in ("first", "last"):
             if where.kind is not None:
                 raise self.error(
@@ -235,7 +223,20 @@ class Reads:
         physical = where.physical + (e.offset if e.kind == "next" else -e.offset)
         if abs(physical) > OFFSET_MAX:
             raise self.error(f"{name} goes on for more rows than can be counted", e.span)
-        return replace(where, step=e.kind, physical=physical)
+        return replace(where, step="next" if e.kind == "next" else "prev", physical=physical)
+
+    def _check_argument(self, e: Navigate, name: str) -> None:
+        self.one_variable((e.argument,), name)
+        parts = walk(e.argument)
+        aggregate = next((p for p in parts if isinstance(p, Aggregate)), None)
+        if aggregate is not None:
+            raise self.error(
+                f"{aggregate.function.upper()} inside {name}: an aggregate is a value of many rows, and {name} "
+                "goes to one",
+                aggregate.span,
+            )
+        if not any(isinstance(part, (Column, Classifier)) for part in parts):
+            raise self.error(f"{name} needs a column in its argument", e.span)
 
     def one_variable(self, arguments: tuple[Expression, ...], name: str) -> str | None:
         """The variable that the columns of these arguments are of: the standard wants one for all, or none."""

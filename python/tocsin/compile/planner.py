@@ -10,7 +10,7 @@ from tocsin.compile.automata import build
 from tocsin.compile.ir import Leaf, Node, Nodes, kernel_kind, unit_ns, value_type
 from tocsin.compile.plan import Measure, Plan
 from tocsin.compile.scope import Columns, Variables
-from tocsin.compile.trees import rebuild, walk
+from tocsin.compile.trees import column_of, leaf_of, rebuild, walk
 from tocsin.compile.typecheck import TypeCheck
 from tocsin.language.expression import Column, Expression
 from tocsin.language.render import render
@@ -99,7 +99,7 @@ class _Planner:
             name, type = "it", node.type
             if kernel_kind(type) is not None:
                 if node.op == "column":  # a cast that changes nothing, for one
-                    return int(node.attr[0])  # type: ignore[index]
+                    return column_of(node)[0]
                 return self.check.derivations.column(node, render(expression)[0])
             index = -1
         if kernel_kind(type) is None and not (where == "PARTITION BY" and pa.types.is_null(type)):
@@ -123,9 +123,7 @@ class _Planner:
         for key in self.clause.order:
             index = self._key(key.expression, "ORDER BY")
             if any(index == other for other, _, _ in found):
-                raise self.source.error(
-                    f"{_said(key.expression)} is twice in ORDER BY", key.expression.span
-                )
+                raise self.source.error(f"{_said(key.expression)} is twice in ORDER BY", key.expression.span)
             found.append((index, key.descending, key.nulls_first))
         return tuple(found)
 
@@ -150,7 +148,9 @@ class _Planner:
             return 0
         if skip.variable not in self.variables:
             raise self.variables.unknown(
-                f"AFTER MATCH SKIP TO '{skip.variable}', which is no variable of PATTERN", skip.variable, skip.span
+                f"AFTER MATCH SKIP TO '{skip.variable}', which is no variable of PATTERN",
+                skip.variable,
+                skip.span,
             )
         return self.variables.mask(skip.variable, skip.span)
 
@@ -253,7 +253,7 @@ def _compacted(
     leaves: tuple[Leaf, ...], roots: list[Node], nodes: Nodes
 ) -> tuple[tuple[Leaf, ...], list[Node]]:
     """Without the leaves that nothing reads: they were folded away, or a derived column took their place."""
-    used = sorted({part.attr for part in walk(*roots) if part.op == "leaf"})  # type: ignore[type-var]
+    used = sorted({leaf_of(part) for part in walk(*roots) if part.op == "leaf"})
     if len(used) == len(leaves):
         return leaves, roots
     numbers = {old: new for new, old in enumerate(used)}
@@ -261,9 +261,9 @@ def _compacted(
     def renumbered(part: Node) -> Node | None:
         if part.op != "leaf":
             return None
-        return nodes.make("leaf", part.type, (), numbers[part.attr], part.span)
+        return nodes.make("leaf", part.type, (), numbers[leaf_of(part)], part.span)
 
-    return tuple(leaves[i] for i in used), [rebuild(root, nodes, renumbered) for root in roots]  # type: ignore[index]
+    return tuple(leaves[i] for i in used), [rebuild(root, nodes, renumbered) for root in roots]
 
 
 def _said(expression: Expression) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, cast
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
@@ -35,9 +35,6 @@ from tocsin_core.output import Output
 from tocsin_core.results import KINDS, SOURCES, Results
 from tocsin_core.schema import Schema
 
-if TYPE_CHECKING:
-    from tocsin.compile.late import LateMeasures
-
 ALL = (1 << 64) - 1
 KIND_NONE, KIND_LIST = 0, 64  # of column.pxd and builder.pxd
 FIRST_SEQUENCE, LAST_SEQUENCE = "_first_sequence", "_last_sequence"
@@ -46,9 +43,19 @@ Argument = tuple[int, int, int]
 NO_ARGUMENT: Argument = (SOURCES["none"], 0, TYPES["i64"])
 
 
+class After(Protocol):
+    """What makes the final batches where a library computes measures: late.LateMeasures, which has the details."""
+
+    schema: pa.Schema
+
+    def __call__(self, matches: Any) -> pa.RecordBatch | None: ...
+    def save(self) -> bytes: ...
+    def restore(self, state: bytes) -> None: ...
+
+
 def make_results(
     plan: Plan, positions: bool, history_columns: list[int]
-) -> tuple[Results, pa.Schema, LateMeasures | None]:
+) -> tuple[Results, pa.Schema, After | None]:
     """What turns the matches of a plan into batches.
 
     Args:
@@ -298,7 +305,7 @@ class _Maker:
             )
         self.hand(self.leaf("row", row_type(type), column=self.place_of[column]), name)
 
-    def make(self) -> tuple[Results, pa.Schema, LateMeasures | None]:
+    def make(self) -> tuple[Results, pa.Schema, After | None]:
         plan = self.plan
         readers: dict[int, list[str]] = {}
         for measure in plan.measures:
@@ -367,7 +374,7 @@ class _Maker:
         else:
             self.compute(measure)
 
-    def after(self, late: list[Measure], match_leaf: int) -> LateMeasures:
+    def after(self, late: list[Measure], match_leaf: int) -> After:
         """What computes the measures `late` from the leaves, which become further columns of the batch."""
         # Only here: a program without such measures never loads the library.
         from tocsin.compile.late import LateMeasures

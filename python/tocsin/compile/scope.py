@@ -23,7 +23,10 @@ class Variables:
     __slots__ = ("_masks", "everything", "names", "source")
 
     def __init__(
-        self, pattern: RowPattern | None = None, subsets: tuple[Subset, ...] = (), source: Source | None = None
+        self,
+        pattern: RowPattern | None = None,
+        subsets: tuple[Subset, ...] = (),
+        source: Source | None = None,
     ) -> None:
         self.source = source or Source("")
         spans: dict[str, Span] = {}
@@ -53,7 +56,10 @@ class Variables:
         for member in subset.members:
             if member not in self.names:
                 if member in self._masks:
-                    wrong = f"SUBSET '{subset.name}' has '{member}', a subset itself: it takes variables of PATTERN"
+                    wrong = (
+                        f"SUBSET '{subset.name}' has '{member}', a subset itself, and a subset is made of "
+                        "variables of PATTERN"
+                    )
                 else:
                     wrong = f"SUBSET '{subset.name}' has '{member}', which is not in PATTERN"
                 raise self.source.error(
@@ -87,7 +93,8 @@ class Variables:
             return self.names.index(name)
         if name in self._masks:
             raise self.source.error(
-                f"DEFINE of '{name}', which is a SUBSET: the rows of a subset are those of its variables", span
+                f"DEFINE of '{name}', which is a SUBSET: the rows of a subset are those of its variables",
+                span,
             )
         guess = self._guess(name, list(self.names))
         raise self.source.error(

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 from tocsin.compile.ir import Node, Nodes
+
+
+def column_of(node: Node) -> tuple[int, int]:
+    """What a "column" node reads: (column, lag)."""
+    assert node.op == "column"
+    return cast(tuple[int, int], node.attr)
+
+
+def leaf_of(node: Node) -> int:
+    """Which leaf a "leaf" node reads."""
+    assert node.op == "leaf"
+    return cast(int, node.attr)
 
 
 def walk(*roots: Node) -> Iterator[Node]:

@@ -5,8 +5,8 @@ navigation.py, aggregates in aggregates.py; here the walk over the tree holds th
 
 A definition is taken apart: it is an AND, and those of its sides that read only their row and rows before it at fixed
 distances (PREV) are its *condition*, computed for whole batches; the others, which read the match so far or rows
-to come, are its *rest*. An integer division goes with the rest, if there is one: what keeps its divisor from zero may
-be in there.
+to come, are its *rest*. An integer division and a cast that may fail go with the rest, if there is one: what keeps
+them from failing may be in there.
 
 Everything wrong raises PatternError at its place.
 """
@@ -14,18 +14,18 @@ Everything wrong raises PatternError at its place.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from typing import Literal as Choice
 
 import pyarrow as pa
 
 from tocsin.compile.aggregates import Aggregates
 from tocsin.compile.derive import Derivations
+from tocsin.compile.functions import Functions
 from tocsin.compile.ir import Node, Nodes, kernel_kind
 from tocsin.compile.navigation import Reads, Where
 from tocsin.compile.operations import Operations, is_null, type_name
 from tocsin.compile.scope import Columns, Variables
-from tocsin.compile.trees import conjuncts, walk
+from tocsin.compile.trees import column_of, conjuncts, walk
 from tocsin.errors import PatternError
 from tocsin.language.expression import (
     Aggregate,
@@ -50,9 +50,6 @@ from tocsin.language.expression import (
 from tocsin.language.source import Span
 from tocsin.sql.clause import Definition, MeasureItem
 
-if TYPE_CHECKING:
-    from tocsin.compile.functions import Functions
-
 _ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
 _COMPARISON = {"=": "eq", "<>": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _LITERALS = {
@@ -68,7 +65,7 @@ _LITERALS = {
 class TypeCheck:
     """Checks the expressions of one clause or condition; `reads` and `derivations` collect what they read."""
 
-    __slots__ = ("_functions", "aggregates", "derivations", "nodes", "operations", "reads", "rows", "source")
+    __slots__ = ("aggregates", "derivations", "functions", "nodes", "operations", "reads", "rows", "source")
 
     def __init__(
         self, columns: Columns, variables: Variables | None = None, rows: Choice["one", "all"] = "one"
@@ -77,19 +74,12 @@ class TypeCheck:
         self.rows = rows
         self.nodes = Nodes()
         self.operations = Operations(self.nodes, self.source)
-        self._functions: Functions | None = None
+        self.functions = Functions(self.operations)
         self.derivations = Derivations(columns.schema, self.nodes, self.source)
         self.reads = Reads(columns, variables or Variables(), self.nodes, rows)
-        self.aggregates = Aggregates(self.reads, self.operations, self.derivations, lambda: self.functions, self._lower)
-
-    @property
-    def functions(self) -> Functions:
-        """What scalar functions come to; most clauses have none."""
-        if self._functions is None:
-            from tocsin.compile.functions import Functions
-
-            self._functions = Functions(self.operations)
-        return self._functions
+        self.aggregates = Aggregates(
+            self.reads, self.operations, self.derivations, self.functions, self._lower
+        )
 
     def condition(self, expression: Expression) -> Node:
         """A condition over single rows, without a pattern. It may have "call" nodes in it."""
@@ -113,7 +103,7 @@ class TypeCheck:
         of_row = [part for part in parts if _is_of_row(part)]
         if len(of_row) == len(parts):
             return node, None
-        of_row = [part for part in of_row if not _divides(part)]
+        of_row = [part for part in of_row if not _may_fail(part)]
         if not of_row:
             return None, node
         held = set(map(id, of_row))
@@ -131,9 +121,7 @@ class TypeCheck:
             raise self._error(
                 f"the measure '{item.name}' is always NULL and has no type", item.expression.span
             )
-        return self.derivations.pull(
-            self.operations.in_range(node), self.reads.measured, only_needed=True
-        )
+        return self.derivations.pull(self.operations.in_range(node), self.reads.measured, only_needed=True)
 
     def _error(self, message: str, span: Span) -> PatternError:
         return self.source.error(message, span)
@@ -244,17 +232,18 @@ class TypeCheck:
 def _is_of_row(node: Node) -> bool:
     """Whether a condition reads nothing but its row and rows before it at fixed distances."""
     return not any(
-        part.op == "leaf" or (part.op == "column" and part.attr[1] < 0)  # type: ignore[index]
-        for part in walk(node)
+        part.op == "leaf" or (part.op == "column" and column_of(part)[1] < 0) for part in walk(node)
     )
 
 
-def _divides(node: Node) -> bool:
-    """Whether a condition divides whole numbers by something that may be zero."""
-    return any(
-        part.op in ("div", "mod") and kernel_kind(part.type) != "f64" and part.args[1].op != "const"
-        for part in walk(node)
-    )
+def _may_fail(node: Node) -> bool:
+    """Whether a condition divides whole numbers by what may be zero, or checks a value (a cast of text, say)."""
+    for part in walk(node):
+        if part.op in ("div", "mod") and kernel_kind(part.type) != "f64" and part.args[1].op != "const":
+            return True
+        if part.op == "check" or (part.op == "cast" and part.attr == "check"):
+            return True
+    return False
 
 
 def _builtin(value: object) -> type:
