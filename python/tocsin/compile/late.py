@@ -8,6 +8,7 @@ with all its rows.
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import pyarrow as pa
@@ -60,7 +61,9 @@ class LateMeasures(Measuring):
             try:
                 value = next(computations).run(column, part.num_rows)
             except EvaluationError as fault:
-                raise EvaluationError(f"MEASURES {field.name} (its match is left out): {fault}") from fault
+                # The row is one of the leaves' batch, which nobody outside has seen.
+                reason = re.sub(r" at row \d+ of the batch", "", str(fault))
+                raise EvaluationError(f"MEASURES {field.name} (its match is left out): {reason}") from None
             value = value if value.type == field.type else value.cast(field.type)
             arrays.append(value if places is None else value.take(places))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
