@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from .builder cimport OutColumn
-from .column cimport KIND_BOOL, KIND_F16, KIND_F32, KIND_F64, KIND_I64, KIND_NULL, KIND_U64, bit_get, half_to_double, index_read
+from .column cimport (KIND_BOOL, KIND_F16, KIND_F32, KIND_F64, KIND_I64, KIND_NULL, KIND_U64, bit_get, half_to_double,
+                      index_read)
 from .registers cimport TYPE_F64, TYPE_STR, TYPE_U64
 from .vector cimport Str, compare_sign_str
 

@@ -1,6 +1,6 @@
 """Aggregate functions: what an accumulator that has seen all its rows says.
 
-What        COUNT, SUM, AVG, MIN, MAX, the variances, ANY_VALUE, BOOL_AND / BOOL_OR, MIN_BY / MAX_BY over the rows of a match,
+What        COUNT, SUM, AVG, MIN, MAX, the variances, ANY_VALUE, BOOL_AND, BOOL_OR, MIN_BY, MAX_BY over the rows of a match,
             and over the match so far in a definition. `accumulator_add` (in the .pxd: it is called per row) takes a
             value, `accumulator_value` reads the result; neither owns or allocates anything.
 Layout      an Accumulator is 40 bytes that may be copied, saved and compared as they are. A text is held as the number
@@ -18,7 +18,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from .builder cimport OutColumn
-from .registers cimport TYPE_F64, TYPE_STR, TYPE_U64
+from .registers cimport TYPE_STR, TYPE_U64
 from .status cimport STATUS_OK, STATUS_OVERFLOW
 
 

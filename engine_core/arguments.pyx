@@ -7,7 +7,7 @@ Flow        rows of the match that are of the group's variables -> a chunk of th
 Cost        that of the program per row, and about 10 ns per row and input to gather; memory: the values of one match.
 """
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 
 from .builder cimport OutColumn, out_free, out_gather, out_init, out_push_i64, out_truncate, out_view
@@ -88,7 +88,7 @@ cdef class ArgumentGroup:
     cdef int _chunk(self, const LabelledRows *match, int64_t n, Fault *fault) noexcept nogil:
         """The first n rows of `chosen`, all of the group's variables."""
         cdef int i, register, status
-        cdef int64_t k
+        cdef int64_t _k
         cdef const OutColumn *column
         cdef OutColumn *gathered
         cdef Column source
@@ -97,7 +97,7 @@ cdef class ArgumentGroup:
             out_truncate(gathered, 0)
             status = STATUS_OK
             if self.sources[i] == INPUT_MATCH_NUMBER:
-                for k in range(n):
+                for _k in range(n):
                     status = status or out_push_i64(gathered, match.number)
             elif self.sources[i] == INPUT_CLASSIFIER:
                 out_view(match.names, &source)

@@ -9,7 +9,7 @@ cdef enum:
     KIND_LIST = 64          # an output column only: no kernel reads lists, so column.Kind has none
 
 cdef struct OutColumn:
-    int32_t kind            # KIND_BOOL (kept as bits), fixed widths, KIND_UTF8, KIND_NULL, KIND_LIST; KIND_FIXED with `width`
+    int32_t kind            # KIND_BOOL (bits), fixed widths, KIND_FIXED with `width`, KIND_UTF8, KIND_NULL, KIND_LIST
     int32_t width           # bytes per value; 0 for bool, utf8, null and lists
     int64_t length
     int64_t capacity        # rows that values/validity/offsets have room for

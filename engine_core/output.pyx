@@ -46,7 +46,8 @@ cdef inline bint fits(const OutColumn *o, int64_t value) noexcept nogil:
     return -half <= value < half
 
 
-cdef int vector_append(OutColumn *o, const Vec *r, int type, int64_t n, int64_t start, int item, Fault *fault) noexcept nogil:
+cdef int vector_append(OutColumn *o, const Vec *r, int type, int64_t n, int64_t start, int item,
+                       Fault *fault) noexcept nogil:
     cdef int64_t i
     cdef int status = STATUS_OK
     for i in range(n):
@@ -167,7 +168,7 @@ cdef class Output:
 
     cdef int _compute(self, Column *views, OutColumn *results, int64_t n, Fault *fault) noexcept nogil:
         cdef int i, status
-        cdef int64_t start = 0, size, k
+        cdef int64_t start = 0, size, k, _k
         cdef bint none = False
         for i in range(self.n_leaves):
             view(&views[i], &self.leaves[i])
@@ -187,7 +188,7 @@ cdef class Output:
                 size = k
             if none:
                 for i in range(self.n_columns):
-                    for k in range(size if self.columns[i].leaf < 0 else 0):
+                    for _k in range(size if self.columns[i].leaf < 0 else 0):
                         if out_push_null(&results[i]) != STATUS_OK:
                             return STATUS_NO_MEMORY
             else:

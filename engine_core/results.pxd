@@ -38,7 +38,7 @@ cdef enum ResultKind:
     RESULT_ROW = 7              # column of the row that is shown
     RESULT_FIRST_SEQUENCE = 8
     RESULT_LAST_SEQUENCE = 9
-    RESULT_MATCH = 10           # a number for each match handed over, NULL for an unmatched row: what Output tells matches by
+    RESULT_MATCH = 10           # a number for each match handed over, NULL for an unmatched row: Output tells matches by it
 
 cdef enum Source:               # where a value of a row comes from
     FROM_NONE = 0
@@ -76,11 +76,11 @@ cdef struct Showing:
 cdef class Results:
     cdef readonly Output output
     cdef readonly ArgumentGroup groups      # or None
-    cdef readonly list columns      # of the input: what it reads from the History
-    cdef readonly uint64_t recorded # variables whose rows must be recorded
-    cdef readonly bint every        # all rows must be
-    cdef readonly int64_t back      # a row that is read lies at most so many rows before a recorded one, the first or the last
-    cdef readonly int64_t ahead     # ... behind
+    cdef readonly list columns          # of the input: what it reads from the History
+    cdef readonly uint64_t recorded     # variables whose rows must be recorded
+    cdef readonly bint every            # all rows must be
+    cdef readonly int64_t back          # rows that are read lie at most so many before a recorded one, the first or the last
+    cdef readonly int64_t ahead         # ... behind
     cdef readonly bint all_rows
     cdef bint omit_empty
     cdef bint labels_needed

@@ -30,9 +30,8 @@ from .column cimport (KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I64, KIND_U
 from .history cimport History, history_walk
 from .keymap cimport KeyMap, keymap_emit
 from .operator cimport STAGE_RESULT
-from .output cimport Output
 from .registers cimport TYPE_F64, TYPE_STR
-from .status cimport (STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_TIME_RANGE, Fault,
+from .status cimport (STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_TYPE, Fault,
                       fault_set)
 from .vector cimport Str
 
@@ -120,7 +119,8 @@ cdef inline bint is_of(const ResultLeaf *leaf, const Showing *s, int64_t i) noex
     return (leaf.variables >> s.labelled.labels[i]) & 1
 
 
-cdef inline void argument_value(const Showing *s, const Argument *argument, int64_t i, int64_t k, Datum *value) noexcept nogil:
+cdef inline void argument_value(const Showing *s, const Argument *argument, int64_t i, int64_t k,
+                                Datum *value) noexcept nogil:
     """An aggregate's argument in row i of the match, the k-th of the leaf's variables."""
     if argument.source == FROM_HISTORY:
         datum_read(value, argument.type, &s.labelled.history.columns[argument.number], s.labelled.rows[i])
@@ -407,7 +407,7 @@ cdef class Results:
         cdef const Showing *s = &self.showing
         cdef const ResultLeaf *leaf = &self.leaves[i]
         cdef OutColumn *out = &self.output.leaves[i]
-        cdef int64_t k
+        cdef int64_t _k
         cdef int status = STATUS_OK
         if leaf.kind <= RESULT_LAST:
             return self._ends(leaf, out)
@@ -427,7 +427,7 @@ cdef class Results:
             return put_word(out, s.serial, s.n_shown)
         if leaf.kind == RESULT_ROW:
             return self._row(leaf, out)
-        for k in range(s.n_shown):
+        for _k in range(s.n_shown):
             if status == STATUS_OK:
                 status = keymap_emit(s.keys, s.match.partition, leaf.column, out)
         return status
@@ -526,7 +526,7 @@ cdef class Results:
         if status == STATUS_OVERFLOW and leaf >= 0:
             fault_set(fault, status, -1, leaf, s.labelled.history.sequence[s.match.first],
                       s.labelled.history.sequence[s.match.last], "SUM")
-        elif leaf == -2 and status in (STATUS_OVERFLOW, STATUS_DIVISION, STATUS_TIME_RANGE):
+        elif leaf == -2 and status not in (STATUS_NO_MEMORY, STATUS_CAPACITY, STATUS_TYPE):
             value = fault.item
             fault.item = -1
             for i in range(self.n_leaves):

@@ -1,4 +1,4 @@
-"""Builds tests/core/NAME.pyx, of which a copy lies in a folder, as tocsin_test_NAME there: build_operators.py FOLDER NAME."""
+"""build_operators.py FOLDER NAME: builds FOLDER/NAME.pyx, a copy of the one here, as the module tocsin_test_NAME."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runtime_support import compiled
 
+from runtime_support import compiled
+from tocsin.compile.clauses import compile_clause
 from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, Node
 from tocsin.compile.plan import Measure, Plan
 from tocsin.compile.results import ALL, layout, make_results, result_columns, result_type
@@ -43,7 +44,7 @@ SCHEMA = pa.schema(
 )
 COLUMN = {name: i for i, name in enumerate(SCHEMA.names)}
 TYPE = {f.name: pa.string() if f.name == "s" else f.type for f in SCHEMA}
-EPOCH = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+EPOCH = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 Row = dict[str, Any]
 
 
@@ -426,7 +427,7 @@ def test_only_what_labels_are_needed_for_is_recorded() -> None:
     assert (results.recorded, results.every) == (6, False)
     neighbour = Leaf("last", 2, CLASSIFIER, 0, pa.string(), physical=1)
     results, _, _ = make_results(make_plan([neighbour]), False, [])
-    assert results.every and results.ahead == 1
+    assert (results.every, results.ahead) == (True, 1)
     results, _, _ = make_results(make_plan([], rows="all"), False, list(range(1, len(SCHEMA))))
     assert results.every
 
@@ -525,6 +526,52 @@ def test_a_list_may_be_two_measures() -> None:
     assert taken.to_pylist()[0]["one"] == taken.to_pylist()[0]["two"] == ["a", None]
 
 
+LATE = """
+    PARTITION BY k MEASURES {}
+    {} PER MATCH PATTERN (A+ B*) DEFINE B AS i > 2
+"""
+
+
+def test_a_library_computes_what_the_kernel_cannot() -> None:
+    text = LATE.format(
+        "UPPER(LAST(s)) AS up, LAST(s) AS s1, REPLACE(FIRST(s), 'a', 'z') AS z, LAST(i) AS n", "ONE ROW"
+    )
+    plan = compile_clause(text, SCHEMA)
+    rows = [row | {"s": s} for row, s in zip(rows_of(1, 2, 3), ["aa", "b", None], strict=True)]
+    core = Core(plan, batch_of(rows))
+    for number, part in enumerate(([0, 1], [1, 2], [0]), 1):
+        assert core.add(Match(FOUND, 0, number, part, [0] * len(part), [0] * len(part))) is None
+    assert core.after is not None
+    done = core.after(core.take())
+    assert done is not None
+    assert done.schema == core.after.schema
+    assert done.schema.names == ["k", "up", "s1", "z", "n", "_first_sequence", "_last_sequence"]
+    assert [tuple(row.values())[1:5] for row in done.to_pylist()] == [
+        ("B", "b", "zz", 2), (None, None, "b", 3), ("AA", "aa", "zz", 1),
+    ]  # fmt: skip
+
+
+def test_a_late_measure_that_faults_takes_out_all_rows_of_its_match() -> None:
+    text = LATE.format("CAST(LOWER(s) AS bigint) AS num, COALESCE(LOWER(s), 'none') AS c", "ALL ROWS")
+    plan = replace(compile_clause(text, SCHEMA), empty="unmatched")
+    texts = ["1", "2", "3", "x", "5", None, "7"]
+    rows = [row | {"s": s} for row, s in zip(rows_of(*range(7)), texts, strict=True)]
+    core = Core(plan, batch_of(rows))
+    assert core.add(Match(FOUND, 0, 1, [0, 1], [0, 0], [0, 0])) is None
+    assert core.add(Match(FOUND, 0, 2, [2, 3, 4], [0, 0, 0], [0, 0, 0])) is None
+    assert core.add(Match(UNMATCHED, 0, 0, [5])) is None
+    assert core.add(Match(FOUND, 0, 3, [6], [0], [0])) is None
+    assert core.after is not None
+    with pytest.raises(EvaluationError, match=r"MEASURES num \(its match is left out\)"):
+        core.after(core.take())
+    done = core.after(None)
+    assert done is not None
+    assert [(r["i"], r["num"], r["c"]) for r in done.to_pylist()] == [
+        (0, 1, "1"), (1, 2, "2"), (5, None, None), (6, 7, "7"),
+    ]  # fmt: skip
+    assert core.after(None) is None
+
+
 def test_columns_that_all_rows_cannot_show_are_named() -> None:
     schema = pa.schema([("k", pa.string()), ("tags", pa.list_(pa.string()))])
     plan = make_plan([], rows="all", schema=schema)
@@ -562,7 +609,7 @@ def test_accumulators_that_were_fed_alike_have_equal_bytes() -> None:
         found: bytes = compiled("matches").aggregate(batch, AGGREGATES[kind], TYPES["f64"], TYPES["f64"])[0]
         return found
 
-    assert len(state("min", [])) == 40 and not any(state("min", []))
+    assert state("min", []) == bytes(40)
     assert state("min", [1.0, 3.0]) == state("min", [1.0])
     assert state("max", [math.nan]) == state("max", [1.0, -math.nan])
     assert state("avg", [1.0, 3.0]) != state("avg", [4.0])

@@ -2,14 +2,15 @@
 
 Leaves come first, in the plan's order; behind them the partition's columns, with ALL ROWS PER MATCH those of the rows
 themselves, and what tells matches apart. A measure that is one leaf takes that leaf's column as it stands; others are
-computed by the core's expression kernel, or, where the kernel cannot, by a library when the batch is made: then the
-batch has the leaves that it needs as further columns, and `after` puts the measure in their place.
+computed by the core's expression kernel, or, where the kernel cannot, by a library when the batch is made (late.py):
+then the batch has the leaves that it needs as further columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
@@ -38,9 +39,18 @@ ALL = (1 << 64) - 1
 KIND_NONE, KIND_LIST = 0, 64  # of column.pxd and builder.pxd
 FIRST_SEQUENCE, LAST_SEQUENCE = "_first_sequence", "_last_sequence"
 
-After = Callable[[pa.RecordBatch], pa.RecordBatch]
 Argument = tuple[int, int, int]
 NO_ARGUMENT: Argument = (SOURCES["none"], 0, TYPES["i64"])
+
+
+class After(Protocol):
+    """What makes the final batches where a library computes measures: late.LateMeasures, which has the details."""
+
+    schema: pa.Schema
+
+    def __call__(self, matches: Any) -> pa.RecordBatch | None: ...
+    def save(self) -> bytes: ...
+    def restore(self, state: bytes) -> None: ...
 
 
 def make_results(
@@ -56,8 +66,8 @@ def make_results(
             `result_columns(plan)` are among them.
 
     Returns:
-        The Results; the schema of its batches; and what makes the final columns of such a batch, where a library
-        computes some of the measures (else None: the batches are final).
+        The Results; the schema of its batches; and what makes the final batch of such a one (with the schema that it
+        has as `schema`), where a library computes some of the measures, else None: the batches are final.
 
     Raises:
         PatternError: ALL ROWS PER MATCH would have to show a column that cannot be copied row by row.
@@ -288,17 +298,12 @@ class _Maker:
 
     def row_field(self, name: str, column: int) -> None:
         type = value_type(self.plan.schema.field(column).type)
-        if not pa.types.is_null(type) and layout(result_type(type))[0] in (KIND_NONE, KIND_LIST):
-            raise self.refused(name, type)
-        if pa.types.is_list(type):
-            raise self.refused(name, type)
+        if pa.types.is_list(type) or layout(row_type(type))[0] == KIND_NONE:
+            raise PatternError(
+                f"ALL ROWS PER MATCH shows every column of the input, and column '{name}' of type {type} cannot be "
+                "copied row by row yet: leave it out of the input, or use ONE ROW PER MATCH"
+            )
         self.hand(self.leaf("row", row_type(type), column=self.place_of[column]), name)
-
-    def refused(self, name: str, type: pa.DataType) -> PatternError:
-        return PatternError(
-            f"ALL ROWS PER MATCH shows every column of the input, and column '{name}' of type {type} cannot be copied "
-            "row by row yet: leave it out of the input, or use ONE ROW PER MATCH"
-        )
 
     def make(self) -> tuple[Results, pa.Schema, After | None]:
         plan = self.plan
@@ -371,73 +376,27 @@ class _Maker:
 
     def after(self, late: list[Measure], match_leaf: int) -> After:
         """What computes the measures `late` from the leaves, which become further columns of the batch."""
-        names = self.plan.output_schema.names
+        # Only here: a program without such measures never loads the library.
+        from tocsin.compile.late import LateMeasures
+
         shown = {field.name: place for place, field in enumerate(self.fields)}
-        hidden = 0
+        types = {field.name: field.type for field in self.fields} | {
+            m.name: result_type(m.node.type) for m in late
+        }
+        names = [*self.plan.output_schema.names, *([FIRST_SEQUENCE, LAST_SEQUENCE] if self.positions else [])]
         for measure in late:
             for node in _nodes(measure.node):
                 if node.op == "leaf" and node.attr not in self.handed:
-                    while f"_leaf_{hidden}" in names:
-                        hidden += 1
-                    self.hand(cast(int, node.attr), f"_leaf_{hidden}")
-                    hidden += 1
-        match = -1
-        if self.plan.empty == "unmatched" and match_leaf >= 0:
-            while f"_leaf_{hidden}" in names:
-                hidden += 1
-            match = self.hand(match_leaf, f"_leaf_{hidden}")
-        nodes = {measure.name: measure.node for measure in late}
-        order = [*names, *([FIRST_SEQUENCE, LAST_SEQUENCE] if self.positions else [])]
-        return _After(order, shown, nodes, dict(self.handed), match)
+                    self.hand(cast(int, node.attr), self.hidden_name())
+        match = self.hand(match_leaf, self.hidden_name()) if match_leaf >= 0 else -1
+        return LateMeasures(
+            pa.schema([(name, types[name]) for name in names]),
+            [shown.get(name, -1) for name in names],
+            [measure.node for measure in late],
+            dict(self.handed),
+            match,
+        )
 
-
-class _After:
-    """Makes the final batch of one of Results'.
-
-    Rows of no match are not computed: whatever a measure says of no rows, it is NULL there.
-    """
-
-    def __init__(
-        self,
-        order: list[str],
-        shown: dict[str, int],
-        nodes: dict[str, Node],
-        handed: dict[int, int],
-        match: int,
-    ) -> None:
-        self.order = order
-        self.shown = shown
-        self.nodes = nodes
-        self.handed = handed
-        self.match = match
-
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        # Only here: a program without such measures never loads the library's functions.
-        import pyarrow.compute as compute
-
-        from tocsin.compile.library import evaluate
-
-        part, places = batch, None
-        if self.match >= 0 and batch.column(self.match).null_count:
-            matched = batch.column(self.match).is_valid()
-            part = batch.filter(matched)
-            counted = compute.subtract(compute.cumulative_sum(matched.cast(pa.int64())), 1)
-            places = compute.if_else(matched, counted, None)
-
-        def column(node: Node) -> pa.Array:
-            found = part.column(self.handed[cast(int, node.attr)])
-            return found if found.type == node.type else found.cast(node.type)
-
-        arrays, fields = [], []
-        for name in self.order:
-            if name in self.nodes:
-                node = self.nodes[name]
-                value = evaluate(node, column, part.num_rows)
-                type = result_type(node.type)
-                value = value if value.type == type else value.cast(type)
-                arrays.append(value if places is None else value.take(places))
-                fields.append(pa.field(name, type))
-            else:
-                arrays.append(batch.column(self.shown[name]))
-                fields.append(batch.schema.field(self.shown[name]))
-        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    def hidden_name(self) -> str:
+        taken = {*self.plan.output_schema.names, *(field.name for field in self.fields)}
+        return next(name for i in count() if (name := f"_leaf_{i}") not in taken)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from tocsin.compile.ir import Node
-from tocsin.compile.library import Measuring, evaluate
+from tocsin.compile.library import evaluate
 from tocsin.compile.plan import Derived
 from tocsin.compile.results import After
 from tocsin_core.derive import Derive
@@ -35,26 +35,29 @@ def derived_columns(batch: pa.RecordBatch, derived: tuple[Derived, ...]) -> pa.R
 
 
 def with_library(
-    inner: Operator, schema: pa.Schema, output_schema: pa.Schema, derived: tuple[Derived, ...], after: After | None
+    inner: Operator,
+    schema: pa.Schema,
+    output_schema: pa.Schema,
+    derived: tuple[Derived, ...],
+    after: After | None,
 ) -> tuple[Operator, pa.Schema]:
     """`inner` with the library around it, and the schema of its matches.
 
     Args:
         inner: takes events of `schema` and then the derived columns; gives matches of `output_schema`.
-        after: makes the final batch of one of inner's, or None.
+        after: makes the final batches of inner's, or None.
     """
 
     def before(batch: Any) -> pa.RecordBatch:
         return derived_columns(pa.record_batch(batch), derived)
 
     if after is not None:
-        empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in output_schema], schema=output_schema)
-        output_schema = after(empty).schema
+        output_schema = after.schema
     operator = Derive(
         inner,
         Schema.from_arrow(schema),
         Schema.from_arrow(output_schema),
         before if derived else None,
-        None if after is None else Measuring(after),
+        after,
     )
     return operator, output_schema
