@@ -80,7 +80,7 @@ def assemble(
     after: After | None = None
     operator: PatternMatcher | ThreadMatcher
     if chosen in ("a", "b"):
-        operator, output_schema = row_local(
+        operator, output_schema, after = row_local(
             plan, positions=positions, groups_only=groups_only, keep_rows=chosen == "b" and own == "a"
         )
     else:

@@ -122,6 +122,14 @@ def layout(type: pa.DataType) -> tuple[int, int]:
     return kind, type.bit_width // 8 if fixed else 0
 
 
+def needs_library(node: Node) -> bool:
+    """Whether the kernel cannot compute a measure."""
+    return any(
+        n.op == "call" or (n.op == "leaf" and kernel_kind(n.type) is None and not pa.types.is_null(n.type))
+        for n in _nodes(node)
+    )
+
+
 def _nodes(root: Node) -> Iterator[Node]:
     """Every node of a tree, once."""
     stack, met = [root], {id(root)}
@@ -289,13 +297,6 @@ class _Maker:
         self.computed.append(measure.name)
         self.fields.append(pa.field(measure.name, type))
 
-    def needs_library(self, node: Node) -> bool:
-        return any(
-            n.op == "call"
-            or (n.op == "leaf" and kernel_kind(n.type) is None and not pa.types.is_null(n.type))
-            for n in _nodes(node)
-        )
-
     def row_field(self, name: str, column: int) -> None:
         type = value_type(self.plan.schema.field(column).type)
         if pa.types.is_list(type) or layout(row_type(type))[0] == KIND_NONE:
@@ -369,7 +370,7 @@ class _Maker:
                 again = self.plan_leaf(self.plan.leaves[number], measure.name)
                 self.hand(again, measure.name)
                 return
-        if self.needs_library(node):
+        if needs_library(node):
             late.append(measure)
         else:
             self.compute(measure)

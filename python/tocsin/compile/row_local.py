@@ -9,16 +9,25 @@ A leaf reads in one of three places, the cheapest that gives its value:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import pyarrow as pa
 
 from tocsin.compile.fingerprint import fingerprint
 from tocsin.compile.ir import kernel_kind
-from tocsin.compile.plan import Plan
+from tocsin.compile.plan import Measure, Plan
 from tocsin.compile.program import ProgramBuilder, make_conditions, type_number
-from tocsin.compile.results import ALL, FIRST_SEQUENCE, LAST_SEQUENCE, result_type
+from tocsin.compile.results import (
+    ALL,
+    FIRST_SEQUENCE,
+    LAST_SEQUENCE,
+    After,
+    needs_library,
+    result_type,
+)
 from tocsin.compile.sites import Sites
+from tocsin.compile.trees import walk
 from tocsin.errors import PatternError
 from tocsin_core.automaton import Automaton
 from tocsin_core.expression import TYPES
@@ -57,8 +66,10 @@ def _layouts(types: list[pa.DataType]) -> list[tuple[int, int]]:
 
 def row_local(
     plan: Plan, *, positions: bool = False, groups_only: bool = False, keep_rows: bool = False
-) -> tuple[PatternMatcher, pa.Schema]:
+) -> tuple[PatternMatcher, pa.Schema, After | None]:
     """The operator of a row-local plan (classes (a) and (b)), and the schema of its matches.
+
+    The third is what computes the measures that a library has to compute, or None.
 
     Args:
         plan: from compile_clause.
@@ -67,6 +78,7 @@ def row_local(
         groups_only: leave out the quicker of the two ways in which attempts are stepped, to test one by the other.
         keep_rows: keep a record per row even where no leaf needs one, to test (a) by (b).
     """
+    plan, after = _without_late(plan, positions)
     schema = plan.schema
     sites = Sites.of(plan)
     starts, ends, rows = _Values(schema), _Values(schema), _Values(schema)
@@ -173,4 +185,37 @@ def row_local(
             "computed_names": computed,
         }
     )
-    return operator, output_schema
+    return operator, output_schema, after
+
+
+def _without_late(plan: Plan, positions: bool) -> tuple[Plan, After | None]:
+    """The plan with the leaves that late measures read in their place, and what computes those measures from them."""
+    late = [m for m in plan.measures if needs_library(m.node)]
+    if not late:
+        return plan, None
+    # Only here: a program without such measures never loads the library.
+    from tocsin.compile.late import LateMeasures
+
+    n_keys = len(plan.partition)
+    fields = [plan.output_schema.field(i) for i in range(n_keys)]
+    measures = [m for m in plan.measures if m not in late]
+    leaves: dict[int, int] = {}
+    for node in walk(*(m.node for m in late)):
+        if node.op == "leaf":
+            leaves[cast(int, node.attr)] = n_keys + len(measures)
+            measures.append(Measure(f"_leaf_{node.attr}", node))
+    fields += [pa.field(m.name, m.node.type) for m in measures]
+    shown = {field.name: i for i, field in enumerate(fields)}
+    final = [pa.field(f.name, result_type(f.type)) for f in plan.output_schema]
+    if positions:
+        shown |= {FIRST_SEQUENCE: len(fields), LAST_SEQUENCE: len(fields) + 1}
+        final += [pa.field(FIRST_SEQUENCE, pa.int64()), pa.field(LAST_SEQUENCE, pa.int64())]
+    computed = {m.name for m in late}
+    after = LateMeasures(
+        pa.schema(final),
+        [-1 if f.name in computed else shown[f.name] for f in final],
+        [m.node for m in late],
+        leaves,
+        -1,
+    )
+    return replace(plan, measures=tuple(measures), output_schema=pa.schema(fields)), after
