@@ -179,6 +179,10 @@ SHAPES = {
         f"SELECT n FROM (SELECT last AS id FROM (SELECT top AS id FROM prices {VEES}) a {COUNT}) b {COUNT} c",
         [{"n": 1}],
     ),
+    "one upon another": (
+        f"SELECT n, last FROM (VALUES (3), (1)) t(id) {COUNT} AS m(id, x) {COUNT} AS o",
+        [{"n": 1, "last": 2}],
+    ),
     "a scalar sub-query": (
         f"SELECT name, (SELECT max(top) FROM prices {VEES} m) AS best FROM shops ORDER BY name",
         [{"name": "Adam", "best": 9}, {"name": "Berta", "best": 9}],
