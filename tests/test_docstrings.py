@@ -74,5 +74,5 @@ def test_every_property_is_described():
 
 def test_every_error_is_described():
     errors = [value for value in map(tocsin.__dict__.get, tocsin.__all__) if is_error(value)]
-    assert len(errors) == 10
+    assert len(errors) == 11
     assert all(inspect.getdoc(error) for error in errors)

@@ -15,6 +15,7 @@ from tocsin.errors import (
     LimitError,
     OrderError,
     PatternError,
+    QueryError,
     SchemaError,
     StateError,
     StoreError,
@@ -23,6 +24,7 @@ from tocsin.errors import (
 from tocsin.explain import explain
 from tocsin.language.expression import col, lit
 from tocsin.matcher import Matcher
+from tocsin.query import sql
 from tocsin.recognize import match_recognize
 from tocsin.version import __version__
 
@@ -56,6 +58,7 @@ __all__ = [
     "Matcher",
     "OrderError",
     "PatternError",
+    "QueryError",
     "SchemaError",
     "StateError",
     "Store",
@@ -66,4 +69,5 @@ __all__ = [
     "explain",
     "lit",
     "match_recognize",
+    "sql",
 ]

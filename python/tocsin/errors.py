@@ -1,4 +1,4 @@
-"""The exceptions of tocsin. They are defined in the compiled core, so that a kernel can raise them too."""
+"""The exceptions of tocsin. All but QueryError are defined in the compiled core: a kernel can raise them too."""
 
 from tocsin_core.status import (
     BackpressureError,
@@ -13,6 +13,16 @@ from tocsin_core.status import (
     TocsinError,
 )
 
+
+class QueryError(TocsinError, ValueError):
+    """A query that cannot be read or run around its MATCH_RECOGNIZE clauses; the message shows the place if it can.
+
+    Example:
+        >>> issubclass(QueryError, ValueError)
+        True
+    """
+
+
 __all__ = [
     "BackpressureError",
     "ClosedError",
@@ -20,6 +30,7 @@ __all__ = [
     "LimitError",
     "OrderError",
     "PatternError",
+    "QueryError",
     "SchemaError",
     "StateError",
     "StoreError",

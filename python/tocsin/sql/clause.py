@@ -67,15 +67,15 @@ def parse_condition(text: str) -> Expression:
         raise PatternError("the condition is nested too deeply for the stack that is left") from None
 
 
-def parse_clause(text: str) -> Clause:
-    """The tree of a clause. Raises PatternError with the place.
+def parse_clause(text: str | Source) -> Clause:
+    """The tree of a clause. Raises PatternError with the place (as `text` shows it, if it is a Source).
 
     >>> clause = parse_clause("MEASURES LAST(A.ts) AS ended PATTERN (A{3}) DEFINE A AS amount < 10")
     >>> clause.measures[0].name, clause.skip.kind, str(clause.definitions[0].condition)
     ('ended', 'past_last', 'amount < 10')
     """
     try:
-        return ClauseParser(Source(text)).clause()
+        return ClauseParser(text if isinstance(text, Source) else Source(text)).clause()
     except RecursionError:  # the caller's own stack was nearly used up
         raise PatternError("the clause is nested too deeply for the stack that is left") from None
 
