@@ -144,6 +144,20 @@ class Derivations:
         )
 
 
+def derive(condition: Node, schema: pa.Schema) -> tuple[Node, pa.Schema, tuple[Derived, ...]]:
+    """A condition over single rows without its calls, the schema with their columns, and those.
+
+    >>> from tocsin.compile.clauses import compile_condition
+    >>> schema = pa.schema({"x": pa.string()})
+    >>> condition, wider, derived = derive(compile_condition("LOWER(x) = 'a'", schema), schema)
+    >>> condition.args[0].attr, wider.names, derived[0].node.op
+    ((1, 0), ['x', 'LOWER(x) #1'], 'call')
+    """
+    derivations = Derivations(schema, Nodes(), Source(""))
+    condition = derivations.pull(condition, None)
+    return condition, derivations.schema, tuple(derivations.derived)
+
+
 def _function(node: Node) -> str:
     """The name of a call, for messages."""
     name = node.attr[0] if isinstance(node.attr, tuple) and node.attr else node.attr
