@@ -170,7 +170,7 @@ def test_a_pattern_of_every_form_is_bounded_in_nesting(unit):
 
 @pytest.mark.parametrize(
     "text",
-    ["x" + " || x" * 10_000, "x" + " AND x" * 10_000, "x IN (1" + ", 1" * 20_000 + ")", 
+    ["x" + " || x" * 10_000, "x" + " AND x" * 10_000, "x IN (1" + ", 1" * 20_000 + ")",
      "f(1" + ", 1" * 20_000 + ")", "ARRAY[1" + ", 1" * 20_000 + "]", "CASE" + " WHEN x THEN 1" * 5_000 + " END"],
 )  # fmt: skip
 def test_a_long_text_is_read_in_bounded_memory(text):
