@@ -136,7 +136,8 @@ def message(text, parser=parse):
 def test_nesting_is_bounded():
     assert "nested deeper than 200 levels" in message("(" * 100_000 + "x")
     assert "nested deeper than 200 levels" in message("NOT " * 100_000 + "x")
-    assert "nested deeper than 200 levels" in message("- " * 100_000 + "x")
+    assert "more than 200 signs in a row" in message("- " * 100_000 + "x")
+    assert "nested deeper than 200 levels" in message("- " * 200 + "x")
     assert "nested deeper than 200 levels" in message("PREV(" * 10_000 + "x")
     assert "nested deeper than 200 levels" in message("1 + " * 10_000 + "x")
     assert "nested deeper than 100 levels" in message("PATTERN " + "(" * 100_000)

@@ -40,6 +40,7 @@ from tocsin.sql.types import type_text
 from tocsin.sql.words import at_clause, begins_case, is_name, is_operator_word, variable_name
 
 CALL_LEVELS = 3  # what one call or case counts in nesting: its reading takes that many more Python frames
+LAMBDA_MAX = 20  # tokens that are looked at to tell the arguments of a lambda from a row
 # Literals with more than one token before the string.
 _BEFORE_STRINGS = {("DOUBLE", "PRECISION"), ("INTERVAL", "-"), ("INTERVAL", "+")}
 _HINTS = {
@@ -151,6 +152,8 @@ class ExpressionParser:
         signs: list[Token] = []
         while lexer.at_op("-", "+"):
             signs.append(lexer.take())
+            if len(signs) > DEPTH_MAX:
+                raise lexer.error(f"an expression has more than {DEPTH_MAX} signs in a row")
         token = lexer.token
         if token.kind == "number":
             found = number(lexer)
@@ -184,7 +187,7 @@ class ExpressionParser:
         """The error of a comma in parentheses: a row, or the arguments of a lambda."""
         lexer = self.lexer
         ahead = 1
-        while is_name(lexer.peek(ahead)) and lexer.peek(ahead + 1).upper == ",":
+        while ahead < LAMBDA_MAX and is_name(lexer.peek(ahead)) and lexer.peek(ahead + 1).upper == ",":
             ahead += 2
         if is_name(lexer.peek(ahead)) and lexer.peek(ahead + 2).upper == "->":
             return lexer.error(_HINTS["->"], lexer.peek(ahead + 2).span)
