@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 import tocsin
 from tocsin.errors import PatternError
 from tocsin.language.expression import (
     Column,
-    Expression,
     Literal,
     Logical,
     Navigate,
@@ -23,6 +21,7 @@ from tocsin.language.expression import (
 )
 from tocsin.language.render import render
 from tocsin.sql.clause import parse_condition
+from tree_strategies import VARIABLES, expressions
 
 a, b = col("a"), col("b")
 
@@ -225,53 +224,20 @@ def test_the_trees_are_made_without_numpy_and_pyarrow():
                     assert not words & {"numpy", "pyarrow"}, path
 
 
-def expressions():
-    leaves = st.one_of(
-        st.sampled_from(["a", "b", "Two words", "null", 'q"q']).map(col),
-        st.one_of(
-            [
-                st.integers(-(2**63), 2**64 - 1),
-                st.booleans(),
-                st.none(),
-                st.text(max_size=5),
-                st.floats(allow_nan=False, allow_infinity=False),
-                st.dates(),
-                st.times(),
-                st.datetimes(),
-                st.timedeltas(dt.timedelta(-9), dt.timedelta(9)),
-            ]
-        ).map(lit),
-    )
-    two = [
-        Expression.__add__,
-        Expression.__sub__,
-        Expression.__mul__,
-        Expression.__truediv__,
-        Expression.__mod__,
-    ]
-    two += [Expression.__eq__, Expression.__lt__, Expression.__ge__, Expression.__and__, Expression.__or__]
-    one = [
-        Expression.__neg__,
-        Expression.__invert__,
-        Expression.is_null,
-        Expression.is_not_null,
-        Expression.prev,
-    ]
-    return st.recursive(
-        leaves,
-        lambda inner: st.one_of(
-            st.builds(lambda f, x, y: f(x, y), st.sampled_from(two), inner, inner),
-            st.builds(lambda f, x: f(x), st.sampled_from(one), inner),
-            st.builds(lambda x, y, z: x.between(y, z), inner, inner, inner),
-            st.builds(lambda x, y: x.is_in(y), inner, st.lists(inner, min_size=1, max_size=3)),
-        ),
-        max_leaves=12,
-    )
-
-
-@given(expressions())
+@given(expressions(VARIABLES))
 def test_any_expression_is_read_back_from_its_text(expression):
     text, placed = render(expression)
     assert placed.same(expression)
     again = parse_condition(text)
+    assert again.same(expression)
     assert str(again) == text
+
+
+@given(expressions(VARIABLES))
+def test_places_are_those_of_the_text(expression):
+    text, placed = render(expression)
+    stack = [placed, parse_condition(text)]
+    while stack:
+        part = stack.pop()
+        assert 0 <= part.span[0] < part.span[1] <= len(text)
+        stack.extend(part.children())

@@ -30,9 +30,14 @@ REPEAT_MAX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class RowPattern:
-    """A node of a row pattern."""
+    """A node of a row pattern; `str` of it is its text."""
 
     span: Span = field(default=NOWHERE, kw_only=True, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        from tocsin.language.render_pattern import pattern_text  # it reads every node class: it stands above
+
+        return pattern_text(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,10 +141,7 @@ class _Writer:
 
     def unary(self, e: Unary) -> Expression:
         self.put("NOT " if e.operator == "not" else "- ")
-        if e.operator == "not":
-            return replace(e, operand=self.write(e.operand, NOT))
-        # A minus directly before a number would be read as the number's.
-        return replace(e, operand=self.write(e.operand, ATOM if _is_number(e.operand) else SIGN))
+        return replace(e, operand=self.write(e.operand, NOT if e.operator == "not" else SIGN))
 
     def is_null(self, e: IsNull) -> Expression:
         operand = self.write(e.operand, CONCAT)

@@ -162,9 +162,7 @@ def _argument(parser: ExpressionParser, token: Token) -> Expression:
 def _refuse_quantifier(parser: ExpressionParser, token: Token) -> None:
     lexer = parser.lexer
     if lexer.at_word("DISTINCT") and begins_operand(lexer, 1):
-        raise lexer.error(
-            f"{token.upper[:40]}(DISTINCT …) is not supported: the rows of a match are counted one by one"
-        )
+        raise lexer.error(f"{token.upper[:40]}(DISTINCT …) is not supported")
 
 
 def _refuse_nulls(parser: ExpressionParser, token: Token) -> None:

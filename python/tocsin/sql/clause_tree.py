@@ -70,7 +70,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A whole clause. `source` is the text that every span in it points into.
+    """A whole clause; `str` of it is its text. `source` is the text that every span in it points into.
 
     `rows`: ONE ROW or ALL ROWS PER MATCH; `empty`: SHOW EMPTY MATCHES, OMIT EMPTY MATCHES, WITH UNMATCHED ROWS.
     """
@@ -87,3 +87,8 @@ class Clause:
     definitions: tuple[Definition, ...] = ()
     source: Source = field(default_factory=lambda: Source(""), compare=False)
     pattern_span: Span = field(default=NOWHERE, compare=False)
+
+    def __str__(self) -> str:
+        from tocsin.sql.clause_text import clause_text  # it reads every node class: it stands above
+
+        return clause_text(self)

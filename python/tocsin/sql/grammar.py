@@ -40,6 +40,7 @@ from tocsin.sql.types import type_text
 from tocsin.sql.words import at_clause, begins_case, is_name, is_operator_word, variable_name
 
 CALL_LEVELS = 3  # what one call or case counts in nesting: its reading takes that many more Python frames
+LAMBDA_MAX = 20  # tokens that are looked at to tell the arguments of a lambda from a row
 # Literals with more than one token before the string.
 _BEFORE_STRINGS = {("DOUBLE", "PRECISION"), ("INTERVAL", "-"), ("INTERVAL", "+")}
 _HINTS = {
@@ -85,10 +86,8 @@ class ExpressionParser:
             lexer.take()
             operand = self.climb(NOT)
             left: Expression = Unary("not", operand, span=(start, lexer.previous_end))
-        elif lexer.at_op("-", "+"):
-            left = self._signed()
         else:
-            left = self._postfix()
+            left = self._operand()
         compared = False
         while True:
             token = lexer.token
@@ -143,23 +142,59 @@ class ExpressionParser:
             operands.append(self.climb(CONCAT + 1))
         return Call("concat", tuple(operands), span=(start, lexer.previous_end))
 
-    def _signed(self) -> Expression:
-        """A chain of signs; a minus directly before a number belongs to the number."""
+    def _operand(self, postfix: bool = True) -> Expression:
+        """A primary, and what stands directly behind it unless `postfix` is False.
+
+        All of it in one frame, signs and parentheses too: nesting costs Python's stack, of which the caller may have
+        left little.
+        """
         lexer = self.lexer
         signs: list[Token] = []
         while lexer.at_op("-", "+"):
             signs.append(lexer.take())
-        operand = self._postfix()
+            if len(signs) > DEPTH_MAX:
+                raise lexer.error(f"an expression has more than {DEPTH_MAX} signs in a row")
+        token = lexer.token
+        if token.kind == "number":
+            found = number(lexer)
+        elif token.kind == "string":
+            lexer.take()
+            found = Literal(token.value, span=token.span)
+        elif token.kind == "quoted":
+            found = self._column()
+        elif token.kind == "word":
+            found = self._word(token)
+        elif token.kind == "op" and token.value == "(":
+            lexer.take()
+            refuse_query(self)
+            found = self.climb(OR)
+            if lexer.at_op(","):
+                raise self._several()
+            lexer.expect_op(")", "to close the parenthesis")
+        elif token.kind == "op" and token.value == "?":
+            raise lexer.error("parameters (?) are not supported: write the value")
+        else:
+            raise lexer.error(f"an expression is expected, not {token}")
+        if postfix and (lexer.at_op("::", "[") or lexer.at_word("AT")):
+            found = self._postfix(found, token.span[0])
+        # A minus directly before a number belongs to the number.
         for sign in reversed(signs):
-            if sign.value == "+":
-                continue
-            operand = negative(operand, (sign.span[0], lexer.previous_end))
-        return operand
+            if sign.value == "-":
+                found = negative(found, (sign.span[0], lexer.previous_end))
+        return found
 
-    def _postfix(self) -> Expression:
+    def _several(self) -> PatternError:
+        """The error of a comma in parentheses: a row, or the arguments of a lambda."""
         lexer = self.lexer
-        start = lexer.token.span[0]
-        left = self._primary()
+        ahead = 1
+        while ahead < LAMBDA_MAX and is_name(lexer.peek(ahead)) and lexer.peek(ahead + 1).upper == ",":
+            ahead += 2
+        if is_name(lexer.peek(ahead)) and lexer.peek(ahead + 2).upper == "->":
+            return lexer.error(_HINTS["->"], lexer.peek(ahead + 2).span)
+        return lexer.error("ROW values are not supported: compare one value at a time")
+
+    def _postfix(self, left: Expression, start: int) -> Expression:
+        lexer = self.lexer
         while True:
             if lexer.accept_op("::"):
                 left = Cast(left, type_text(lexer), span=(start, lexer.previous_end))
@@ -174,45 +209,12 @@ class ExpressionParser:
             elif lexer.at_words("AT", "TIME", "ZONE"):
                 for _ in range(3):
                     lexer.take()
-                zone = self._primary()
+                zone = self._operand(postfix=False)
                 left = Call("at_timezone", (left, zone), span=(start, lexer.previous_end))
             elif lexer.at_words("AT", "LOCAL"):
                 raise lexer.error("AT LOCAL is not supported: name the zone, AT TIME ZONE 'Europe/Paris'")
             else:
                 return left
-
-    def _primary(self) -> Expression:
-        lexer = self.lexer
-        token = lexer.token
-        if token.kind == "number":
-            return number(lexer)
-        if token.kind == "string":
-            lexer.take()
-            return Literal(token.value, span=token.span)
-        if token.kind == "quoted":
-            return self._column()
-        if token.kind == "word":
-            return self._word(token)
-        if token.kind == "op" and token.value == "(":
-            return self._parenthesis()
-        if token.kind == "op" and token.value == "?":
-            raise lexer.error("parameters (?) are not supported: write the value")
-        raise lexer.error(f"an expression is expected, not {token}")
-
-    def _parenthesis(self) -> Expression:
-        lexer = self.lexer
-        lexer.take()
-        refuse_query(self)
-        inner = self.climb(OR)
-        if lexer.at_op(","):
-            ahead = 1
-            while is_name(lexer.peek(ahead)) and lexer.peek(ahead + 1).upper == ",":
-                ahead += 2
-            if is_name(lexer.peek(ahead)) and lexer.peek(ahead + 2).upper == "->":
-                raise lexer.error(_HINTS["->"], lexer.peek(ahead + 2).span)
-            raise lexer.error("ROW values are not supported: compare one value at a time")
-        lexer.expect_op(")", "to close the parenthesis")
-        return inner
 
     def _word(self, token: Token) -> Expression:
         lexer = self.lexer

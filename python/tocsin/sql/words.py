@@ -65,7 +65,7 @@ def at_clause(lexer: Lexer, ahead: int = 0) -> bool:
     another = following.kind == "word" and following.upper in _CLAUSES
     return not (
         another
-        and (third.upper == _CLAUSES[following.upper] or is_name(third) and not is_operator_word(third))
+        and (third.upper == _CLAUSES[following.upper] or (is_name(third) and not is_operator_word(third)))
     )
 
 
