@@ -1,7 +1,7 @@
 """Captures: what a thread's definitions can still read of the rows before, as a block of words; and the definitions' rests."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from .aggregate cimport Accumulator
+from .aggregate cimport Datum
 from .expression cimport Program
 from .history cimport History
 from .registers cimport Frame, Input
@@ -81,36 +81,50 @@ cdef class Definitions:
     cdef Rest *rests
     cdef readonly int n_rests
     cdef Source *sources
-    cdef Input *inputs
-    cdef Str *values            # 16 bytes for each input
+    cdef Input *inputs          # by source; each reads the value and the validity of its place below
+    cdef Str *values
     cdef uint8_t *valid
     cdef Capture *captures
     cdef readonly int n_captures
-    cdef readonly int n_words   # of a thread's block
+    cdef readonly int n_words   # of a thread's block; 0: nothing is captured
     cdef Operand *operands
     cdef readonly int n_operands
     cdef Program operand_program
     cdef Frame operand_frame
     cdef bint operand_framed
     cdef Input *operand_inputs
-    cdef int32_t *operand_columns
+    cdef Operand *operand_sources
     cdef Str *operand_values
     cdef uint8_t *operand_valid
     cdef list names
-    cdef const uint8_t **name
-    cdef int64_t *name_size
+    cdef Str *name              # of the variables
     cdef int32_t *path_rows     # scratch: a trace from its first row on
     cdef int32_t *path_variables
     cdef int64_t path_room
-    cdef readonly int back      # rows before, rows behind that a source may walk to
+    cdef readonly int back      # how many rows before and behind a row a source may walk to
     cdef readonly int ahead
+    cdef readonly bint traced   # the trace is walked: all rows must be recorded, and threads are never merged
 
     cdef void blank(self, uint64_t *registers) noexcept nogil
-    # What the thread's block is after `row` was mapped to `variable`. Status.
-    cdef int capture(self, const History *h, uint64_t *registers, int32_t row, int32_t variable, Fault *fault) noexcept nogil
-    # Whether a rest holds when `row` is mapped to `variable`: a Verdict.
-    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int32_t variable, Fault *fault) noexcept nogil
+    # What a thread's block is after `row` was mapped to `variable`. Status.
+    cdef int capture(self, const History *h, uint64_t *registers, int32_t row, int variable, Fault *fault) noexcept nogil
+    # Empties the captures that are not in `kept`: nothing can read them any more.
     cdef void forget(self, uint64_t *registers, uint64_t kept) noexcept nogil
-    cdef void mark(self, History *h, const uint64_t *registers) noexcept nogil
+    # Whether a rest holds if `row` is mapped to `variable`: a Verdict.
+    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil
+    cdef void mark(self, History *h, uint64_t *registers) noexcept nogil
     cdef void renumber(self, const History *h, uint64_t *registers) noexcept nogil
-    cdef bint check(self, const uint64_t *registers, int32_t n_rows, int n_variables) noexcept nogil
+    # Whether a restored block names only rows and variables that there are.
+    cdef bint check(self, const History *h, const uint64_t *registers) noexcept nogil
+
+    cdef _check_source(self, const Source *s, int type, list columns)
+    cdef _bind_operands(self, object operand_program, list columns)
+    cdef bint _is_text(self, int operand) noexcept nogil
+    cdef int32_t _label(self, int32_t row, int64_t length) noexcept nogil
+    cdef int _operand(self, const History *h, int operand, int32_t row, Datum *out, Fault *fault) noexcept nogil
+    cdef int _operands(self, const History *h, int32_t row, Fault *fault) noexcept nogil
+    cdef int _walk_trace(self, const Path *path) noexcept nogil
+    cdef int _slot(self, const Source *s, const Path *path, int32_t row, int variable, int64_t length, int32_t *found,
+                   int32_t *label) noexcept nogil
+    cdef int _aggregate(self, const History *h, const Source *s, const Path *path, int32_t row, int variable, int64_t length,
+                        Datum *out, Fault *fault) noexcept nogil

@@ -28,7 +28,7 @@ from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag
 from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START,
                        LEAF_START_TIME, Leaf)
 from .operator cimport STAGE_RESULT, Operator
-from .ordering cimport (Ordering, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore,
+from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore,
                         ordering_save)
 from .parts cimport Attempts, attempts_free, attempts_init, attempts_reserve
 from .registers cimport CHUNK, TYPE_I64
@@ -164,19 +164,7 @@ cdef class PatternMatcher(Operator):
             if leaf.kind == LEAF_MATCH_NUMBER and not a.numbered:
                 raise ValueError(f"leaf {i} needs match numbers")
         # Order and partitions.
-        self.ordering.n = len(order)
-        self.ordering.columns = value_columns([(column, kind) for column, kind, _, _ in order], n_columns)
-        self.ordering.descending = <uint8_t *>calloc(len(order) + 1, 1)
-        self.ordering.nulls_first = <uint8_t *>calloc(len(order) + 1, 1)
-        if self.ordering.descending == NULL or self.ordering.nulls_first == NULL:
-            raise MemoryError("no memory for a matcher")
-        for i in range(len(order)):
-            self.ordering.descending[i] = order[i][2]
-            self.ordering.nulls_first[i] = order[i][3]
-        self.ordering.time = 0 if plan["timed"] else -1
-        self.ordering.every = a.within
-        if plan["timed"] and (not order or order[0][1] != TYPE_I64 or order[0][2]):
-            raise ValueError("the time must be an ascending 64-bit column")
+        ordering_bind(&self.ordering, order, plan["timed"], a.within, n_columns)
         self.n_keys = len(keys)
         for i in range(self.n_keys):
             self.key_columns[i] = keys[i]

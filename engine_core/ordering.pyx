@@ -12,9 +12,30 @@ from libc.string cimport memcpy, memset
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
 from .column cimport KIND_I64, Column
 from .registers cimport TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64
-from .words cimport values_free, values_read, word_text, word_view
+from .words cimport VALUES_MAX, ValueColumn, values_free, values_read, word_text, word_view
 from .status cimport (STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE, STATUS_UNSORTED, Fault, fault_set)
 from .vector cimport Str, compare_sign_str, first_fall
+
+
+cdef int ordering_bind(Ordering *o, list order, bint timed, bint every, int n_columns) except -1:
+    cdef int i
+    if len(order) > VALUES_MAX:
+        raise ValueError(f"{len(order)} columns in ORDER BY; at most {VALUES_MAX} can be")
+    o.columns = <ValueColumn *>calloc(len(order) + 1, sizeof(ValueColumn))
+    o.descending = <uint8_t *>calloc(len(order) + 1, 1)
+    o.nulls_first = <uint8_t *>calloc(len(order) + 1, 1)
+    if o.columns == NULL or o.descending == NULL or o.nulls_first == NULL:
+        raise MemoryError("no memory for a matcher")
+    for i in range(len(order)):
+        o.columns[i].column, o.columns[i].type, o.descending[i], o.nulls_first[i] = order[i]
+        if not 0 <= o.columns[i].column < n_columns:
+            raise ValueError(f"no column {order[i][0]}")
+    if timed and (not order or order[0][1] != TYPE_I64 or order[0][2]):
+        raise ValueError("the time must be an ascending 64-bit column")
+    o.n = len(order)
+    o.time = 0 if timed else -1
+    o.every = every
+    return 0
 
 
 cdef int ordering_init(Ordering *o) noexcept nogil:

@@ -8,4 +8,5 @@ class Output:
         leaf_of_input: list[int],
         leaves: list[tuple[int, int]],
         columns: list[tuple[int, int, int, int]],
+        match_leaf: int = -1,
     ) -> None: ...

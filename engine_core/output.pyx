@@ -1,19 +1,20 @@
 """From leaf values to the columns of the result.
 
-What        the matcher appends one row of leaf values per match; here they become a batch: a measure that is a leaf is
-            handed over as it is, any other is computed from the leaves by an expression program, column-wise.
-Faults      a measure may fault (LAST(x) - FIRST(x) beyond 64 bits). Its match is taken out and reported by its
-            first row; the others are kept and come with the next `take`.
+What        the matcher appends one row of leaf values per match (or per row of a match); here they become a batch: a measure
+            that is a leaf is handed over as it is, any other is computed from the leaves by an expression program,
+            column-wise. Of a row that is of no match every computed measure is NULL.
+Faults      a measure may fault (LAST(x) - FIRST(x) beyond 64 bits). Its match is taken out, with all its rows, and
+            reported; the others are kept and come with the next `take`.
 """
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from .batch cimport BatchC
-from .builder cimport (OutColumn, out_export, out_free, out_gather, out_init, out_push_bytes, out_push_f64,
-                       out_push_i64, out_push_null)
-from .column cimport KIND_U8, KIND_U16, KIND_U32, KIND_UTF8, Column
+from .builder cimport (OutColumn, out_export, out_free, out_init, out_push_bytes, out_push_f64, out_push_i64,
+                       out_push_null, out_remove)
+from .column cimport KIND_I64, KIND_U8, KIND_U16, KIND_U32, KIND_UTF8, Column, bit_get
 from .expression cimport Program
 from .registers cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Input, Vec
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_TIME_RANGE, Fault, fault_set
@@ -45,7 +46,7 @@ cdef inline bint fits(const OutColumn *o, int64_t value) noexcept nogil:
     return -half <= value < half
 
 
-cdef int append(OutColumn *o, const Vec *r, int type, int64_t n, int64_t start, int item, Fault *fault) noexcept nogil:
+cdef int vector_append(OutColumn *o, const Vec *r, int type, int64_t n, int64_t start, int item, Fault *fault) noexcept nogil:
     cdef int64_t i
     cdef int status = STATUS_OK
     for i in range(n):
@@ -73,11 +74,13 @@ cdef class Output:
     Args:
         program: computes the measures that are more than a leaf; its inputs are the leaves `leaf_of_input`.
         leaf_of_input: leaf number per input.
-        leaves: (Kind, width) per leaf column.
+        leaves: (Kind, width) per leaf column; of lists (KIND_LIST + 256 * Kind, width) of the values.
         columns: per result column (leaf, -1, 0, 0) or (-1, program result, Kind, width). A leaf is handed over once.
+        match_leaf: an int64 leaf by which rows of one match, which stand together, are told from those of another; NULL
+            in a row that is of no match. -1: every row is a match of its own.
     """
 
-    def __cinit__(self, Program program, list leaf_of_input, list leaves, list columns):
+    def __cinit__(self, Program program, list leaf_of_input, list leaves, list columns, int match_leaf=-1):
         cdef int i
         cdef set handed = set()
         self.program = program
@@ -109,6 +112,9 @@ cdef class Output:
         for i in range(self.n_leaves):
             self.leaf_kinds[i], self.leaf_widths[i] = leaves[i]
             out_init(&self.leaves[i], self.leaf_kinds[i], self.leaf_widths[i])
+        self.match_leaf = match_leaf
+        if not -1 <= match_leaf < self.n_leaves or (match_leaf >= 0 and self.leaf_kinds[match_leaf] != KIND_I64):
+            raise ValueError(f"leaf {match_leaf} cannot tell matches apart")
         if program.frame_init(&self.frame) != STATUS_OK:
             raise MemoryError("no memory for the output")
         self.framed = True
@@ -130,33 +136,39 @@ cdef class Output:
     cdef int64_t waiting(self) noexcept nogil:
         return self.leaves[0].length if self.n_leaves else 0
 
-    cdef int _remove(self, int64_t row) noexcept nogil:
-        """Takes one row out of every leaf column."""
+    cdef void _remove(self, int64_t row) noexcept nogil:
+        """Takes the row's match out of every leaf column."""
         cdef int i
-        cdef int64_t n = self.waiting(), k
-        cdef int32_t *rows = <int32_t *>malloc((n + 1) * sizeof(int32_t))
-        cdef OutColumn kept
-        cdef Column c
-        cdef int status = STATUS_OK
-        if rows == NULL:
-            return STATUS_NO_MEMORY
-        for k in range(n - 1):
-            rows[k] = <int32_t>(k + (k >= row))
+        cdef int64_t start = row, stop = row + 1
+        cdef const int64_t *match
+        if self.match_leaf >= 0:
+            match = <const int64_t *>self.leaves[self.match_leaf].values
+            while start > 0 and match[start - 1] == match[row] and not self._of_none(start - 1):
+                start -= 1
+            while stop < self.waiting() and match[stop] == match[row] and not self._of_none(stop):
+                stop += 1
         for i in range(self.n_leaves):
-            out_init(&kept, self.leaf_kinds[i], self.leaf_widths[i])
-            view(&c, &self.leaves[i])
-            status = out_gather(&kept, &c, rows, n - 1)
-            if status != STATUS_OK:
-                out_free(&kept)
-                break
-            out_free(&self.leaves[i])
-            self.leaves[i] = kept
-        free(rows)
+            out_remove(&self.leaves[i], start, stop)
+
+    cdef bint _of_none(self, int64_t row) noexcept nogil:
+        cdef const OutColumn *match = &self.leaves[self.match_leaf]
+        return match.validity != NULL and not bit_get(match.validity, row)
+
+    cdef int _run(self, OutColumn *results, int64_t start, int64_t n, Fault *fault) noexcept nogil:
+        """At most CHUNK rows through the program."""
+        cdef int i, register
+        cdef int status = self.program.run(&self.frame, self.inputs, start, n, fault)
+        for i in range(self.n_columns):
+            if status == STATUS_OK and self.columns[i].leaf < 0:
+                register = self.program.results[self.columns[i].result]
+                status = vector_append(&results[i], &self.frame.registers[register], self.program.types[register], n, start,
+                                       self.columns[i].result, fault)
         return status
 
     cdef int _compute(self, Column *views, OutColumn *results, int64_t n, Fault *fault) noexcept nogil:
         cdef int i, status
-        cdef int64_t start, size
+        cdef int64_t start = 0, size, k
+        cdef bint none = False
         for i in range(self.n_leaves):
             view(&views[i], &self.leaves[i])
         for i in range(self.program.n_inputs):
@@ -164,19 +176,25 @@ cdef class Output:
         status = self.program.prepare(&self.frame, self.inputs, n)
         if status != STATUS_OK:
             return status
-        for start from 0 <= start < n by CHUNK:
+        while start < n:
             size = n - start if n - start < CHUNK else CHUNK
-            status = self.program.run(&self.frame, self.inputs, start, size, fault)
-            if status != STATUS_OK:
-                return status
-            for i in range(self.n_columns):
-                if self.columns[i].leaf >= 0:
-                    continue
-                status = append(&results[i], &self.frame.registers[self.program.results[self.columns[i].result]],
-                                self.program.types[self.program.results[self.columns[i].result]], size, start,
-                                self.columns[i].result, fault)
+            if self.match_leaf >= 0 and self.leaves[self.match_leaf].null_count:
+                # Rows of no match have no measures: not even a constant one, and no fault either.
+                none = self._of_none(start)
+                k = 1
+                while k < size and self._of_none(start + k) == none:
+                    k += 1
+                size = k
+            if none:
+                for i in range(self.n_columns):
+                    for k in range(size if self.columns[i].leaf < 0 else 0):
+                        if out_push_null(&results[i]) != STATUS_OK:
+                            return STATUS_NO_MEMORY
+            else:
+                status = self._run(results, start, size, fault)
                 if status != STATUS_OK:
                     return status
+            start += size
         return STATUS_OK
 
     cdef int take(self, BatchC **out, Fault *fault) noexcept nogil:
@@ -203,8 +221,8 @@ cdef class Output:
                     out_free(&results[i])
                 free(results)
                 free(views)
-                if fault.code == status and fault.row >= 0 and self._remove(fault.row) != STATUS_OK:
-                    return STATUS_NO_MEMORY
+                if fault.code == status and fault.row >= 0:
+                    self._remove(fault.row)
                 return status
         for i in range(self.n_columns):
             if self.columns[i].leaf >= 0:

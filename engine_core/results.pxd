@@ -2,13 +2,12 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .aggregate cimport Datum
+from .arguments cimport ArgumentGroup, LabelledRows
 from .batch cimport BatchC
 from .builder cimport OutColumn
-from .expression cimport Program
 from .history cimport History
 from .keymap cimport KeyMap
 from .output cimport Output
-from .registers cimport Frame, Input
 from .status cimport Fault
 
 cdef enum LabelledKind:
@@ -41,45 +40,62 @@ cdef enum ResultKind:
     RESULT_LAST_SEQUENCE = 9
     RESULT_MATCH = 10           # a number for each match handed over, NULL for an unmatched row: what Output tells matches by
 
-cdef enum ArgumentKind:         # where a value of a row comes from
+cdef enum Source:               # where a value of a row comes from
     FROM_NONE = 0
     FROM_HISTORY = 1            # column `number` of the History, by row
     FROM_CLASSIFIER = 2         # the names of the variables, by variable
-    FROM_PROGRAM = 3            # result `number` of the leaf's group of expressions
+    FROM_GROUP = 3              # result `number` of all groups of arguments, by how many rows of `variables` came before
 
 cdef struct Argument:
     int32_t source
     int32_t number
     int32_t type                # registers.Type
-    int32_t group               # FROM_PROGRAM
 
 cdef struct ResultLeaf:
     int32_t kind
     int32_t function            # of an aggregate
     int32_t type                # registers.Type of the result
+    int32_t column              # of the partition (RESULT_KEY), of the History (RESULT_ROW)
     bint final
+    bint whole                  # of all rows of the match, whatever their variable
     int64_t offset
     int64_t physical
     uint64_t variables
     Argument arguments[2]
 
-cdef class ArgumentGroup:       # expressions that are arguments of aggregates over the same variables
-    cdef Program program
-    cdef Frame frame
-    cdef bint framed
-    cdef uint64_t variables
-    cdef int32_t *sources       # per input: column of the History, or FROM_NAME, FROM_NUMBER
-    cdef Input *inputs
-    cdef OutColumn *gathered    # per input: this chunk's values
-    cdef OutColumn *values      # per result: of all rows of the match that are of `variables`
+# One match as the leaves see it.
+cdef struct Showing:
+    const Labelled *match
+    const KeyMap *keys
+    LabelledRows labelled
+    const int32_t *shown        # ALL ROWS: which of the rows (0 .. n - 1) give an output row
+    int64_t n_shown
+    int64_t serial
 
 cdef class Results:
-    cdef Output output
-    cdef readonly list columns      # the input's columns that it reads from the History
-    cdef readonly uint64_t recorded  # variables whose rows must be recorded
+    cdef readonly Output output
+    cdef readonly ArgumentGroup groups      # or None
+    cdef readonly list columns      # of the input: what it reads from the History
+    cdef readonly uint64_t recorded # variables whose rows must be recorded
     cdef readonly bint every        # all rows must be
-    cdef bint all_rows
+    cdef readonly int64_t back      # a row that is read lies at most so many rows before a recorded one, the first or the last
+    cdef readonly int64_t ahead     # ... behind
+    cdef readonly bint all_rows
     cdef bint omit_empty
+    cdef bint labels_needed
+    cdef ResultLeaf *leaves
+    cdef int n_leaves
+    cdef list leaf_names
+    cdef list computed_names
+    cdef int32_t *variable_of       # per position of the automaton
+    cdef uint8_t *excluded
+    cdef OutColumn names            # of the variables
+    cdef OutColumn **group_values   # of all groups, one after the other
+    cdef Showing showing
+    cdef uint8_t *labels
+    cdef int32_t *shown
+    cdef int32_t *picked
+    cdef int64_t room
 
     # Appends the rows of one match; after a fault there is nothing of it. Faults have stage STAGE_RESULT, item: the leaf.
     cdef int add(self, const History *history, const KeyMap *keys, const Labelled *match, Fault *fault) noexcept nogil
@@ -87,3 +103,17 @@ cdef class Results:
     cdef int take(self, BatchC **out, Fault *fault) noexcept nogil
     cdef int64_t waiting(self) noexcept nogil       # rows that take would give
     cdef str context(self, const Fault *fault)      # which measure a fault is about
+
+    cdef int _collect_values(self) except -1
+    cdef int _check_arguments(self, const ResultLeaf *leaf, int i, int n_columns, int n_values) except -1
+    cdef int _need(self, const ResultLeaf *leaf, uint64_t all_variables) except -1
+    cdef int _found(self, Fault *fault) noexcept nogil
+    cdef int _label(self) noexcept nogil
+    cdef int _leaf(self, int i, Fault *fault) noexcept nogil
+    cdef int _rowless(self, int i) noexcept nogil
+    cdef int _ends(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil
+    cdef int _aggregate(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil
+    cdef int _list(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil
+    cdef void _argument(self, const Argument *argument, int64_t i, int64_t k, Datum *value) noexcept nogil
+    cdef void _pick(self, const ResultLeaf *leaf, int64_t i, Datum *value) noexcept nogil
+    cdef int _blame(self, int status, int leaf, Fault *fault) noexcept nogil

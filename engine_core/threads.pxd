@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from .captures cimport Definitions
 from .history cimport History
 from .keymap cimport KeyMap
-from .results cimport Results
+from .operator cimport STAGE_RESULT
 from .status cimport Fault
 from .trace cimport Trace
 
@@ -12,6 +12,11 @@ cdef enum:
     NONE = -1                   # no such thread, attempt, block
     FOLLOW_MATCH = -1           # in a list of positions: the match may end here
     FOLLOW_MATCH_AT_END = -2    # ... if the partition ends here
+
+cdef enum:                      # Fault.stage: a match is left out because ...
+    STAGE_DEFINITION = STAGE_RESULT + 4     # a definition has no value (item: the rest, or -1)
+    STAGE_SKIP = STAGE_RESULT + 5           # there is no row to skip to
+    STAGE_STEPS = STAGE_RESULT + 6          # it took more than max_steps
 
 cdef enum Outcome:              # of stepping an attempt as far as its rows go
     OPEN = 0                    # it waits for a row
@@ -30,6 +35,7 @@ cdef struct Thread:             # one way in which an attempt may have mapped it
     int32_t node                # its last recorded row
     int32_t registers           # its block, or NONE
     int32_t next
+    int32_t same                # within a step: the new thread before it at the same position, or NONE
 
 cdef struct Attempt:            # all threads that begin at one row
     int32_t track
@@ -47,6 +53,7 @@ cdef struct Attempt:            # all threads that begin at one row
     uint32_t generation         # tells a timer's attempt from a later one in the same place
     uint8_t state               # Outcome
     uint8_t used
+    uint8_t armed               # it has its timer
     uint8_t given               # its match is out (numbered only: it stays for the count of those behind it)
 
 cdef struct Track:              # a partition
@@ -55,7 +62,9 @@ cdef struct Track:              # a partition
     int32_t newest              # its newest row, or NO_ROW if nobody needs it
     int32_t waiting             # where the next attempt begins; ROW_UNKNOWN: at the next row that comes
     int32_t covered             # the last row of any match so far, or NO_ROW
+    int32_t first               # the partition's first row while it is kept; ROW_UNKNOWN: the next one to be kept is it
     uint8_t begun               # it has had a row
+    uint8_t kept                # a row of the chunk under way is kept, so those behind it must be too
     int64_t matches
 
 cdef struct Due:                # a timer: an attempt's window closes
@@ -133,6 +142,7 @@ cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start
 cdef void attempt_drop(Threads *t, int32_t attempt) noexcept nogil
 # Steps an attempt over the rows that there are.
 cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept nogil
+cdef void threads_list_drop(Threads *t, int32_t thread) noexcept nogil
 cdef int32_t block_new(Threads *t) noexcept nogil
 cdef int32_t thread_new(Threads *t) noexcept nogil
 # The first fault is kept, further ones are counted.

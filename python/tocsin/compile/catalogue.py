@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tocsin.compile.ir import Node, kernel_kind, unit_ns, value_type
+from tocsin.compile.library_text import regex_fault
 from tocsin.compile.operations import category, is_null, type_name
 from tocsin.language.source import Span, nearest
-from tocsin.language.temporal import DAY_NS, FIELDS
+from tocsin.language.temporal import FIELDS
 
 if TYPE_CHECKING:
     from tocsin.compile.functions import Functions
@@ -306,8 +307,6 @@ def _regexp_replace(f: Functions, name: str, args: list[Node], span: Span) -> No
 
 
 def _regex(f: Functions, node: Node, name: str) -> str:
-    from tocsin.compile.library_text import regex_fault  # only the library knows its own dialect
-
     regex = f.constant_text(node, name, "the pattern")
     wrong = regex_fault(regex)
     if wrong:
@@ -389,7 +388,7 @@ def _date_add(f: Functions, name: str, args: list[Node], span: Span) -> Node:
         months = o.arithmetic(
             "mul", n, o.const(_INT64, {"month": 1, "quarter": 3, "year": 12}[unit], span), span
         )
-        return f.called("add_months", x.type, (x, months), span)
+        return o.add_months(x, months, span)
     if is_null(x) or is_null(n):
         return o.const(x.type, None, span)
     step = FIELDS[unit.upper()]
@@ -572,4 +571,4 @@ def _contains(f: Functions, name: str, args: list[Node], span: Span) -> Node:
     return f.called("contains", _BOOL, (array, args[1]), span)
 
 
-__all__ = ["DAY_NS", "FUNCTIONS", "MANY", "REFUSED", "Function"]
+__all__ = ["FUNCTIONS", "MANY", "REFUSED", "Function"]

@@ -18,7 +18,8 @@ from typing import cast as typed
 import pyarrow as pa
 
 from tocsin.compile.catalogue import FUNCTIONS, REFUSED
-from tocsin.compile.ir import INT64_MAX, INT64_MIN, Node, is_binary, is_text, kernel_kind, unit_ns
+from tocsin.compile.ir import Node, is_text, kernel_kind, unit_ns
+from tocsin.compile.library_text import quoted_regex
 from tocsin.compile.operations import Operations, category, constant_ns, is_null, retyped, type_name
 from tocsin.compile.sqltypes import integer_range, sql_type
 from tocsin.errors import PatternError
@@ -97,7 +98,8 @@ class Functions:
             return self.operations.const(target, None, span)
         if is_text(target):
             return self._to_text(operand, type_text, span)
-        made = self._converted(operand, target, attempt, span)
+        words = f"CAST AS {type_text.upper()}: the value cannot be one; TRY_CAST gives NULL instead"
+        made = self._converted(operand, target, None if attempt else words, span)
         if made is None:
             raise self.error(f"{type_name(operand)} cannot be cast to {type_text.upper()}", span)
         return made
@@ -336,22 +338,22 @@ class Functions:
 
     # Casts -----------------------------------------------------------------------------------------------
 
-    def _converted(self, node: Node, target: pa.DataType, attempt: bool, span: Span) -> Node | None:
-        """`node` as `target`, which is no text; None if there is no such cast."""
+    def _converted(self, node: Node, target: pa.DataType, words: str | None, span: Span) -> Node | None:
+        """`node` as `target`, which is no text; None if there is no such cast. `words` of a fault; None: NULL."""
         source, goal = category(node.type), category(target)
         if source == "string":
-            return self._parsed(node, target, attempt, span)
+            return self._parsed(node, target, words, span)
         if source == "boolean" and goal in ("boolean", "number"):
             return self._from_boolean(node, target, span)
         if source == "number" and goal == "number":
-            return self._to_number(node, target, attempt, span)
+            return self._to_number(node, target, words is None, span)
         if source == "number" and goal == "boolean":
             return self.operations.compare("ne", node, self.operations.const(_INT64, 0, span), span)
         if "decimal" in (source, goal) and {source, goal} <= {"decimal", "number"}:
             if pa.types.is_floating(target):
                 return self._as_float(self.double(node, span), target, span)
             made = self.called("cast", target, (node,), span)
-            return made if attempt else self.checked(made, node, _words(target), span)
+            return made if words is None else self.checked(made, node, words, span)
         if source in _POINTS and goal in (*_POINTS, "time"):
             return self._between_points(node, target, span)
         if source == goal == "time" or source == goal == "duration":
@@ -422,9 +424,9 @@ class Functions:
         by = self.operations.const(_INT64, DAY_NS // unit, node.span)
         return self.in_unit(self.math("floor_mod", own, (node, by), node.span), target)
 
-    def _parsed(self, node: Node, target: pa.DataType, attempt: bool, span: Span) -> Node:
+    def _parsed(self, node: Node, target: pa.DataType, words: str | None, span: Span) -> Node:
         made = self.called("parse", target, (node,), span)
-        return made if attempt else self.checked(made, node, _words(target), span)
+        return made if words is None else self.checked(made, node, words, span)
 
     def _to_text(self, node: Node, type_text: str, span: Span) -> Node:
         name, _, rest = type_text.partition("(")
@@ -432,7 +434,7 @@ class Functions:
             raise self.error(
                 "CAST AS CHAR(n) is not supported: it would pad with blanks; use VARCHAR(n)", span
             )
-        if category(node.type) not in (*_POINTS, "string", "number", "boolean", "decimal", "time", "binary"):
+        if category(node.type) not in (*_POINTS, "string", "number", "boolean", "decimal", "time"):
             raise self.error(f"{type_name(node)} cannot be cast to VARCHAR", span)
         if category(node.type) != "string":
             node = self.called("text", _TEXT, (node,), span)
@@ -511,13 +513,4 @@ def rounded(value: float) -> int:
     return whole + (0 if abs(value - whole) < 0.5 else 1 if value > 0 else -1)
 
 
-def quoted_regex(text: str) -> str:
-    """A regular expression that matches just `text`."""
-    return "".join(c if c.isalnum() or ord(c) > 127 else f"\\x{{{ord(c):x}}}" for c in text)
-
-
-def _words(target: pa.DataType) -> str:
-    return f"CAST AS {target}: a value that cannot be one; TRY_CAST gives NULL instead"
-
-
-__all__ = ["INT64_MAX", "INT64_MIN", "Functions", "is_binary", "quoted_regex", "rounded"]
+__all__ = ["Functions", "rounded"]

@@ -511,7 +511,9 @@ class Operations:
     def _months(self, op: str, left: Node, right: Node, span: Span) -> Node:
         """Calendar arithmetic: a date or timestamp and whole months; or two counts of months."""
         a, b = category(left.type), category(right.type)
-        both = (a == b and op in ("add", "sub")) or ({a, b} == {"number", "interval of months"} and op == "mul")
+        both = (a == b and op in ("add", "sub")) or (
+            {a, b} == {"number", "interval of months"} and op == "mul"
+        )
         if both and left.op == "const" and right.op == "const":
             value = self._fold(op, left.attr, right.attr, span)
             if isinstance(value, int) and abs(value) < 2**31:
@@ -522,12 +524,19 @@ class Operations:
         if op in ("add", "sub") and a in ("date", "timestamp", "timestamp with zone"):
             assert isinstance(right.attr, int)
             months = self.const(_INT64, right.attr if op == "add" else -right.attr, right.span)
-            return self.make("call", left.type, (left, months), ("add_months",), span)
+            return self.add_months(left, months, span)
         raise self.error(
             f"{SYMBOLS[op]} cannot be applied to {type_name(left)} and {type_name(right)}: months are added to, "
             "or taken from, a date or a timestamp",
             span,
         )
+
+    def add_months(self, point: Node, months: Node, span: Span) -> Node:
+        """A date or timestamp some months later; a fault beyond what its unit can hold."""
+        made = self.make("call", point.type, (point, months), ("add_months",), span)
+        fine = [self.null_test(made, True, span), *(self.null_test(x, False, span) for x in (point, months))]
+        words = "a date or timestamp that many months on is beyond what its type can hold"
+        return self.make("check", point.type, (made, self.junction("or", fine, span)), words, span)
 
     def _scaled(self, op: str, duration: Node, number: Node, span: Span) -> Node:
         """A duration times or divided by a whole number."""

@@ -1,0 +1,1 @@
+AGGREGATES: dict[str, int]

@@ -1,0 +1,352 @@
+"""The state of all attempts: which rows it needs, and as bytes.
+
+Collection  needed are: the start of each attempt, its last row and those behind it that it has not consumed; in turn
+            (tracks), where later attempts will begin at any row behind, all rows from the open attempt's start on; the rows
+            of traces, candidates and registers; a partition's newest row, if an attempt is open or PREV may walk to it; and
+            what lies `back` rows before and `ahead` rows behind any of them. All else goes.
+Saving      the history after a collection; tracks; attempts in the order of their partitions and starts, threads in order of
+            preference, each with its registers; traces as nodes, parents first.
+Restoring   every number is checked before it is used: rows, positions, nodes, the order of the lists. A parent's row is
+            smaller than its child's, so a trace has an end; counts of references are made anew.
+"""
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
+from .captures cimport Definitions
+from .history cimport (NO_ROW, ROW_UNKNOWN, History, history_collect, history_new_number, history_restore, history_save)
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
+from .threads cimport (DECIDED, NONE, OPEN, Attempt, Thread, Threads, Track, attempt_new, block_new, thread_new,
+                       threads_list_drop)
+from .trace cimport NO_NODE, Node, trace_add, trace_drop
+from .tracks cimport track_arm, tracks_reserve
+
+cdef enum:
+    COLLECT_ROWS = 65536
+
+
+cdef bint threads_wasteful(const Threads *t) noexcept nogil:
+    return t.history.n_rows > 2 * <int64_t>t.history.live + max(<int64_t>COLLECT_ROWS, t.n_tracks)
+
+
+cdef inline void mark(History *h, int32_t row) noexcept nogil:
+    if row >= 0:
+        h.marks[row] = 1
+
+
+cdef int threads_collect(Threads *t, Definitions d) noexcept nogil:
+    cdef History *h = &t.history
+    cdef int64_t i
+    cdef int32_t at, row, walked, k, thread
+    cdef Track *p
+    cdef Attempt *a
+    cdef Node *node
+    cdef int status
+    memset(h.marks, 0, h.n_rows)
+    for i in range(t.n_tracks):
+        p = &t.tracks[i]
+        if p.head == NONE and t.back == 0:
+            p.newest = NO_ROW
+        mark(h, p.newest)
+        at = p.head
+        while at != NONE:
+            a = &t.attempts[at]
+            mark(h, a.start)
+            mark(h, a.cursor)
+            mark(h, a.last)
+            row = a.start if not t.eager or a.cursor == NO_ROW else a.cursor
+            while row >= 0:
+                h.marks[row] = 1
+                row = h.behind[row]
+            thread = a.threads
+            while thread != NONE and t.n_words:
+                d.mark(h, t.blocks + <int64_t>t.threads[thread].registers * t.n_words)
+                thread = t.threads[thread].next
+            at = a.after
+    for i in range(t.trace.n):
+        mark(h, t.trace.nodes[i].row)
+    if t.back or t.ahead:
+        for row in range(h.n_rows):
+            if h.marks[row] != 1:
+                continue
+            walked = row
+            for k in range(t.back):
+                walked = h.before[walked]
+                if walked < 0:
+                    break
+                if h.marks[walked] == 0:
+                    h.marks[walked] = 2
+            walked = row
+            for k in range(t.ahead):
+                walked = h.behind[walked]
+                if walked < 0:
+                    break
+                if h.marks[walked] == 0:
+                    h.marks[walked] = 2
+    status = history_collect(h)
+    if status != STATUS_OK:
+        return status
+    for i in range(t.n_tracks):
+        p = &t.tracks[i]
+        p.newest = history_new_number(h, p.newest)
+        p.waiting = history_new_number(h, p.waiting)
+        p.first = history_new_number(h, p.first)
+        if p.covered >= 0:
+            p.covered = h.renumbered[p.covered] + (h.marks[p.covered] != 0) - 1
+        at = p.head
+        while at != NONE:
+            a = &t.attempts[at]
+            a.start = history_new_number(h, a.start)
+            a.cursor = history_new_number(h, a.cursor)
+            a.last = history_new_number(h, a.last)
+            thread = a.threads
+            while thread != NONE and t.n_words:
+                d.renumber(h, t.blocks + <int64_t>t.threads[thread].registers * t.n_words)
+                thread = t.threads[thread].next
+            at = a.after
+    for i in range(t.trace.n):
+        node = &t.trace.nodes[i]
+        node.row = history_new_number(h, node.row)
+    return STATUS_OK
+
+
+# ---------------------------------------------------------------- saving
+
+cdef void save_nodes(const Threads *t, int32_t *number, Blob *b) noexcept nogil:
+    """Nodes by row, so that parents come first. number[node]: its place in what is saved."""
+    cdef int32_t *first = <int32_t *>malloc((t.history.n_rows + 1) * sizeof(int32_t))
+    cdef int32_t *following = <int32_t *>malloc((t.trace.n + 1) * sizeof(int32_t))
+    cdef int32_t i, row
+    cdef int64_t n = 0
+    cdef const Node *node
+    if first == NULL or following == NULL:
+        b.failed = True
+        free(first)
+        free(following)
+        return
+    for row in range(t.history.n_rows):
+        first[row] = NO_NODE
+    for i in range(t.trace.n):
+        row = t.trace.nodes[i].row
+        if row >= 0:
+            following[i] = first[row]
+            first[row] = i
+            n += 1
+    blob_i64(b, n)
+    n = 0
+    for row in range(t.history.n_rows):
+        i = first[row]
+        while i != NO_NODE:
+            number[i] = <int32_t>n
+            n += 1
+            node = &t.trace.nodes[i]
+            blob_i64(b, NO_NODE if node.parent == NO_NODE else number[node.parent])
+            blob_i64(b, row)
+            blob_i64(b, node.position)
+            i = following[i]
+    free(first)
+    free(following)
+
+
+cdef void threads_save(const Threads *t, Blob *b) noexcept nogil:
+    cdef int32_t *number = <int32_t *>malloc((t.trace.n + 1) * sizeof(int32_t))
+    cdef int64_t i, n = 0
+    cdef int32_t at, thread
+    cdef const Track *p
+    cdef const Attempt *a
+    if number == NULL:
+        b.failed = True
+        return
+    history_save(&t.history, b)
+    save_nodes(t, number, b)
+    blob_i64(b, t.now)
+    blob_i64(b, t.has_now)
+    blob_i64(b, t.ended)
+    blob_i64(b, t.n_tracks)
+    for i in range(t.n_tracks):
+        p = &t.tracks[i]
+        blob_i64(b, p.newest)
+        blob_i64(b, p.waiting)
+        blob_i64(b, p.covered)
+        blob_i64(b, p.first)
+        blob_i64(b, p.begun)
+        blob_i64(b, p.matches)
+        n = 0
+        at = p.head
+        while at != NONE:
+            n += 1
+            at = t.attempts[at].after
+        blob_i64(b, n)
+        at = p.head
+        while at != NONE:
+            a = &t.attempts[at]
+            blob_i64(b, a.start)
+            blob_i64(b, a.cursor)
+            blob_i64(b, a.last)
+            blob_i64(b, NO_NODE if a.node == NO_NODE else number[a.node])
+            blob_i64(b, a.length)
+            blob_i64(b, a.consumed)
+            blob_i64(b, a.number)
+            blob_i64(b, a.steps)
+            blob_i64(b, a.state)
+            blob_i64(b, a.given)
+            n = 0
+            thread = a.threads
+            while thread != NONE:
+                n += 1
+                thread = t.threads[thread].next
+            blob_i64(b, n)
+            thread = a.threads
+            while thread != NONE:
+                blob_i64(b, t.threads[thread].position)
+                blob_i64(b, NO_NODE if t.threads[thread].node == NO_NODE else number[t.threads[thread].node])
+                if t.n_words:
+                    blob_put(b, t.blocks + <int64_t>t.threads[thread].registers * t.n_words, t.n_words * 8)
+                thread = t.threads[thread].next
+            at = a.after
+    free(number)
+
+
+# ---------------------------------------------------------------- restoring
+
+cdef inline bint row_in(const Threads *t, int64_t row, int64_t least) noexcept nogil:
+    return least <= row < t.history.n_rows
+
+
+cdef int restore_nodes(Threads *t, Reader *r) noexcept nogil:
+    cdef int64_t n = reader_count(r, 24), i, parent, row, position
+    for i in range(n):
+        parent = reader_i64(r)
+        row = reader_i64(r)
+        position = reader_i64(r)
+        if r.failed or not -1 <= parent < i or not row_in(t, row, 0) or not 0 <= position < t.n_positions:
+            return STATUS_STATE
+        if parent >= 0 and t.trace.nodes[parent].row >= row:
+            return STATUS_STATE
+        if trace_add(&t.trace, <int32_t>parent, <int32_t>row, <int32_t>position) == NO_NODE:
+            return STATUS_NO_MEMORY
+    return STATUS_STATE if r.failed else STATUS_OK
+
+
+cdef int restore_threads(Threads *t, Attempt *a, Definitions d, Reader *r, int64_t n_nodes) noexcept nogil:
+    """The list of an attempt whose start and cursor are set."""
+    cdef int64_t n = reader_count(r, 16), i, position, node
+    cdef int32_t thread, tail = NONE
+    for i in range(n):
+        position = reader_i64(r)
+        node = reader_i64(r)
+        if r.failed or not 0 <= position < t.n_positions + 2 or not -1 <= node < n_nodes:
+            return STATUS_STATE
+        if (position >= t.n_positions) != (a.cursor == NO_ROW) or not t.goes_on[position]:
+            return STATUS_STATE
+        if node >= 0 and (a.cursor == NO_ROW or not a.start <= t.trace.nodes[node].row <= a.cursor):
+            return STATUS_STATE
+        thread = thread_new(t)
+        if thread == NONE:
+            return STATUS_NO_MEMORY
+        t.threads[thread].position = <int32_t>position
+        t.threads[thread].node = <int32_t>node
+        t.threads[thread].next = NONE
+        t.threads[thread].registers = NONE
+        if node >= 0:
+            t.trace.nodes[node].references += 1
+        if tail == NONE:
+            a.threads = thread
+        else:
+            t.threads[tail].next = thread
+        tail = thread
+        if t.n_words:
+            t.threads[thread].registers = block_new(t)
+            if t.threads[thread].registers == NONE:
+                return STATUS_NO_MEMORY
+            if not reader_take(r, t.blocks + <int64_t>t.threads[thread].registers * t.n_words, t.n_words * 8):
+                return STATUS_STATE
+            if not d.check(&t.history, t.blocks + <int64_t>t.threads[thread].registers * t.n_words):
+                return STATUS_STATE
+    return STATUS_STATE if r.failed else STATUS_OK
+
+
+cdef int restore_attempt(Threads *t, int32_t track, Definitions d, Reader *r, int64_t n_nodes) noexcept nogil:
+    cdef int64_t start = reader_i64(r), cursor = reader_i64(r), last = reader_i64(r), node = reader_i64(r)
+    cdef int64_t state
+    cdef int32_t at
+    cdef Attempt *a
+    if r.failed or not row_in(t, start, 0) or not row_in(t, cursor, -1) or not row_in(t, last, -1) or \
+            not -1 <= node < n_nodes:
+        return STATUS_STATE
+    if t.tracks[track].tail != NONE and t.attempts[t.tracks[track].tail].start >= start:
+        return STATUS_STATE
+    if (cursor >= 0 and cursor < start) or (last >= 0 and last < start):
+        return STATUS_STATE
+    at = attempt_new(t, track, <int32_t>start, False, d)
+    if at == NONE:
+        return STATUS_NO_MEMORY
+    a = &t.attempts[at]
+    threads_list_drop(t, a.threads)
+    a.threads = NONE
+    a.cursor = <int32_t>cursor
+    a.last = <int32_t>last
+    a.node = <int32_t>node
+    if node >= 0:
+        t.trace.nodes[node].references += 1
+    a.length = reader_i64(r)
+    a.consumed = reader_i64(r)
+    a.number = reader_i64(r)
+    a.steps = reader_i64(r)
+    state = reader_i64(r)
+    a.given = reader_i64(r) != 0
+    if r.failed or (state != OPEN and state != DECIDED) or a.length < -1 or a.consumed < 0 or a.length > a.consumed:
+        return STATUS_STATE
+    if (a.length > 0) != (last >= 0) or (node >= 0 and (a.length <= 0 or t.trace.nodes[node].row > last)):
+        return STATUS_STATE
+    a.state = <unsigned char>state
+    if restore_threads(t, a, d, r, n_nodes) != STATUS_OK or (state == DECIDED) != (t.attempts[at].threads == NONE):
+        return STATUS_STATE
+    return track_arm(t, at) if state == OPEN else STATUS_OK
+
+
+cdef int threads_restore(Threads *t, Definitions d, Reader *r, int64_t next_sequence) noexcept nogil:
+    cdef int64_t n, i, k, n_nodes, n_tracks
+    cdef Track *p
+    cdef int status = history_restore(&t.history, r)
+    if status != STATUS_OK:
+        return status
+    for i in range(t.history.n_rows):
+        if t.history.sequence[i] >= next_sequence or (i and t.history.sequence[i] <= t.history.sequence[i - 1]):
+            return STATUS_STATE
+    status = restore_nodes(t, r)
+    if status != STATUS_OK:
+        return status
+    n_nodes = t.trace.n
+    t.now = reader_i64(r)
+    t.has_now = reader_i64(r) != 0
+    t.ended = reader_i64(r) != 0
+    n_tracks = reader_count(r, 56)
+    if r.failed or n_tracks != t.keys.count:
+        return STATUS_STATE
+    status = tracks_reserve(t, n_tracks)
+    if status != STATUS_OK:
+        return status
+    for i in range(n_tracks):
+        p = &t.tracks[i]
+        p.newest = <int32_t>reader_i64(r)
+        p.waiting = <int32_t>reader_i64(r)
+        p.covered = <int32_t>reader_i64(r)
+        p.first = <int32_t>reader_i64(r)
+        p.begun = reader_i64(r) != 0
+        p.matches = reader_i64(r)
+        n = reader_count(r, 88)
+        if r.failed or not row_in(t, p.newest, NO_ROW) or not row_in(t, p.covered, NO_ROW) or \
+                not row_in(t, p.first, NO_ROW) or p.matches < 0 or (p.waiting != ROW_UNKNOWN and p.waiting != NO_ROW):
+            return STATUS_STATE
+        for k in range(n):
+            status = restore_attempt(t, <int32_t>i, d, r, n_nodes)
+            if status != STATUS_OK:
+                return status
+        if not t.eager and n > 1:
+            return STATUS_STATE
+    # Every node was held once by its making; who holds it now is known.
+    for i in range(n_nodes):
+        trace_drop(&t.trace, <int32_t>i)
+    return STATUS_OK
