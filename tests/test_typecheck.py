@@ -1087,7 +1087,10 @@ def check(node):
     elif node.op in ("and", "or"):
         assert kinds == ["bool", "bool"]
     elif node.op == "cast":
-        assert (node.attr is None and kernel_kind(node.type) == "f64") or node.attr > 1
+        if node.attr is None:
+            assert kernel_kind(node.type) in ("f64", kinds[0])
+        else:
+            assert node.attr in ("check", "try") or node.attr > 1
     elif node.op == "in":
         values, has_null = node.attr
         assert values
