@@ -107,8 +107,7 @@ cdef class ArgumentGroup:
                 if gathered.kind != column.kind or gathered.width != column.width:
                     out_free(gathered)
                     out_init(gathered, column.kind, column.width)
-                out_view(column, &source)
-                status = out_gather(gathered, &source, self.chosen, n)
+                status = out_gather(gathered, &match.history.views[self.sources[i]], self.chosen, n)
             if status != STATUS_OK:
                 return status
             out_view(gathered, &self.views[i])

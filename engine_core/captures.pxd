@@ -52,12 +52,12 @@ cdef struct Source:             # an input of a rest's program
     int32_t capture
     int32_t slot
     int32_t physical
-    int32_t column              # of the history; LABEL: the variable's name
+    int32_t column              # of the history; LABEL_COLUMN: the variable's name
     int32_t type                # registers.Type
     bint current                # the row in question counts too
 
 cdef enum:
-    LABEL = -2
+    LABEL_COLUMN = -2
 
 # Where a thread stands, for whoever reads what it has captured.
 cdef struct Path:

@@ -28,6 +28,12 @@ from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .vector cimport Str
 
 
+SOURCES = {"row": SOURCE_ROW, "first": SOURCE_FIRST, "last": SOURCE_LAST, "aggregate": SOURCE_AGGREGATE,
+           "number": SOURCE_NUMBER}
+CAPTURES = {"first": CAPTURE_FIRST, "last": CAPTURE_LAST, "aggregate": CAPTURE_AGGREGATE}
+LABEL = LABEL_COLUMN
+
+
 cdef inline uint64_t slot_of(int32_t row, int variable) noexcept nogil:
     return <uint64_t><uint32_t>row | (<uint64_t>variable << 32)
 
@@ -158,7 +164,7 @@ cdef class Definitions:
         elif s.kind != SOURCE_ROW:
             raise ValueError(f"no source {s.kind}")
         if s.kind != SOURCE_AGGREGATE:
-            if s.column == LABEL:
+            if s.column == LABEL_COLUMN:
                 if type != TYPE_STR:
                     raise ValueError("a variable's name is text")
             elif not 0 <= s.column < len(columns) or columns[s.column] != type:
@@ -489,11 +495,11 @@ cdef class Definitions:
                     at = history_walk(h, at, s.physical)
                     if at == ROW_UNKNOWN:
                         return NOT_YET
-                    if s.column == LABEL:
+                    if s.column == LABEL_COLUMN:
                         label = variable if at == row else self._label(at, length)
-                if at < 0 or (s.column == LABEL and label < 0):
+                if at < 0 or (s.column == LABEL_COLUMN and label < 0):
                     continue
-                if s.column == LABEL:
+                if s.column == LABEL_COLUMN:
                     value[0] = self.name[label]
                     valid[0] = 1
                     continue

@@ -71,6 +71,7 @@ cdef struct Showing:
     const int32_t *shown        # ALL ROWS: which of the rows (0 .. n - 1) give an output row
     int64_t n_shown
     int64_t serial
+    OutColumn **group_values    # of all groups, one after the other
 
 cdef class Results:
     cdef readonly Output output
@@ -90,7 +91,7 @@ cdef class Results:
     cdef int32_t *variable_of       # per position of the automaton
     cdef uint8_t *excluded
     cdef OutColumn names            # of the variables
-    cdef OutColumn **group_values   # of all groups, one after the other
+    cdef OutColumn **group_values
     cdef Showing showing
     cdef uint8_t *labels
     cdef int32_t *shown
@@ -114,6 +115,6 @@ cdef class Results:
     cdef int _ends(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil
     cdef int _aggregate(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil
     cdef int _list(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil
-    cdef void _argument(self, const Argument *argument, int64_t i, int64_t k, Datum *value) noexcept nogil
+    cdef int _row(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil
     cdef void _pick(self, const ResultLeaf *leaf, int64_t i, Datum *value) noexcept nogil
     cdef int _blame(self, int status, int leaf, Fault *fault) noexcept nogil

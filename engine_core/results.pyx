@@ -23,7 +23,7 @@ from .aggregate cimport (AGG_COUNT_ROWS, N_FUNCTIONS, Accumulator, Datum, accumu
                          out_valid, text_at)
 from .arguments cimport ArgumentGroup
 from .batch cimport BatchC
-from .builder cimport (OutColumn, out_free, out_init, out_push_bytes, out_push_f64, out_push_i64, out_push_list,
+from .builder cimport (OutColumn, out_free, out_gather, out_init, out_push_bytes, out_push_f64, out_push_i64, out_push_list,
                        out_push_null, out_push_word, out_reserve, out_truncate)
 from .column cimport (KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I64, KIND_U64, KIND_BOOL, KIND_UTF8, bit_get,
                       half_to_double, index_read)
@@ -31,10 +31,13 @@ from .history cimport History, history_walk
 from .keymap cimport KeyMap, keymap_emit
 from .operator cimport STAGE_RESULT
 from .output cimport Output
-from .registers cimport TYPE_BOOL, TYPE_F64, TYPE_I64, TYPE_STR
-from .status cimport (STATUS_CAPACITY, STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_TIME_RANGE,
-                      STATUS_TYPE, Fault, fault_set)
+from .registers cimport TYPE_F64, TYPE_STR
+from .status cimport (STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_TIME_RANGE, Fault,
+                      fault_set)
 from .vector cimport Str
+
+cdef enum:
+    GATHER_MIN = 4              # rows from which on a gather pays
 
 KINDS = {"first": RESULT_FIRST, "last": RESULT_LAST, "match_number": RESULT_MATCH_NUMBER, "length": RESULT_LENGTH,
          "aggregate": RESULT_AGGREGATE, "list": RESULT_LIST, "key": RESULT_KEY, "row": RESULT_ROW,
@@ -117,6 +120,16 @@ cdef inline bint is_of(const ResultLeaf *leaf, const Showing *s, int64_t i) noex
     return (leaf.variables >> s.labelled.labels[i]) & 1
 
 
+cdef inline void argument_value(const Showing *s, const Argument *argument, int64_t i, int64_t k, Datum *value) noexcept nogil:
+    """An aggregate's argument in row i of the match, the k-th of the leaf's variables."""
+    if argument.source == FROM_HISTORY:
+        datum_read(value, argument.type, &s.labelled.history.columns[argument.number], s.labelled.rows[i])
+    elif argument.source == FROM_GROUP:
+        datum_read(value, argument.type, s.group_values[argument.number], k)
+    elif argument.source == FROM_CLASSIFIER:
+        datum_read(value, argument.type, s.labelled.names, s.labelled.labels[i])
+
+
 # ---------------------------------------------------------------- the class
 
 @cython.no_gc_clear     # __dealloc__ needs the parts
@@ -189,6 +202,8 @@ cdef class Results:
             self._check_arguments(leaf, i, parts["n_columns"], n_values)
             self._need(leaf, all_variables)
         self.every = self.all_rows or self.recorded == all_variables
+        self.showing.labelled.names = &self.names
+        self.showing.group_values = self.group_values
         self.labels_needed = self.recorded != 0 or self.all_rows
 
     def __dealloc__(self):
@@ -259,16 +274,6 @@ cdef class Results:
 
     # ------------------------------------------------------------ leaves
 
-    cdef void _argument(self, const Argument *argument, int64_t i, int64_t k, Datum *value) noexcept nogil:
-        """An aggregate's argument in row i of the match, the k-th of the leaf's variables."""
-        cdef const Showing *s = &self.showing
-        if argument.source == FROM_HISTORY:
-            datum_read(value, argument.type, &s.labelled.history.columns[argument.number], s.labelled.rows[i])
-        elif argument.source == FROM_GROUP:
-            datum_read(value, argument.type, self.group_values[argument.number], k)
-        elif argument.source == FROM_CLASSIFIER:
-            datum_read(value, argument.type, &self.names, s.labelled.labels[i])
-
     cdef void _pick(self, const ResultLeaf *leaf, int64_t i, Datum *value) noexcept nogil:
         """FIRST's or LAST's value, if row i of the match is the one they mean."""
         cdef const Showing *s = &self.showing
@@ -334,7 +339,6 @@ cdef class Results:
         cdef const Showing *s = &self.showing
         cdef Accumulator a
         cdef Datum value, key, result
-        cdef const OutColumn *texts = NULL
         cdef int64_t i, k = 0, count = 0
         cdef int status
         memset(&a, 0, sizeof(Accumulator))
@@ -342,21 +346,21 @@ cdef class Results:
         memset(&key, 0, sizeof(Datum))
         for i in range(s.labelled.n):
             if is_of(leaf, s, i):
-                self._argument(&leaf.arguments[0], i, count, &value)
-                self._argument(&leaf.arguments[1], i, count, &key)
-                texts = value.column
+                argument_value(s, &leaf.arguments[0], i, count, &value)
+                if leaf.arguments[1].source != FROM_NONE:
+                    argument_value(s, &leaf.arguments[1], i, count, &key)
                 accumulator_add(&a, leaf.function, &value, &key)
                 count += 1
             if not leaf.final and k < s.n_shown and s.shown[k] == i:
                 k += 1
-                status = accumulator_value(&a, leaf.function, leaf.type, texts, &result)
+                status = accumulator_value(&a, leaf.function, leaf.type, value.column, &result)
                 if status == STATUS_OK:
                     status = put(out, &result, 1)
                 if status != STATUS_OK:
                     return status
         if not leaf.final:
             return STATUS_OK
-        status = accumulator_value(&a, leaf.function, leaf.type, texts, &result)
+        status = accumulator_value(&a, leaf.function, leaf.type, value.column, &result)
         return put(out, &result, s.n_shown) if status == STATUS_OK else status
 
     cdef int _list(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil:
@@ -373,7 +377,7 @@ cdef class Results:
             count = 0
             for i in range(until + 1):
                 if is_of(leaf, s, i):
-                    self._argument(&leaf.arguments[0], i, count, &value)
+                    argument_value(s, &leaf.arguments[0], i, count, &value)
                     status = put(out.child, &value, 1)
                     if status != STATUS_OK:
                         return status
@@ -381,6 +385,21 @@ cdef class Results:
             status = out_push_list(out) if count else out_push_null(out)
             if status != STATUS_OK:
                 return status
+        return status
+
+    cdef int _row(self, const ResultLeaf *leaf, OutColumn *out) noexcept nogil:
+        """A column of the rows that are shown."""
+        cdef const Showing *s = &self.showing
+        cdef const OutColumn *column = &s.labelled.history.columns[leaf.column]
+        cdef int64_t k
+        cdef int status = STATUS_OK
+        if s.n_shown >= GATHER_MIN and column.kind == out.kind:
+            for k in range(s.n_shown):
+                self.picked[k] = s.labelled.rows[s.shown[k]]
+            return out_gather(out, &s.labelled.history.views[leaf.column], self.picked, s.n_shown)
+        for k in range(s.n_shown):
+            if status == STATUS_OK:
+                status = copy_value(out, column, s.labelled.rows[s.shown[k]])
         return status
 
     cdef int _leaf(self, int i, Fault *fault) noexcept nogil:
@@ -406,13 +425,11 @@ cdef class Results:
             return put_word(out, s.labelled.history.sequence[s.match.last], s.n_shown)
         if leaf.kind == RESULT_MATCH:
             return put_word(out, s.serial, s.n_shown)
+        if leaf.kind == RESULT_ROW:
+            return self._row(leaf, out)
         for k in range(s.n_shown):
-            if leaf.kind == RESULT_KEY:
+            if status == STATUS_OK:
                 status = keymap_emit(s.keys, s.match.partition, leaf.column, out)
-            else:
-                status = copy_value(out, &s.labelled.history.columns[leaf.column], s.labelled.rows[s.shown[k]])
-            if status != STATUS_OK:
-                return status
         return status
 
     cdef int _rowless(self, int i) noexcept nogil:
@@ -491,7 +508,6 @@ cdef class Results:
                 return self._blame(status, -1, fault)
         if self.groups is not None:
             s.labelled.number = s.match.number
-            s.labelled.names = &self.names
             status = self.groups.run(&s.labelled, 0, fault)
             if status != STATUS_OK:
                 return self._blame(status, -2, fault)

@@ -16,8 +16,8 @@ cdef enum Status:
     STATUS_TYPE = 11           # unsupported physical type
     STATUS_CAPACITY = 12       # an output passed an Arrow limit (2 GiB of utf8)
     STATUS_TIME_RANGE = 13     # a time beyond what its unit can hold
-    STATUS_SKIP = 15           # AFTER MATCH SKIP TO a row that is none, or the match's first (EvaluationError)
     STATUS_VALUE = 14          # an expression has no value, for a reason of its own (EvaluationError)
+    STATUS_SKIP = 15           # AFTER MATCH SKIP TO a row that is none, or the match's first (EvaluationError)
 
 # Filled on failure only: `row` is the row of the batch (or -1), `item` the condition, measure or column
 # number (or -1), `value`/`other` the operands where there are any (their meaning by code: status.pyx),

@@ -114,6 +114,7 @@ cdef class ThreadMatcher(Operator):
         t.n_words = self.definitions.n_words
         t.back = max(self.definitions.back, plan["back"])
         t.ahead = max(self.definitions.ahead, plan["ahead"])
+        t.shown_ahead = plan["ahead"]
         self._program(plan)
         self.n_keys = len(keys)
         self.key_columns = numbers(keys)

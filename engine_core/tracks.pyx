@@ -15,7 +15,7 @@ from libc.stdlib cimport realloc
 from libc.string cimport memset
 
 from .captures cimport Definitions
-from .history cimport NO_ROW, ROW_UNKNOWN
+from .history cimport NO_ROW, ROW_UNKNOWN, history_walk
 from .results cimport EMPTY, FOUND, UNMATCHED, Labelled, Results
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_SKIP, Fault, fault_set
 from .threads cimport (STAGE_SKIP, DECIDED, EXHAUSTED, NONE, OPEN, SKIP_NEXT, SKIP_PAST_LAST, SKIP_TO_FIRST, Attempt, Due, Outcome,
@@ -181,8 +181,14 @@ cdef bint skip_target(Threads *t, const Attempt *a, int32_t *target) noexcept no
 
 # ---------------------------------------------------------------- in turn
 
+cdef inline bint readable(const Threads *t, const Attempt *a) noexcept nogil:
+    """Whether the rows behind the match that its measures read (NEXT) have come."""
+    return t.shown_ahead == 0 or a.length < 0 or \
+        history_walk(&t.history, a.last if a.length > 0 else a.start, t.shown_ahead) != ROW_UNKNOWN
+
+
 cdef int settle(Threads *t, int32_t attempt, Results results) noexcept nogil:
-    """The first attempt of its track is decided."""
+    """The first attempt of its track is decided, and its match can be read."""
     cdef Attempt *a = &t.attempts[attempt]
     cdef Track *p = &t.tracks[a.track]
     cdef int32_t goes_on = t.history.behind[a.start]
@@ -238,6 +244,8 @@ cdef int track_turn(Threads *t, int32_t partition, Definitions d, Results result
             return STATUS_NO_MEMORY
         if outcome == OPEN:
             return track_arm(t, p.head)
+        if not readable(t, &t.attempts[p.head]):
+            return STATUS_OK
         status = settle(t, p.head, results)
         if status != STATUS_OK:
             return status
@@ -257,7 +265,7 @@ cdef int count_off(Threads *t, Track *p, Results results) noexcept nogil:
             number += 1
         elif a.state != DECIDED:
             break
-        if a.state == DECIDED and not a.given:
+        if a.state == DECIDED and not a.given and readable(t, a):
             a.given = 1
             if a.length >= 0:
                 status = give(t, a.track, FOUND if a.length else EMPTY, a, a.start, number, results)
@@ -265,7 +273,7 @@ cdef int count_off(Threads *t, Track *p, Results results) noexcept nogil:
                     return status
         at = a.after
     at = p.head
-    while at != NONE and t.attempts[at].state == DECIDED:
+    while at != NONE and t.attempts[at].given:
         following = t.attempts[at].after
         p.matches += t.attempts[at].length >= 0
         attempt_drop(t, at)
@@ -278,6 +286,8 @@ cdef int settle_eager(Threads *t, int32_t attempt, Results results) noexcept nog
     cdef int status = STATUS_OK
     if t.numbered:
         return count_off(t, &t.tracks[a.track], results)
+    if not readable(t, a):
+        return STATUS_OK
     if a.length >= 0:
         status = give(t, a.track, FOUND if a.length else EMPTY, a, a.start, 0, results)
     attempt_drop(t, attempt)
@@ -302,7 +312,7 @@ cdef int track_eager(Threads *t, int32_t partition, int32_t row, Definitions d, 
             return status
     while at != NONE:
         following = t.attempts[at].after
-        if t.attempts[at].state == OPEN:
+        if not t.attempts[at].given:
             outcome = attempt_run(t, at, d)
             if outcome == EXHAUSTED:
                 return STATUS_NO_MEMORY
@@ -399,7 +409,7 @@ cdef int tracks_finish(Threads *t, Definitions d, Results results) noexcept nogi
     while t.n_dues and status == STATUS_OK:
         at = t.dues[0].attempt
         due_pop(t)
-        if not t.attempts[at].used or t.attempts[at].state != OPEN:
+        if not t.attempts[at].used or t.attempts[at].given:
             continue
         partition = t.attempts[at].track
         if attempt_run(t, at, d) == EXHAUSTED:

@@ -1,7 +1,8 @@
 """Every way into the product, made alike: a clause and a table in, result rows out, in the order they came.
 
 `rows` are tuples of the named columns, as `spec_cases.row_keys` makes them. Batches are slices of one table,
-so that offsets are never zero for long; a cut is the list of their lengths.
+so that offsets are never zero for long; a cut is the list of their lengths. `execution` forces a class of the
+planner's (None: its own choice).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tocsin
 from spec_cases import row_keys
 
 Rows = list[tuple]
+Execution = str | None
 
 
 def batches(table: pa.Table, cut: Sequence[int]) -> Iterator[pa.RecordBatch]:
@@ -36,15 +38,21 @@ def even(n_rows: int, length: int) -> list[int]:
     return [length] * full + [rest] * (rest > 0 or full == 0)
 
 
-def by_call(clause: str, table: pa.Table, names: Sequence[str]) -> Rows:
-    return row_keys(tocsin.match_recognize(table, clause), names)
+def by_call(clause: str, table: pa.Table, names: Sequence[str], *, execution: Execution = None) -> Rows:
+    return row_keys(tocsin.match_recognize(table, clause, execution=execution), names)
 
 
 def by_matcher(
-    clause: str, table: pa.Table, names: Sequence[str], cut: Sequence[int], *, saved: bool = False
+    clause: str,
+    table: pa.Table,
+    names: Sequence[str],
+    cut: Sequence[int],
+    *,
+    saved: bool = False,
+    execution: Execution = None,
 ) -> list[Rows]:
     """The rows that each push returned, then those of finish(); `saved`: pickled and restored before each."""
-    matcher = tocsin.Matcher(clause, table.schema)
+    matcher = tocsin.Matcher(clause, table.schema, execution=execution)
     out = []
     for batch in batches(table, cut):
         if saved:
@@ -105,3 +113,13 @@ DOORS: dict[str, Callable[..., Rows]] = {
     "engine, inline, cut 3": _engine_door(3, 0),
     "engine, one worker, cut 3": _engine_door(3, 1),
 }
+
+
+def by_every_cut(clause: str, table: pa.Table, names: Sequence[str], execution: Execution) -> dict[str, Rows]:
+    """What one call and the matcher find in one class, in every cut, saved and restored too."""
+    n = table.num_rows
+    found = {"match_recognize": by_call(clause, table, names, execution=execution)}
+    for length, saved in ((1, False), (3, False), (max(n, 1), False), (1, True)):
+        pushes = by_matcher(clause, table, names, even(n, length), saved=saved, execution=execution)
+        found[f"matcher, cut {length}{', saved' if saved else ''}"] = flat(pushes)
+    return found

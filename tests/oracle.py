@@ -3,194 +3,236 @@ product.
 
 WHAT IT FINDS. Rows are put in the order of ORDER BY (stable) and numbered 0, 1, ... over all partitions. In
 each partition (nulls are one value, NaNs are one value) an attempt is made at the first row, then where AFTER
-MATCH SKIP says: past the last row of a match (`skip="past_last"`), at the row after its first (`"next"`), at
-the next row after a failed attempt or an empty match. An attempt's candidates are the paths through the
-program of `oracle_pattern`, most preferred first, whose every row satisfies the DEFINE of the variable it is
-mapped to (only TRUE does; a variable without DEFINE is always satisfied). WITHIN d admits only candidates
-with last.time - first.time < d, and the empty one. The first admissible candidate is the match. Empty matches
-are matches: they have a number, COUNT 0, and NULL for every measure that reads a row.
+MATCH SKIP says: past the last row of a match (`skip="past_last"`), at the row after its first (`"next"`), at the
+first or last row of a variable (`"first v"`, `"last v"`); at the next row after a failed attempt or an empty match.
+An attempt's candidates are the paths through the program of `oracle_pattern`, most preferred first, whose every
+row satisfies the DEFINE of the variable it is mapped to, given the rows mapped before it (only TRUE does; a
+variable without DEFINE is always satisfied). WITHIN d admits only candidates with last.time - first.time < d, and
+the empty one. The first admissible candidate is the match. Empty matches are matches: they have a number, COUNT 0,
+and NULL for every measure that reads a row. With ALL ROWS PER MATCH WITH UNMATCHED ROWS a row is unmatched if its own
+attempt fails and it does not lie before the end of an earlier match.
 
 WHEN A MATCH IS CERTAIN (`_settled`). Let an input be extended in any way that respects the order: rows of any
 partition, of times not below the last one seen, on which every defined variable holds or not INDEPENDENTLY of
 all else (conditions are letters: what they compute is not looked into, so `x > 1 AND x < 0` counts as
 satisfiable), undefined variables hold on every row; or nothing more comes. `_settled` is the number of the
 first row such that after it, in every such extension, this match is reported with these measures. None: only
-the end of input tells. It is computed, not searched for, by these rules, each of them exact under the
-assumption:
-  - An attempt's live paths at some point of the input are those which may still consume a row: after the
-    window has closed (a row of ANY partition with time >= first.time + d has been seen), none. Any live path
-    can still succeed. So an attempt is DECIDED once no live path is preferred to its best complete one.
-  - past_last: a match is certain when its own attempt and every earlier attempt of its partition are decided
-    (an undecided one may still end beyond, and swallow this one).
-  - next: when its own attempt is decided; and if a measure reads MATCH_NUMBER(), when besides every earlier
-    attempt of its partition is COUNTED: has a complete path (it will match, whichever wins), or is decided.
-`decide` steps sets of paths row by row, the way an automaton does, and so is also a second opinion on the
-backtracking; a disagreement is an AssertionError.
+the end of input tells. It is computed, not searched for, by these rules:
+  - After some rows have come, a path is UNDECIDED where it would consume a row that has not come, or where a
+    condition cannot be told without one (NEXT; `oracle_value.PENDING` says when it can be), or at `$` before the
+    input has ended. Once the window has closed (a row of ANY partition with time >= first.time + d has come) no row
+    is to come any more that a path could consume. The attempt is DECIDED once the search in order of preference
+    ends at a complete path, or at none, before it meets an undecided one.
+  - All modes but "next": a match is certain when its own attempt and every earlier attempt of its partition are
+    decided (an undecided one may still end elsewhere, and so move this one).
+  - next: when its own attempt is decided; and if a measure or a condition reads MATCH_NUMBER(), when besides every
+    earlier attempt of its partition is COUNTED: has a complete path (it will match, whichever wins), or is decided.
+  - An unmatched row: when its own and all earlier attempts are decided.
+  - In any case not before the rows have come that its measures read (NEXT), on any of the rows that are shown; and
+    in all modes but "next" not before what is shown of its partition ahead of it: those come in order.
 
-COST. Backtracking remembers the (instruction, row) pairs that are known to fail right after a consumed row:
-what follows depends on nothing else there, so this is sound, and it keeps (A+)+ B polynomial. Meant for
-tables of tens of rows.
+COST. Without memory every search is exponential, and it is done again after each row that comes. Where every condition
+is local to its row the search remembers the (instruction, row) pairs that failed, which keeps (A+)+ B polynomial. Meant
+for tables of tens of rows, of about ten with conditions on the match so far.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from oracle_expression import (
-    EvaluationError,
-    Instant,
-    OracleError,
-    Span,
-    checked,
-    columns,
-    evaluate,
-    parse,
-)
-from oracle_pattern import Program, compile_pattern, variables
+from oracle_expression import EvaluationError, Instant, OracleError, Span, parse, walk
+from oracle_match import View, check, is_local
+from oracle_pattern import Program, compile_pattern, variables, ways
+from oracle_value import PENDING, checked, evaluate
 
 __all__ = ["EvaluationError", "OracleError", "match_letters", "run", "values_of"]
 
-Holds = Callable[[str, int], bool]  # (variable, row of the partition) -> the row may be mapped to it
+# (variable, labels before, first row, row, match number, rows that have come, whether no more will) -> TRUE, or not
+Holds = Callable[[str, list[str], int, int, int, int, bool], Any]
+UNDECIDED = "undecided"
 
 
 # ---------------------------------------------------------------- one attempt
 
 
-def ways(program: Program, at: int) -> Iterator[int]:
-    """The "row" and "done" instructions that can be reached from `at` without consuming, preferred first."""
+@dataclass
+class Attempt:
+    program: Program
+    holds: Holds
+    start: int
+    number: int
+    stop: float  # the first row that lies outside the window, infinity if none has come
+    local: bool  # no condition reads the match so far
+    known_ways: dict[tuple[int, bool], list[tuple[int, bool]]]
 
-    def walk(pc: int, passed: frozenset[int]) -> Iterator[int]:
-        if pc in passed:
-            return
-        instruction = program[pc]
-        if instruction[0] in ("row", "done"):
-            yield pc
-        else:
-            for target in instruction[1:]:
-                yield from walk(target, passed | {pc})
+    def search(self, known: int, ended: bool, closed: bool, any_path: bool = False) -> list[int] | str | None:
+        """The preferred path, as the instructions of its rows; UNDECIDED; or None: there is none.
 
-    return iter(dict.fromkeys(walk(at, frozenset())))  # a second way to the same place adds nothing
+        `any_path`: of the paths that are complete already, whatever is preferred to them.
+        """
+        failed: set[tuple[int, int]] = set()
+        labels: list[str] = []
 
-
-def attempt(program: Program, holds: Holds, start: int, stop: int) -> list[str] | None:
-    """The variables of the preferred match at `start` that uses rows before `stop`, or None."""
-    failed: set[tuple[int, int]] = set()
-
-    def search(at: int, row: int) -> list[str] | None:
-        if (at, row) in failed:
+        def go(at: int, row: int) -> list[int] | str | None:
+            if (at, row) in failed:
+                return None
+            key = (at, row == 0)
+            if key not in self.known_ways:
+                self.known_ways[key] = ways(self.program, *key)
+            for pc, at_end in self.known_ways[key]:
+                found = step(pc, at_end, row)
+                if found is not None and not (any_path and found == UNDECIDED):
+                    return found
+            if self.local:
+                failed.add((at, row))
             return None
-        for pc in ways(program, at):
-            if program[pc][0] == "done":
-                return []
-            if row < stop and holds(program[pc][1], row):
-                rest = search(pc + 1, row + 1)
-                if rest is not None:
-                    return [program[pc][1], *rest]
-        failed.add((at, row))
-        return None
 
-    return search(0, start)
+        def step(pc: int, at_end: bool, row: int) -> list[int] | str | None:
+            if self.program[pc][0] == "done":
+                if at_end and row < known:
+                    return None
+                return [] if ended or not at_end else UNDECIDED
+            if row >= known:
+                return None if ended or closed else UNDECIDED
+            if row >= self.stop:
+                return None
+            variable = self.program[pc][1]
+            holds = self.holds(variable, labels, self.start, row, self.number, known, ended)
+            if holds is PENDING:
+                return UNDECIDED
+            if checked(holds, f"DEFINE {variable}") is not True:
+                return None
+            labels.append(variable)
+            rest = go(pc + 1, row + 1)
+            labels.pop()
+            return [pc, *rest] if isinstance(rest, list) else rest
 
-
-def decide(
-    program: Program, holds: Holds, start: int, stop: int
-) -> tuple[int | None, int | None, int | None]:
-    """Steps the live paths of the attempt at `start` over its rows: (length, counted, decided).
-
-    `length`: of the match over all rows, None if there is none; `counted`: the row of the partition by which
-    a complete path existed; `decided`: the row by which no live path was preferred to the best complete one.
-    Rows are those of the partition, before `stop`; None: not by any of them.
-    """
-    live = list(ways(program, 0))
-    length: int | None = None
-    counted: int | None = None
-
-    def complete(consumed: int) -> None:
-        nonlocal live, length
-        for i, pc in enumerate(live):
-            if program[pc][0] == "done":
-                live, length = live[:i], consumed
-                return
-
-    complete(0)
-    if length is not None:
-        counted = start
-    if not live:
-        return length, counted, start
-    for row in range(start, stop):
-        reached: dict[int, None] = {}
-        for pc in live:
-            if holds(program[pc][1], row):
-                reached.update(dict.fromkeys(ways(program, pc + 1)))
-        live = list(reached)
-        complete(row + 1 - start)
-        if length is not None and counted is None:
-            counted = row
-        if not live:
-            return length, counted, row
-    return length, counted, None
+        return go(0, self.start)
 
 
-# ---------------------------------------------------------------- all attempts, on letters
+def when(states: Sequence[tuple[float, int, bool]], reached: Callable[[tuple], bool]) -> float:
+    """The first row after which `reached` holds, which then goes on holding; infinity: the end."""
+    return states[bisect.bisect_left(range(len(states)), True, key=lambda i: reached(states[i]))][0]
+
+
+def find(
+    program: Program,
+    holds: Holds,
+    rows: Sequence[int],
+    *,
+    local: bool,
+    skip: str = "past_last",
+    times: Sequence[int] | None = None,
+    within: int | None = None,
+    numbered: bool = False,
+    subsets: Mapping[str, set[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """All matches and unmatched rows of one partition: `kind`, `start` (row of the partition), `labels`, `excluded`,
+    `number`, `settled` (a row, or infinity)."""
+    out: list[dict[str, Any]] = []
+    reached: dict[tuple[int, bool], list[tuple[int, bool]]] = {}
+    start, number, covered, n = 0, 1, -1, len(rows)
+    earlier_decided: float = -1  # the row by which the attempts so far were decided; infinity: the end
+    earlier_counted: float = -1
+    horizon = len(times) if times is not None and within is not None else n and rows[-1] + 1
+    while start < n:
+        limit = math.inf if within is None or times is None else times[rows[start]] + within
+        stop = next((i for i in range(start, n) if times is not None and times[rows[i]] >= limit), math.inf)
+        attempt = Attempt(program, holds, start, number, stop, local, reached)
+        states = [  # after row g: how many rows of the partition have come, and whether the window has closed
+            (g, bisect.bisect_right(rows, g), times is not None and times[g] >= limit)
+            for g in range(rows[start], horizon)
+        ]
+        states = [s for i, s in enumerate(states) if i == 0 or s[1:] != states[i - 1][1:]]
+        path = attempt.search(n, True, True)
+        assert path != UNDECIDED
+        states.append((math.inf, n, True))
+
+        def decided_at(state: tuple, attempt: Attempt = attempt) -> bool:
+            return state[0] == math.inf or attempt.search(state[1], False, state[2]) != UNDECIDED
+
+        def counted_at(state: tuple, attempt: Attempt = attempt) -> bool:
+            return decided_at(state, attempt) or attempt.search(state[1], False, state[2], True) is not None
+
+        decided = when(states, decided_at)
+        settled = max(decided, earlier_decided)
+        if skip == "next" and path is not None:
+            settled = max(decided, earlier_counted) if numbered else decided
+        if numbered and skip == "next":
+            earlier_counted = max(earlier_counted, when(states, counted_at))
+        earlier_decided = max(earlier_decided, decided)
+        labels = [program[pc][1] for pc in path or ()]
+        if path is not None or start > covered:
+            out.append(
+                {
+                    "kind": "unmatched" if path is None else "found" if path else "empty",
+                    "start": start,
+                    "labels": labels,
+                    "excluded": [program[pc][2] for pc in path or ()],
+                    "number": number,
+                    "settled": settled,
+                }
+            )
+        number += path is not None
+        covered = max(covered, start + len(labels) - 1)
+        start += _skipped(skip, labels, subsets or {})
+    return out
+
+
+def _skipped(skip: str, labels: Sequence[str], subsets: Mapping[str, set[str]]) -> int:
+    """How many rows on the next attempt is made."""
+    if not labels or skip == "next":
+        return 1
+    if skip == "past_last":
+        return len(labels)
+    side, variable = skip.split(" ", 1)
+    found = [j for j, label in enumerate(labels) if label in subsets.get(variable, {variable})]
+    if not found:
+        raise EvaluationError(f"SKIP TO {variable}, which has no row in the match")
+    target = found[0] if side == "first" else found[-1]
+    if target == 0:
+        raise EvaluationError(f"SKIP TO {variable}, which is the first row of the match")
+    return target
 
 
 def match_letters(
     program: Program,
     holds: Callable[[str, int], bool],
     partitions: Sequence[Sequence[int]],
-    *,
-    skip: str = "past_last",
-    times: Sequence[int] | None = None,
-    within: int | None = None,
-    numbered: bool = False,
+    **how: Any,
 ) -> list[dict[str, Any]]:
     """Matches over rows 0, 1, ... of which only the letters are known.
 
     `holds(variable, row)`, and `partitions` as lists of row numbers; `times` (non-decreasing) and `within` in
-    one unit. Each match: `_start`, `_rows` (row numbers), `_classifier`, `_match_number`, `_settled`.
+    one unit, `skip` and the rest as `find` takes it. Each match: `_start`, `_rows` (row numbers), `_classifier`,
+    `_match_number`, `_settled`.
     """
     matches: list[dict[str, Any]] = []
     for rows in partitions:
 
-        def local(variable: str, i: int, rows: Sequence[int] = rows) -> bool:
+        def local(variable: str, labels: list[str], start: int, i: int, *_: Any, rows: Any = rows) -> bool:
             return holds(variable, rows[i])
 
-        start, number = 0, 1
-        earlier_decided: float = -1  # the row by which the attempts so far were decided; infinity: the end
-        earlier_counted: float = -1
-        while start < len(rows):
-            stop, closes = len(rows), math.inf
-            if within is not None and times is not None:
-                limit = times[rows[start]] + within
-                stop = next((i for i in range(start, len(rows)) if times[rows[i]] >= limit), stop)
-                closes = next((g for g, t in enumerate(times) if g > rows[start] and t >= limit), math.inf)
-            labels = attempt(program, local, start, stop)
-            length, counted_at, decided_at = decide(program, local, start, stop)
-            assert length == (None if labels is None else len(labels)), (program, labels, length)
-            decided = min(math.inf if decided_at is None else rows[decided_at], closes)
-            counted = min(math.inf if counted_at is None else rows[counted_at], decided)
-            if skip == "past_last":
-                settled = earlier_decided = max(earlier_decided, decided)
-            else:
-                settled = max(decided, earlier_counted) if numbered else decided
-            earlier_counted = max(earlier_counted, counted)
-            if labels is not None:
-                matches.append(
-                    {
-                        "_start": rows[start],
-                        "_rows": list(rows[start : start + len(labels)]),
-                        "_classifier": labels,
-                        "_match_number": number,
-                        "_settled": None if settled == math.inf else int(settled),
-                    }
-                )
-                number += 1
-            start += len(labels) if labels and skip == "past_last" else 1
+        found = find(program, local, rows, local=True, **how)
+        matches += [_described(m, rows, m["settled"]) for m in found if m["kind"] != "unmatched"]
     return matches
+
+
+def _described(match: Mapping[str, Any], rows: Sequence[int], settled: float) -> dict[str, Any]:
+    start, labels = match["start"], match["labels"]
+    return {
+        "_start": rows[start],
+        "_rows": list(rows[start : start + len(labels)]),
+        "_classifier": labels,
+        "_match_number": match["number"],
+        "_settled": None if settled == math.inf else int(settled),
+    }
 
 
 # ---------------------------------------------------------------- tables, conditions, measures
@@ -223,90 +265,71 @@ def values_of(column: pa.ChunkedArray | pa.Array) -> list[Any]:
 
 
 def _conditions(
-    data: Mapping[str, list], define: Mapping[str, str], partitions: Iterable[Sequence[int]]
+    table: Mapping[str, list],
+    trees: Mapping[str, tuple],
+    subsets: Mapping[str, set[str]],
+    rows: Sequence[int],
 ) -> Holds:
-    truth: dict[tuple[str, int], bool] = {}
-    for variable, text in define.items():
-        tree = parse(text)
-        for _, name in columns(tree):
-            if name not in data:
-                raise OracleError(f"no column {name}")
-        if any(v not in (None, variable) for v, _ in columns(tree)):
-            raise OracleError(f"DEFINE {variable} reads another variable: {text}")
-        for rows in partitions:
-            for i in range(len(rows)):
-                value = evaluate(tree, lambda node, i=i, rows=rows: _at_row(node, data, rows, i))
-                truth[variable, rows[i]] = checked(value, f"DEFINE {variable}, row {rows[i]}") is True
-    return lambda variable, row: truth.get((variable, row), True)
+    """The conditions over one partition. Those that read single rows are evaluated on all of them at once."""
+    told: dict[tuple, tuple[Any, float]] = {}  # -> the value, and the last row that it was read from
+
+    def holds(
+        variable: str, labels: list[str], start: int, row: int, number: int, known: int, ended: bool
+    ) -> Any:
+        if variable not in trees:
+            return True
+        if local[variable]:
+            key: tuple = (variable, row, number)
+            labels, start = [], row
+        else:
+            key = (variable, row, number, start, *labels)
+        if key not in told or not (ended or told[key][1] < known):
+            seen = [*labels, variable]
+            view = View(table, subsets, rows, start, seen, len(seen) - 1, number, known, ended)
+            value = view.value(trees[variable])
+            if not ended and view.read >= known:
+                return value  # more rows may say more
+            told[key] = value, view.read
+        return told[key][0]
+
+    local = {v: is_local(tree, v, subsets) for v, tree in trees.items()}
+    for v, tree in trees.items():
+        kinds = {node[0] for node in walk(tree)}
+        ahead = any(node[0] == "phys" and node[1] > 0 for node in walk(tree))
+        if local[v] and not ahead and "match_number" not in kinds:
+            for i, row in enumerate(rows):
+                checked(holds(v, [], i, i, 1, len(rows), True), f"DEFINE {v}, row {row}")
+    return holds
 
 
-def _at_row(node: tuple, data: Mapping[str, list], rows: Sequence[int], i: int) -> Any:
-    """A leaf of a condition at the i-th row of its partition; PREV moves i, and before the first row is
-    NULL."""
-    if node[0] == "col":
-        return data[node[2]][rows[i]] if i >= 0 else None
-    if node[0] == "prev":
-        if i < node[2]:
-            return None
-        return evaluate(node[1], lambda leaf: _at_row(leaf, data, rows, i - node[2]))
-    raise OracleError(f"{node[0]} in a condition")
+def sort_key(text: str) -> tuple[str, bool, bool]:
+    """An ORDER BY item's expression, whether it descends, whether NULLs come first."""
+    words = text.split()
+    nulls_first = [w.upper() for w in words[-2:]] == ["NULLS", "FIRST"]
+    if len(words) > 2 and words[-2].upper() == "NULLS":
+        words = words[:-2]
+    descending = words[-1].upper() == "DESC"
+    if words[-1].upper() in ("ASC", "DESC") and len(words) > 1:
+        words = words[:-1]
+    return " ".join(words), descending, nulls_first
 
 
-def _measure(tree: tuple, data: Mapping[str, list], match: Mapping[str, Any], known: Sequence[str]) -> Any:
-    rows, labels = match["_rows"], match["_classifier"]
-
-    def mapped(variable: str | None) -> list[int]:
-        if variable is not None and variable not in known:
-            raise OracleError(f"no variable {variable}")
-        return [r for r, label in zip(rows, labels, strict=True) if variable in (None, label)]
-
-    def at(x: tuple, row: int) -> Any:
-        return evaluate(x, lambda node: data[node[2]][row])
-
-    def read_by(x: tuple) -> list[int]:
-        owners = {v for v, _ in columns(x)}
-        if len(owners) > 1:
-            raise OracleError("one navigation or aggregate over several variables")
-        return mapped(owners.pop() if owners else None)
-
-    def leaf(node: tuple) -> Any:
-        kind = node[0]
-        if kind == "classifier":
-            return labels[-1] if labels else None
-        if kind == "match_number":
-            return match["_match_number"]
-        if kind == "count":
-            return len(mapped(node[1]))
-        if kind == "col":
-            found = mapped(node[1])
-            return data[node[2]][found[-1]] if found else None
-        if kind == "nav":
-            found = read_by(node[2])
-            if node[1] == "LAST":
-                found = found[::-1]
-            return at(node[2], found[node[3]]) if node[3] < len(found) else None
-        if kind == "agg":
-            return _aggregate(node[1], [at(node[2], r) for r in read_by(node[2])])
-        raise OracleError(f"{kind} in a measure")
-
-    return evaluate(tree, leaf)
+def column_of(text: str, data: Mapping[str, list], n: int) -> list[Any]:
+    """A PARTITION BY or ORDER BY expression on each row."""
+    tree = parse(text)
+    return [checked(evaluate(tree, lambda node, r=r: data[node[2]][r]), text) for r in range(n)]
 
 
-def _aggregate(name: str, values: list[Any]) -> Any:
-    values = [v for v in values if v is not None]
-    if name == "COUNT":
-        return len(values)
-    if not values:
-        return None
-    if name in ("MIN", "MAX"):
-        ordered = sorted(values, key=lambda v: v.encode() if isinstance(v, str) else v)
-        return ordered[0] if name == "MIN" else ordered[-1]
-    tree: tuple = ("lit", values[0])
-    for v in values[1:]:
-        tree = ("op", "+", tree, ("lit", v))
-    if name == "SUM":
-        return evaluate(tree, lambda _: None)
-    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
+def ordered(data: Mapping[str, list], order_by: Iterable[str], n: int) -> list[int]:
+    order = list(range(n))
+    for text, descending, nulls_first in reversed([sort_key(k) for k in order_by]):
+        values = [v.encode() if isinstance(v, str) else v for v in column_of(text, data, n)]
+        known = sorted(
+            (r for r in order if values[r] is not None), key=lambda r, v=values: v[r], reverse=descending
+        )
+        unknown = [r for r in order if values[r] is None]
+        order = unknown + known if nulls_first else known + unknown
+    return order
 
 
 def run(
@@ -317,15 +340,18 @@ def run(
     order_by: Sequence[str] = (),
     measures: Mapping[str, str] | None = None,
     define: Mapping[str, str] | None = None,
+    subsets: Mapping[str, Sequence[str]] | None = None,
     skip: str = "past_last",
     within: int | str | None = None,
+    all_rows: str | None = None,
 ) -> list[dict[str, Any]]:
-    """All matches of a clause over a finished table, partitions in order of appearance, then by start.
+    """What a clause gives over a finished table: one dict per output row, by certainty, then by start.
 
-    `within` is a number in the unit of the first ORDER BY column, or an INTERVAL literal. Each match is a
-    dict of the partition values, the measures, and `_start`, `_first`, `_last` (None for an empty match),
-    `_classifier`, `_match_number`, `_settled`. Raises EvaluationError as the file's top says, OracleError for
-    what is no clause.
+    `within` is a number in the unit of the first ORDER BY column, or an INTERVAL literal. `all_rows`: None (ONE ROW PER
+    MATCH), "show", "omit" or "unmatched". Each row has the partition values (by their text), the measures, with
+    ALL ROWS all columns of the table besides, and `_kind` ("found", "empty", "unmatched"), `_row` (which one is shown;
+    with ONE ROW that at which the match starts), `_start`, `_first`, `_last` (None for an empty match), `_classifier`,
+    `_match_number`, `_settled`. Raises EvaluationError for what only the rows tell, OracleError for what is no clause.
     """
     if isinstance(rows, pa.Table):
         data = {name: values_of(rows.column(name)) for name in rows.column_names}
@@ -333,43 +359,113 @@ def run(
     else:
         data = {name: [r[name] for r in rows] for name in (rows[0] if rows else {})}
         n = len(rows)
-    if order_by:
-        order = sorted(range(n), key=lambda r: [(data[c][r] is None, data[c][r]) for c in order_by])
-        data = {name: [values[r] for r in order] for name, values in data.items()}
+    order = ordered(data, order_by, n)
+    data = {name: [values[r] for r in order] for name, values in data.items()}
+    keys = {text: column_of(text, data, n) for text in partition_by}
     groups: dict[tuple, list[int]] = {}
     for r in range(n):
-        key = tuple("NaN" if v != v else (type(v).__name__, v) for v in (data[c][r] for c in partition_by))
+        key = tuple("NaN" if v != v else (type(v).__name__, v) for v in (keys[c][r] for c in partition_by))
         groups.setdefault(key, []).append(r)
-    partitions = list(groups.values())
     times, span = None, None
     if within is not None:
-        times = [getattr(v, "ns", v) for v in data[order_by[0]]]
-        span = _span(within, rows.schema.field(order_by[0]).type if isinstance(rows, pa.Table) else None)
+        first = sort_key(order_by[0])[0]
+        times = [getattr(v, "ns", v) for v in data[first]]
+        span = _span(within, rows.schema.field(first).type if isinstance(rows, pa.Table) else None)
 
     program = compile_pattern(pattern)
-    known = variables(program)
-    for variable in define or {}:
-        if variable not in known:
+    unions = _unions(subsets or {}, variables(program))
+    definitions, shown = _trees(program, unions, set(data), define or {}, measures or {})
+    if all_rows == "unmatched" and any(i[0] == "row" and i[2] for i in program):
+        raise OracleError("an exclusion with UNMATCHED ROWS")
+    if " " in skip and skip.split(" ", 1)[1] not in {*variables(program), *unions}:
+        raise OracleError(f"SKIP TO {skip}")
+    trees = [*definitions.values(), *shown.values()]
+    results: list[tuple[float, int, dict]] = []
+    for part in groups.values():
+        holds = _conditions(data, definitions, unions, part)
+        found = find(
+            program,
+            holds,
+            part,
+            local=all(is_local(tree, v, unions) for v, tree in definitions.items()),
+            skip=skip,
+            times=times,
+            within=span,
+            numbered=any(node[0] == "match_number" for tree in trees for node in walk(tree)),
+            subsets=unions,
+        )
+        before: float = -1  # when what was shown of this partition was certain
+        for match in found:
+            wanted = all_rows == "unmatched" or match["kind"] == "found"
+            if not (wanted or (match["kind"] == "empty" and all_rows != "omit")):
+                continue
+            earliest = -1 if skip == "next" else before
+            before, out = _output(match, data, unions, part, shown, keys, all_rows, earliest)
+            results += [(before, part[match["start"]], row) for row in out]
+    return [row for _, _, row in sorted(results, key=lambda r: r[:2])]
+
+
+def _unions(subsets: Mapping[str, Sequence[str]], known: Sequence[str]) -> dict[str, set[str]]:
+    for name, members in subsets.items():
+        if name in known or not members or len(set(members)) < len(members) or not set(members) <= set(known):
+            raise OracleError(f"SUBSET {name} = {members}")
+    return {name: set(members) for name, members in subsets.items()}
+
+
+def _trees(
+    program: Program,
+    unions: Mapping[str, set[str]],
+    columns: set[str],
+    define: Mapping[str, str],
+    measures: Mapping[str, str],
+) -> tuple[dict[str, tuple], dict[str, tuple]]:
+    known = {*variables(program), *unions}
+    for variable in define:
+        if variable not in known or variable in unions:
             raise OracleError(f"DEFINE {variable}, which the pattern has not")
-    trees = {name: parse(text) for name, text in (measures or {}).items()}
-    found = match_letters(
-        program,
-        _conditions(data, define or {}, partitions),
-        partitions,
-        skip=skip,
-        times=times,
-        within=span,
-        numbered=any("('match_number',)" in repr(t) for t in trees.values()),
-    )
-    results = []
-    for match in found:
-        row = {c: data[c][match["_start"]] for c in partition_by}
-        for name, tree in trees.items():
-            row[name] = checked(_measure(tree, data, match, known), f"measure {name}")
-        used = match.pop("_rows")
-        match |= {"_first": used[0] if used else None, "_last": used[-1] if used else None}
-        results.append(row | match)
-    return results
+    definitions = {v: parse(text) for v, text in define.items()}
+    shown = {name: parse(text) for name, text in measures.items()}
+    for v, tree in definitions.items():
+        check(tree, f"DEFINE {v}", known, columns, define=True)
+    for name, tree in shown.items():
+        check(tree, f"measure {name}", known, columns, define=False)
+    return definitions, shown
+
+
+def _output(
+    match: Mapping[str, Any],
+    data: Mapping[str, list],
+    unions: Mapping[str, set[str]],
+    rows: Sequence[int],
+    measures: Mapping[str, tuple],
+    keys: Mapping[str, list],
+    all_rows: str | None,
+    earliest: float,
+) -> tuple[float, list[dict[str, Any]]]:
+    """When the match is certain, its measures included, and its output rows."""
+    start, labels = match["start"], match["labels"]
+    ats = [len(labels) - 1]  # the rows of the match at which the measures are evaluated
+    if all_rows and labels:
+        ats = [j for j, excluded in enumerate(match["excluded"]) if not excluded]
+    read: float = -1
+    lines = []
+    for at in ats:
+        view = View(data, unions, rows, start, labels, at, match["number"], len(rows))
+        values = {name: checked(view.value(tree), f"measure {name}") for name, tree in measures.items()}
+        if match["kind"] == "unmatched":
+            values = dict.fromkeys(measures)
+        read = max(
+            read, view.read if view.read == math.inf else rows[int(view.read)] if view.read >= 0 else -1
+        )
+        shown = rows[start + max(at, 0)] if all_rows else rows[start]
+        columns = {name: column[shown] for name, column in data.items()} if all_rows else {}
+        parts = {text: column[shown] for text, column in keys.items()}
+        lines.append(columns | parts | values | {"_row": shown, "_kind": match["kind"]})
+    settled = max(match["settled"], read, earliest)
+    described = _described(match, rows, settled)
+    used = described.pop("_rows")
+    described |= {"_first": used[0] if used else None, "_last": used[-1] if used else None}
+    return settled, [line | described for line in lines]
 
 
 def _span(within: int | str, kind: pa.DataType | None) -> int:

@@ -1,18 +1,19 @@
-"""The oracle's expressions: text -> tree -> value, one row at a time, on plain Python values.
+"""The oracle's expressions, first half: text -> tree. `oracle_value.py` has the second, tree -> value.
 
-Only tests use this; it shares nothing with the product. Values are Python's own: None is NULL, `bool`, `int`,
-`float`, `str`, plus `Instant` (dates and timestamps) and `Span` (durations), both exact counts of
-nanoseconds, so that every unit compares with every other. A fault (overflow of int64, integer division by
-zero) is a value too, `Fault`: FALSE AND fault is FALSE and TRUE OR fault is TRUE, in either order; everything
-else that touches a fault is a fault, and a condition that ends as a fault raises `EvaluationError`.
+Only tests use this; it shares nothing with the product. Trees are tuples, `(kind, ...)`:
 
-Trees are tuples, `(kind, ...)`:
-    ("lit", value)            ("col", variable or None, name)      ("prev", tree, n)
+    ("lit", value)            ("col", variable or None, name)      ("classifier", variable or None)
+    ("match_number",)         ("count", variable or None, semantics)               COUNT(*), COUNT(), COUNT(v.*)
+    ("phys", n, tree)         n rows on in the partition: PREV(x, 2) is n = -2, NEXT(x) is n = 1
+    ("nav", "FIRST" | "LAST", tree, n, semantics)    semantics: "RUNNING", "FINAL", or None where the text has none
+    ("agg", name, arguments, semantics)
     ("neg", x)                ("op", "+ - * / % = <> < <= > >=", x, y)
     ("and" | "or", x, y)      ("not", x)                           ("null?", x)
-    ("nav", "FIRST" | "LAST", tree, n)    ("agg", "COUNT" ..., tree)   ("count", variable or None)
-    ("classifier",)           ("match_number",)
-BETWEEN and IN are written out as the comparisons that SQL says they are.
+    ("distinct", x, y)        ("like", x, pattern, escape)
+    ("case", operand or None, ((condition, value), ...), default)
+    ("cast", x, type, attempt)    ("call", name, x, ...)
+BETWEEN and IN are written out as the comparisons that SQL says they are; x || y is the call CONCAT, x[i] the call
+SUBSCRIPT, EXTRACT(YEAR FROM x) the call EXTRACT with a literal, COALESCE, NULLIF and IF are cases.
 
 Identifiers keep their case (variables and columns are compared as written); keywords have none.
 """
@@ -20,16 +21,33 @@ Identifiers keep their case (variables and columns are compared as written); key
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 NS = {"DAY": 86_400 * 10**9, "HOUR": 3_600 * 10**9, "MINUTE": 60 * 10**9, "SECOND": 10**9}
-AGGREGATES = ("COUNT", "SUM", "AVG", "MIN", "MAX")
 EPOCH = dt.datetime(1970, 1, 1)
+SYNONYMS = {
+    "ARBITRARY": "ANY_VALUE", "STDDEV_SAMP": "STDDEV", "VAR_SAMP": "VARIANCE", "EVERY": "BOOL_AND",
+    "SUBSTRING": "SUBSTR", "POW": "POWER", "CEILING": "CEIL", "CHAR_LENGTH": "LENGTH",
+    "CHARACTER_LENGTH": "LENGTH",
+}  # fmt: skip
+AGGREGATES = {
+    "COUNT": 1, "SUM": 1, "AVG": 1, "MIN": 1, "MAX": 1, "STDDEV": 1, "STDDEV_POP": 1, "VARIANCE": 1, "VAR_POP": 1,
+    "ARRAY_AGG": 1, "ANY_VALUE": 1, "BOOL_AND": 1, "BOOL_OR": 1, "MIN_BY": 2, "MAX_BY": 2,
+}  # fmt: skip
+FUNCTIONS = {  # name -> how many arguments
+    "CONCAT": (2, 9), "SUBSCRIPT": (2, 2), "EXTRACT": (2, 2), "GREATEST": (1, 9), "LEAST": (1, 9), "ABS": (1, 1),
+    "SIGN": (1, 1), "FLOOR": (1, 1), "CEIL": (1, 1), "ROUND": (1, 2), "SQRT": (1, 1), "EXP": (1, 1), "LN": (1, 1),
+    "LOG2": (1, 1), "LOG10": (1, 1), "POWER": (2, 2), "MOD": (2, 2), "LOWER": (1, 1), "UPPER": (1, 1),
+    "LENGTH": (1, 1), "SUBSTR": (2, 3), "TRIM": (1, 1), "LTRIM": (1, 1), "RTRIM": (1, 1), "REPLACE": (3, 3),
+    "REVERSE": (1, 1), "STRPOS": (2, 2), "STARTS_WITH": (2, 2), "LPAD": (3, 3), "RPAD": (3, 3),
+    "CONCAT_WS": (2, 9), "CARDINALITY": (1, 1), "CONTAINS": (2, 2), "ARRAY": (0, 9), "YEAR": (1, 1),
+    "MONTH": (1, 1), "DAY": (1, 1), "HOUR": (1, 1), "MINUTE": (1, 1), "SECOND": (1, 1), "DATE_TRUNC": (2, 2),
+    "DATE_DIFF": (3, 3),
+}  # fmt: skip
 
 
 class OracleError(Exception):
@@ -37,7 +55,7 @@ class OracleError(Exception):
 
 
 class EvaluationError(OracleError):
-    """A condition or a measure overflowed int64 or divided an integer by zero."""
+    """What only the rows tell: an overflow of int64, a division of an integer by zero, a wrong SKIP TO."""
 
 
 @dataclass(frozen=True, order=True)
@@ -50,11 +68,6 @@ class Span:
     ns: int
 
 
-@dataclass(frozen=True)
-class Fault:
-    text: str
-
-
 def instant(value: dt.date | dt.datetime) -> Instant:
     """A Python date or datetime (UTC if it has a zone) as an exact Instant."""
     if not isinstance(value, dt.datetime):
@@ -64,11 +77,9 @@ def instant(value: dt.date | dt.datetime) -> Instant:
     return Instant(((value - EPOCH) // dt.timedelta(microseconds=1)) * 1000)
 
 
-# ---------------------------------------------------------------- text -> tree
-
 _TOKEN = re.compile(
     r"\s*(?:(?P<num>\d+\.\d*(?:[eE][+-]?\d+)?|\.\d+|\d+[eE][+-]?\d+|\d+)|'(?P<str>(?:[^']|'')*)'"
-    r"|\"(?P<quoted>(?:[^\"]|\"\")+)\"|(?P<word>[A-Za-z_]\w*)|(?P<sym><>|!=|<=|>=|[-+*/%=<>(),.]))"
+    r"|\"(?P<quoted>(?:[^\"]|\"\")+)\"|(?P<word>[A-Za-z_]\w*)|(?P<sym><>|!=|<=|>=|\|\||[-+*/%=<>(),.\[\]]))"
 )
 
 
@@ -81,13 +92,14 @@ def tokens(text: str) -> list[tuple[str, str]]:
         if m is None:
             raise OracleError(f"cannot read {text[at:]!r}")
         kind = str(m.lastgroup)
-        out.append((kind, m.group(kind)))
+        value = m.group(kind)
+        out.append((kind, value.replace('""', '"') if kind == "quoted" else value))
         at = m.end()
     return [*out, ("end", "")]
 
 
 class _Parser:
-    """Recursive descent: or < and < not < predicate < sum < product < sign < primary."""
+    """Recursive descent: or < and < not < predicate < || < sum < product < sign < subscript < primary."""
 
     def __init__(self, text: str) -> None:
         self.text, self.toks, self.at = text, tokens(text), 0
@@ -133,29 +145,43 @@ class _Parser:
         return ("not", self.negation()) if self.word("NOT") else self.predicate()
 
     def predicate(self) -> tuple:
-        x = self.sum()
+        x = self.text_sum()
         op = self.sym("=", "<>", "!=", "<", "<=", ">", ">=")
         if op:
-            return ("op", "<>" if op == "!=" else op, x, self.sum())
+            return ("op", "<>" if op == "!=" else op, x, self.text_sum())
         if self.word("IS"):
             negated = self.word("NOT")
-            self.need(self.word("NULL"), "NULL")
-            return ("not", ("null?", x)) if negated else ("null?", x)
+            if self.word("DISTINCT"):
+                self.need(self.word("FROM"), "FROM")
+                tree: tuple = ("distinct", x, self.text_sum())
+            else:
+                self.need(self.word("NULL"), "NULL or DISTINCT FROM")
+                tree = ("null?", x)
+            return ("not", tree) if negated else tree
         negated = self.word("NOT")
         if self.word("BETWEEN"):
-            low = self.sum()
+            low = self.text_sum()
             self.need(self.word("AND"), "AND")
-            tree: tuple = ("and", ("op", ">=", x, low), ("op", "<=", x, self.sum()))
+            tree = ("and", ("op", ">=", x, low), ("op", "<=", x, self.text_sum()))
+        elif self.word("LIKE"):
+            pattern = self.text_sum()
+            tree = ("like", x, pattern, self.literal() if self.word("ESCAPE") else None)
         elif self.word("IN"):
             self.need(self.sym("("), "(")
-            tree = ("op", "=", x, self.sum())
+            tree = ("op", "=", x, self.text_sum())
             while self.sym(","):
-                tree = ("or", tree, ("op", "=", x, self.sum()))
+                tree = ("or", tree, ("op", "=", x, self.text_sum()))
             self.need(self.sym(")"), ")")
         else:
-            self.need(None if negated else True, "BETWEEN or IN")
+            self.need(None if negated else True, "BETWEEN, IN or LIKE")
             return x
         return ("not", tree) if negated else tree
+
+    def text_sum(self) -> tuple:
+        x = self.sum()
+        while self.sym("||"):
+            x = ("call", "CONCAT", x, self.sum())
+        return x
 
     def sum(self) -> tuple:
         x = self.product()
@@ -174,15 +200,28 @@ class _Parser:
             kind, value = self.toks[self.at]
             if kind == "num" and value.isdigit():  # so that -9223372036854775808 is a literal
                 self.at += 1
-                return ("lit", _int(-int(value)))
+                return ("lit", -int(value))
             return ("neg", self.sign())
-        return self.sign() if self.sym("+") else self.primary()
+        return self.sign() if self.sym("+") else self.subscript()
+
+    def subscript(self) -> tuple:
+        x = self.primary()
+        while self.sym("["):
+            x = ("call", "SUBSCRIPT", x, self.disjunction())
+            self.need(self.sym("]"), "]")
+        return x
+
+    def literal(self) -> str:
+        kind, value = self.toks[self.at]
+        self.need(kind == "str" or None, "a text")
+        self.at += 1
+        return value.replace("''", "'")
 
     def primary(self) -> tuple:
         kind, value = self.toks[self.at]
         self.at += 1
         if kind == "num":
-            return ("lit", _int(int(value)) if value.isdigit() else float(value))
+            return ("lit", int(value) if value.isdigit() else float(value))
         if kind == "str":
             return ("lit", value.replace("''", "'"))
         if kind == "sym" and value == "(":
@@ -190,20 +229,28 @@ class _Parser:
             self.need(self.sym(")"), ")")
             return tree
         if kind == "quoted":
-            return self.column(value.replace('""', '"'))
+            return self.column(value)
         if kind != "word":
             raise OracleError(f"unexpected {value!r} in {self.text!r}")
         upper = value.upper()
         if upper in ("TRUE", "FALSE", "NULL"):
             return ("lit", {"TRUE": True, "FALSE": False, "NULL": None}[upper])
         if upper in ("DATE", "TIMESTAMP", "INTERVAL") and self.toks[self.at][0] == "str":
-            literal = self.toks[self.at][1]
-            self.at += 1
+            literal = self.literal()
             if upper == "DATE":
                 return ("lit", instant(dt.date.fromisoformat(literal)))
             if upper == "TIMESTAMP":
                 return ("lit", instant(dt.datetime.fromisoformat(literal)))
             return ("lit", Span(round(float(literal) * NS[self.need(self.word(*NS), "a unit")])))
+        if upper in ("RUNNING", "FINAL") and self.toks[self.at][0] == "word":
+            name = self.toks[self.at][1].upper()
+            self.at += 1
+            self.need(self.sym("("), "(")
+            return self.call(name, upper)
+        if upper == "CASE":
+            return self.case()
+        if upper == "ARRAY" and self.sym("["):
+            return ("call", "ARRAY", *self.list_until("]"))
         return self.call(upper) if self.sym("(") else self.column(value)
 
     def column(self, name: str) -> tuple:
@@ -212,148 +259,121 @@ class _Parser:
         kind, value = self.toks[self.at]
         self.need(kind in ("word", "quoted") or None, "a column")
         self.at += 1
-        return ("col", name, value.replace('""', '"') if kind == "quoted" else value)
+        return ("col", name, value)
 
-    def call(self, name: str) -> tuple:
-        if name in ("CLASSIFIER", "MATCH_NUMBER"):
-            self.need(self.sym(")"), ")")
-            return (name.lower(),)
-        if name == "COUNT":
-            if self.sym("*"):
-                self.need(self.sym(")"), ")")
-                return ("count", None)
-            kind, variable = self.toks[self.at]
-            if kind in ("word", "quoted") and [t[1] for t in self.toks[self.at + 1 : self.at + 3]] == [
-                ".",
-                "*",
-            ]:
-                self.at += 3
-                self.need(self.sym(")"), ")")
-                return ("count", variable)
-        if name not in (*AGGREGATES, "FIRST", "LAST", "PREV"):
-            raise OracleError(f"no function {name}")
-        x = self.sum()
-        n = None
-        if name not in AGGREGATES and self.sym(","):
-            kind, digits = self.toks[self.at]
-            self.need((kind == "num" and digits.isdigit()) or None, "a whole number")
-            self.at += 1
-            n = int(digits)
+    def case(self) -> tuple:
+        operand = None if self.toks[self.at] == ("word", "WHEN") else self.disjunction()
+        branches = []
+        while self.word("WHEN"):
+            condition = self.disjunction()
+            self.need(self.word("THEN"), "THEN")
+            branches.append((condition, self.disjunction()))
+        self.need(branches or None, "WHEN")
+        default = self.disjunction() if self.word("ELSE") else ("lit", None)
+        self.need(self.word("END"), "END")
+        return ("case", operand, tuple(branches), default)
+
+    def list_until(self, closing: str) -> list[tuple]:
+        if self.sym(closing):
+            return []
+        found = [self.disjunction()]
+        while self.sym(","):
+            found.append(self.disjunction())
+        self.need(self.sym(closing), closing)
+        return found
+
+    def variable(self) -> str | None:
+        """A variable and the bracket that closes its call, or only the bracket."""
+        if self.sym(")"):
+            return None
+        kind, value = self.toks[self.at]
+        self.need(kind in ("word", "quoted") or None, "a variable")
+        self.at += 1
         self.need(self.sym(")"), ")")
+        return value
+
+    def call(self, name: str, semantics: str | None = None) -> tuple:
+        name = SYNONYMS.get(name, name)
+        if semantics and name not in (*AGGREGATES, "FIRST", "LAST"):
+            raise OracleError(f"{semantics} {name}")
+        if name == "CLASSIFIER":
+            return ("classifier", self.variable())
+        if name == "MATCH_NUMBER":
+            self.need(self.sym(")"), ")")
+            return ("match_number",)
+        if name == "COUNT" and (self.sym("*") or self.toks[self.at] == ("sym", ")")):
+            self.need(self.sym(")"), ")")
+            return ("count", None, semantics)
+        if name == "COUNT" and self.toks[self.at + 1 : self.at + 3] == [("sym", "."), ("sym", "*")]:
+            variable = self.toks[self.at][1]
+            self.at += 3
+            self.need(self.sym(")"), ")")
+            return ("count", variable, semantics)
+        if name in ("CAST", "TRY_CAST"):
+            return self.cast(name == "TRY_CAST")
+        if name == "EXTRACT":
+            field = self.need(self.word("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"), "a field")
+            self.need(self.word("FROM"), "FROM")
+            x = self.disjunction()
+            self.need(self.sym(")"), ")")
+            return ("call", field, x)
+        return self.built(name, self.list_until(")"), semantics)
+
+    def cast(self, attempt: bool) -> tuple:
+        x = self.disjunction()
+        self.need(self.word("AS"), "AS")
+        kind, name = self.toks[self.at]
+        self.need(kind == "word" or None, "a type")
+        self.at += 1
+        if self.sym("("):  # the length or precision, which changes nothing here
+            while not self.sym(")"):
+                self.at += 1
+        self.need(self.sym(")"), ")")
+        return ("cast", x, name.upper(), attempt)
+
+    def built(self, name: str, arguments: list[tuple], semantics: str | None) -> tuple:
         if name in AGGREGATES:
-            return ("agg", name, x)
-        return ("prev", x, 1 if n is None else n) if name == "PREV" else ("nav", name, x, n or 0)
+            if len(arguments) != AGGREGATES[name]:
+                raise OracleError(f"{name} of {len(arguments)} arguments")
+            return ("agg", name, tuple(arguments), semantics)
+        if name in ("FIRST", "LAST", "PREV", "NEXT"):
+            n = 1 if name in ("PREV", "NEXT") else 0
+            if len(arguments) == 2:
+                kind, n = arguments.pop()[:2]
+                self.need((kind == "lit" and type(n) is int and n >= 0) or None, "a whole number")
+            self.need(len(arguments) == 1 or None, "one argument")
+            if name in ("FIRST", "LAST"):
+                return ("nav", name, arguments[0], n, semantics)
+            return ("phys", -n if name == "PREV" else n, arguments[0])
+        null = ("lit", None)
+        if name == "COALESCE" and arguments:
+            tree = arguments[-1]
+            for x in reversed(arguments[:-1]):
+                tree = ("case", None, ((("not", ("null?", x)), x),), tree)
+            return tree
+        if name == "NULLIF" and len(arguments) == 2:
+            return ("case", None, ((("op", "=", *arguments), null),), arguments[0])
+        if name == "IF" and len(arguments) in (2, 3):
+            return ("case", None, (tuple(arguments[:2]),), arguments[2] if len(arguments) == 3 else null)
+        low, high = FUNCTIONS.get(name, (1, 0))
+        if not low <= len(arguments) <= high:
+            raise OracleError(f"no function {name} of {len(arguments)} arguments")
+        return ("call", name, *arguments)
 
 
 def parse(text: str) -> tuple:
     return _Parser(text).whole()
 
 
-# ---------------------------------------------------------------- tree -> value
+def walk(tree: Any) -> Iterator[tuple]:
+    """Every node of `tree`, itself first."""
+    if isinstance(tree, tuple):
+        if tree and isinstance(tree[0], str):
+            yield tree
+        for part in tree:
+            yield from walk(part)
 
 
-def _int(value: int) -> Any:
-    return value if INT64_MIN <= value <= INT64_MAX else Fault(f"{value} is no int64")
-
-
-def _divide(x: int, y: int, remainder: bool) -> Any:
-    if y == 0:
-        return Fault("integer division by zero")
-    quotient = abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
-    return _int(x - y * quotient if remainder else quotient)
-
-
-def _float_divide(x: float, y: float) -> float:
-    if y != 0:
-        return x / y
-    sign = math.copysign(1.0, x) * math.copysign(1.0, y)
-    return math.nan if x == 0 or math.isnan(x) else sign * math.inf
-
-
-def _arithmetic(op: str, x: Any, y: Any) -> Any:
-    if isinstance(x, (Instant, Span)):  # Instant - Instant, Instant +- Span, Span +- Span
-        if op == "-":
-            return Span(x.ns - y.ns) if type(x) is type(y) else Instant(x.ns - y.ns)
-        if op == "+" and not (isinstance(x, Instant) and isinstance(y, Instant)):
-            return (Span if isinstance(x, Span) and isinstance(y, Span) else Instant)(x.ns + y.ns)
-        raise OracleError(f"{op} between {x} and {y}")
-    whole = isinstance(x, int) and isinstance(y, int)
-    if op in "/%":
-        if whole:
-            return _divide(x, y, op == "%")
-        return _float_divide(float(x), float(y)) if op == "/" else math.fmod(x, y)
-    value = x + y if op == "+" else x - y if op == "-" else x * y
-    return _int(value) if whole else value
-
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": lambda x, y: x == y,
-    "<>": lambda x, y: x != y,
-    "<": lambda x, y: x < y,
-    "<=": lambda x, y: x <= y,
-    ">": lambda x, y: x > y,
-    ">=": lambda x, y: x >= y,
-}
-
-
-def _operate(op: str, x: Any, y: Any) -> Any:
-    for side in (x, y):
-        if isinstance(side, Fault):
-            return side
-    if x is None or y is None:
-        return None
-    if op in _COMPARE:
-        if isinstance(x, str):  # the order of UTF-8 bytes
-            x, y = x.encode(), y.encode()
-        return _COMPARE[op](x, y)
-    return _arithmetic(op, x, y)
-
-
-def _logic(kind: str, x: Any, y: Any) -> Any:
-    settles = kind == "or"  # TRUE settles OR, FALSE settles AND, whatever stands on the other side
-    if x is settles or y is settles:
-        return settles
-    for side in (x, y):
-        if isinstance(side, Fault):
-            return side
-    return None if x is None or y is None else not settles
-
-
-def evaluate(tree: tuple, leaf: Callable[[tuple], Any]) -> Any:
-    """The value of `tree`; `leaf` gives that of every node which reads rows ("col", "prev", "nav", ...)."""
-    kind = tree[0]
-    if kind == "lit":
-        return tree[1]
-    if kind == "op":
-        return _operate(tree[1], evaluate(tree[2], leaf), evaluate(tree[3], leaf))
-    if kind in ("and", "or"):
-        return _logic(kind, evaluate(tree[1], leaf), evaluate(tree[2], leaf))
-    if kind in ("not", "null?", "neg"):
-        x = evaluate(tree[1], leaf)
-        if isinstance(x, Fault):
-            return x
-        if kind == "null?":
-            return x is None
-        if x is None:
-            return None
-        if kind == "not":
-            return not x
-        return Span(-x.ns) if isinstance(x, Span) else _int(-x) if isinstance(x, int) else -x
-    return leaf(tree)
-
-
-def columns(tree: tuple) -> set[tuple[str | None, str]]:
-    """The (variable, column) pairs that a tree reads."""
-    if tree[0] == "col":
-        return {(tree[1], tree[2])}
-    found: set[tuple[str | None, str]] = set()
-    for part in tree[1:]:
-        if isinstance(part, tuple):
-            found |= columns(part)
-    return found
-
-
-def checked(value: Any, where: str) -> Any:
-    if isinstance(value, Fault):
-        raise EvaluationError(f"{where}: {value.text}")
-    return value
+def owners(tree: Any) -> set[str | None]:
+    """The variables whose rows a tree reads; None among them: all rows."""
+    return {node[1] for node in walk(tree) if node[0] in ("col", "classifier")}

@@ -19,13 +19,18 @@ CORE = Path(__file__).parent / "core"
 NUMBERS = pa.schema([("n", pa.int64())])
 
 
-@cache
 def operators() -> ModuleType:
     """The module of tests/core/operators.pyx."""
-    folder = Path(tempfile.mkdtemp(prefix="tocsin-operators-"))
-    shutil.copy(CORE / "operators.pyx", folder)
+    return compiled("operators")
+
+
+@cache
+def compiled(name: str) -> ModuleType:
+    """The module of tests/core/NAME.pyx, built when it is first asked for."""
+    folder = Path(tempfile.mkdtemp(prefix=f"tocsin-{name}-"))
+    shutil.copy(CORE / f"{name}.pyx", folder)
     built = subprocess.run(
-        [sys.executable, str(CORE / "build_operators.py"), str(folder)],
+        [sys.executable, str(CORE / "build_operators.py"), str(folder), name],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -33,7 +38,7 @@ def operators() -> ModuleType:
     assert built.returncode == 0, built.stderr + built.stdout
     sys.path.insert(0, str(folder))
     try:
-        return __import__("tocsin_test_operators")
+        return __import__(f"tocsin_test_{name}")
     finally:
         sys.path.remove(str(folder))
 

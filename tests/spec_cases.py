@@ -1,9 +1,10 @@
 """Loads the engine-independent cases of `spec/*.toml`; `spec/README.md` is the format's description.
 
-A case is one MATCH_RECOGNIZE clause, one small table and the literal matches expected of it. To make every
-mapped row visible through measures alone, two columns join each table: `n`, the row's number, and `bit`, two
-to the n-th, so that SUM(A.bit) says exactly which rows were mapped to A; and measures over them join each
-clause. `SpecCase.expected_rows()` has what those measures must be, `SpecCase.clause()` asks for them.
+A case is one MATCH_RECOGNIZE clause, one small table and the literal matches, or output rows, expected of it. To
+make every mapped row visible through measures alone, two columns join each table: `n`, the row's number, and `bit`,
+two to the n-th, so that SUM(A.bit) says exactly which rows were mapped to A; and measures over them join each
+clause whose matches are given. `SpecCase.expected_rows()` has what those measures must be, `SpecCase.clause()` asks
+for them. Where the output's rows are given, they are all that is asked for.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from typing import Any
 import pyarrow as pa
 
 import oracle
-from oracle_expression import Instant, Span, instant
+from oracle_expression import Instant, Span, instant, parse, walk
+from oracle_match import is_local
 
 FOLDER = Path(__file__).parent / "spec"
 KEYS = {
-    "name", "pattern", "define", "undefined", "measures", "types", "partition_by", "order_by", "skip",
-    "within", "letters", "masks", "columns", "matches", "error", "doors",
+    "name", "pattern", "define", "undefined", "measures", "types", "partition_by", "order_by", "skip", "subset",
+    "within", "letters", "masks", "columns", "matches", "all_rows", "rows_out", "error", "clause", "says", "doors",
 }  # fmt: skip
 SKIP_TEXT = {"past_last": "SKIP PAST LAST ROW", "next": "SKIP TO NEXT ROW"}
+ALL_ROWS_TEXT = {"show": "", "omit": " OMIT EMPTY MATCHES", "unmatched": " WITH UNMATCHED ROWS"}
 DOORS = ("match_recognize", "matcher", "engine")
+PLAIN = {"lit", "col", "phys", "neg", "op", "and", "or", "not", "null?"}
+SIMPLE = {"COUNT", "SUM", "AVG", "MIN", "MAX"}
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,15 @@ class SpecCase:
     order_by: Sequence[str]
     skip: str
     within: str | None
+    subsets: Mapping[str, Sequence[str]]
+    all_rows: str | None
     data: pa.Table
     matches: Sequence[Expected]
+    rows_out: Sequence[Mapping[str, Any]] | None  # the output itself; `matches` is empty then
     error: str | None = None
+    raw: str | None = None  # the whole clause, where it is given as text
+    place: tuple[int, range] | None = None  # the line of the fault in it and its columns, from 1
+    says: Sequence[str] = ()
     doors: Sequence[str] = field(default=DOORS)
 
     def table(self) -> pa.Table:
@@ -69,10 +80,14 @@ class SpecCase:
         return pattern_variables(self.pattern)
 
     def all_measures(self) -> dict[str, str]:
+        if self.rows_out is not None:
+            return dict(self.measures)
         return {**self.measures, **identifying_measures(self.variables())}
 
     def clause(self) -> str:
         """The text of the clause, the identifying measures included."""
+        if self.raw is not None:
+            return self.raw
         return clause_text(
             self.pattern,
             self.define,
@@ -81,14 +96,51 @@ class SpecCase:
             order_by=self.order_by,
             skip=self.skip,
             within=self.within,
+            subsets=self.subsets,
+            all_rows=self.all_rows,
         )
 
     def columns_out(self) -> list[str]:
-        return [*self.partition_by, *self.all_measures()]
+        """The output's columns in their order. Computed keys have no name here, and are not compared."""
+        names = self.data.column_names
+        keys = [c for c in self.partition_by if c in names]
+        if not self.all_rows:
+            return [*keys, *self.all_measures()]
+        order = [c for c, _, _ in map(oracle.sort_key, self.order_by) if c in names]
+        return list(dict.fromkeys([*keys, *order, *self.all_measures(), *names]))
+
+    def row_local(self) -> bool:
+        """Whether the classes that read rows one by one can run the case, in the expressions they know."""
+        if (
+            self.raw
+            or self.all_rows
+            or self.subsets
+            or self.skip not in SKIP_TEXT
+            or set("^$-") & set(self.pattern)
+        ):
+            return False
+        define = {v: parse(text) for v, text in self.define.items()}
+        conditions = [node for tree in define.values() for node in walk(tree)]
+        shown = [node for text in self.all_measures().values() for node in walk(parse(text))]
+        return (
+            all(is_local(tree, v, {}) for v, tree in define.items())
+            and all(node[0] in PLAIN and not (node[0] == "phys" and node[1] > 0) for node in conditions)
+            and all(
+                node[0] in PLAIN | {"nav", "agg", "count", "classifier", "match_number"} for node in shown
+            )
+            and all(node[1] in SIMPLE and node[2][0][0] == "col" for node in shown if node[0] == "agg")
+            and not any(node[0] == "phys" or (node[0] == "classifier" and node[1]) for node in shown)
+        )
 
     def expected_rows(self) -> list[dict[str, Any]]:
-        """One dict per match: partition columns, the case's measures, the identifying ones."""
-        keys = {name: oracle.values_of(self.data.column(name)) for name in self.partition_by}
+        """One dict per output row: partition columns, the case's measures, and the identifying ones or all columns."""
+        if self.rows_out is not None:
+            if not self.all_rows:
+                return [dict(row) for row in self.rows_out]
+            table = {name: oracle.values_of(self.data.column(name)) for name in self.data.column_names}
+            return [{c: v[row["n"]] for c, v in table.items()} | dict(row) for row in self.rows_out]
+        plain = [c for c in self.partition_by if c in self.data.column_names]
+        keys = {name: oracle.values_of(self.data.column(name)) for name in plain}
         return [
             {
                 **{name: values[m.start] for name, values in keys.items()},
@@ -106,9 +158,16 @@ class SpecCase:
             measures=self.all_measures(),
             partition_by=self.partition_by,
             order_by=self.order_by,
-            skip=self.skip,
+            skip=oracle_skip(self.skip),
             within=self.within,
+            subsets=self.subsets,
+            all_rows=self.all_rows,
         )
+
+
+def oracle_skip(skip: str) -> str:
+    """TO v is TO LAST v."""
+    return f"last {skip[3:]}" if skip.startswith("to ") else skip
 
 
 # ---------------------------------------------------------------- clauses and their identifying measures
@@ -116,7 +175,8 @@ class SpecCase:
 
 def pattern_variables(pattern: str) -> list[str]:
     """In order of appearance, as written."""
-    return list(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", pattern)))
+    words = re.findall(r'"[^"]+"|[A-Za-z_]\w*', pattern)
+    return list(dict.fromkeys(w.strip('"') for w in words if w.upper() != "PERMUTE"))
 
 
 def identifying_measures(variables: Iterable[str]) -> dict[str, str]:
@@ -124,8 +184,13 @@ def identifying_measures(variables: Iterable[str]) -> dict[str, str]:
         "n_first": "FIRST(n)",
         "n_last": "LAST(n)",
         "n_count": "COUNT(*)",
-        **{f"rows_{v}": f"SUM({v}.bit)" for v in variables},
+        **{f"rows_{v}": f"SUM({quoted(v)}.bit)" for v in variables},
     }
+
+
+def quoted(name: str) -> str:
+    """As it must be written: names in lower case are other variables without quotes."""
+    return name if name == name.upper() else f'"{name}"'
 
 
 def identifying_values(
@@ -151,16 +216,25 @@ def clause_text(
     order_by: Sequence[str] = (),
     skip: str = "past_last",
     within: str | None = None,
+    subsets: Mapping[str, Sequence[str]] | None = None,
+    all_rows: str | None = None,
 ) -> str:
     """A MATCH_RECOGNIZE clause, as `tocsin.match_recognize` takes it."""
+    if skip not in SKIP_TEXT:
+        side, variable = skip.split(" ", 1)
+        skip_text = f"SKIP TO {'' if side == 'to' else side.upper() + ' '}{quoted(variable)}"
+    else:
+        skip_text = SKIP_TEXT[skip]
+    unions = [f"{quoted(name)} = ({', '.join(map(quoted, of))})" for name, of in (subsets or {}).items()]
     lines = [
         f"PARTITION BY {', '.join(partition_by)}" if partition_by else "",
         f"ORDER BY {', '.join(order_by)}" if order_by else "",
-        "MEASURES " + ", ".join(f"{text} AS {name}" for name, text in measures.items()),
-        "ONE ROW PER MATCH",
-        f"AFTER MATCH {SKIP_TEXT[skip]}",
+        "MEASURES " + ", ".join(f"{text} AS {name}" for name, text in measures.items()) if measures else "",
+        "ONE ROW PER MATCH" if all_rows is None else f"ALL ROWS PER MATCH{ALL_ROWS_TEXT[all_rows]}",
+        f"AFTER MATCH {skip_text}",
         f"PATTERN ({pattern})" + (f" WITHIN {within}" if within else ""),
-        "DEFINE " + ", ".join(f"{v} AS {text}" for v, text in define.items()) if define else "",
+        "SUBSET " + ", ".join(unions) if unions else "",
+        "DEFINE " + ", ".join(f"{quoted(v)} AS {text}" for v, text in define.items()) if define else "",
     ]
     return "\n".join(line for line in lines if line)
 
@@ -172,7 +246,11 @@ def key_of(value: Any) -> Any:
     """A value that is equal to itself and hashable: NaN is itself, TRUE is not 1."""
     if isinstance(value, bool):
         return ("bool", value)
-    return "NaN" if isinstance(value, float) and value != value else value
+    if isinstance(value, list):
+        return ("list", *map(key_of, value))
+    if isinstance(value, float):  # sums of floats depend on how they are summed, in their last digits
+        return "NaN" if value != value else float(f"{value:.12g}")
+    return value
 
 
 def row_keys(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[tuple]:
@@ -207,6 +285,8 @@ def arrow_type(text: str) -> pa.DataType:
 
 
 def _from_toml(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_toml(v) for v in value]
     return None if value == {} else value
 
 
@@ -229,6 +309,8 @@ def _column(given: Any) -> pa.Array:
 
 
 def _measure_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_measure_value(v) for v in value]
     value = _from_toml(value)
     if isinstance(value, dict):
         return Span(value["ns"]) if "ns" in value else Instant(value["at_ns"])
@@ -253,21 +335,30 @@ def _expected(
     return Expected(first, rows, classifier, measures, settled)
 
 
-def _case(file: str, given: Mapping[str, Any]) -> SpecCase:
-    unknown = set(given) - KEYS
-    assert not unknown, f"unknown keys {unknown}"
+def _rows_out(given: Mapping[str, list], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines of the table `rows_out`; `settled` becomes `_settled`."""
+    missing = set(names) - set(given)
+    assert not missing, f"rows_out has no column for {sorted(missing)}"
+    settled = [None if v == "end" else v for v in given.get("settled", [])]
+    columns = {
+        name: [_measure_value(v) for v in values] for name, values in given.items() if name != "settled"
+    }
+    columns |= {"_settled": settled} if settled else {}
+    return [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
+
+
+def _table(given: Mapping[str, Any], variables: Sequence[str], free: Sequence[str]) -> tuple[pa.Table, dict]:
+    """The case's rows, and the conditions that `letters` and `masks` give to `free` variables."""
     columns = {name: _column(values) for name, values in given.get("columns", {}).items()}
-    variables = pattern_variables(given["pattern"])
-    define = dict(given.get("define", {}))
-    free = [v for v in variables if v not in define and v not in given.get("undefined", ())]
+    define = {}
     if "letters" in given:
         columns["l"] = pa.array(list(given["letters"]))
-        define |= {v: f"l = '{v}'" for v in free}
+        define = {v: f"l = '{v}'" for v in free}
     elif "masks" in given:
         rows = given["masks"].split()
         for v in variables:
             columns[f"is_{v.lower()}"] = pa.array([v in row for row in rows])
-        define |= {v: f"is_{v.lower()}" for v in free}
+        define = {v: f"is_{v.lower()}" for v in free}
     else:
         assert not free, f"no DEFINE for {free}; list them in `undefined` if that is meant"
     n_rows = max(map(len, columns.values()))
@@ -275,27 +366,57 @@ def _case(file: str, given: Mapping[str, Any]) -> SpecCase:
     assert n_rows <= 62, "at most 62 rows"
     columns["n"] = pa.array(range(n_rows), pa.int64())
     columns["bit"] = pa.array([1 << i for i in range(n_rows)], pa.int64())
-    data = pa.table(columns)
+    return pa.table(columns), define
+
+
+def _place(text: str) -> tuple[str, tuple[int, range] | None]:
+    """A clause without the marks around its fault, and the line and the columns between them."""
+    before, mark, rest = text.partition("«")
+    first = len(before) - before.rfind("\n")
+    place = (before.count("\n") + 1, range(first, first + len(rest.partition("»")[0]))) if mark else None
+    return text.replace("«", "").replace("»", ""), place
+
+
+def _case(file: str, given: Mapping[str, Any]) -> SpecCase:
+    unknown = set(given) - KEYS
+    assert not unknown, f"unknown keys {unknown}"
+    raw, place = _place(given["clause"]) if "clause" in given else (None, None)
+    assert raw is None or given.get("error"), "a whole clause is for errors: the oracle does not read it"
+    variables = pattern_variables(given.get("pattern", ""))
+    define = dict(given.get("define", {}))
+    free = [v for v in variables if v not in define and v not in given.get("undefined", ())]
+    data, more = _table(given, variables, free)
 
     partition_by = given.get("partition_by", [])
-    keys = list(zip(*(map(key_of, oracle.values_of(data.column(c))) for c in partition_by), strict=True))
-    keys = keys or [()] * n_rows
-    groups = {r: [s for s in range(n_rows) if keys[s] == keys[r]] for r in range(n_rows)}
+    cells = {name: oracle.values_of(data.column(name)) for name in data.column_names}
+    keyed = [map(key_of, oracle.column_of(c, cells, data.num_rows)) for c in partition_by]
+    keys = list(zip(*keyed, strict=True)) or [()] * data.num_rows
+    groups = {r: [s for s in range(data.num_rows) if keys[s] == keys[r]] for r in range(data.num_rows)}
     measures = given.get("measures", {})
+    all_rows = given.get("all_rows")
+    assert all_rows in (None, *ALL_ROWS_TEXT), f"all_rows = {all_rows}"
+    assert not all_rows or "rows_out" in given or given.get("error"), "ALL ROWS needs rows_out"
+    named = [*measures, *(["n"] if all_rows else [])]
     return SpecCase(
         id=f"{file}: {given['name']}",
         name=given["name"],
-        pattern=given["pattern"],
-        define=define,
+        pattern=given.get("pattern", ""),
+        define=define | more,
         measures=measures,
         types=given.get("types", {}),
         partition_by=partition_by,
         order_by=given.get("order_by", []),
         skip=given.get("skip", "past_last"),
         within=given.get("within"),
+        subsets=given.get("subset", {}),
+        all_rows=all_rows,
         data=data,
         matches=[_expected(m, groups, measures) for m in given.get("matches", [])],
+        rows_out=_rows_out(given["rows_out"], named) if "rows_out" in given else None,
         error=given.get("error"),
+        raw=raw,
+        place=place,
+        says=given.get("says", ()),
         doors=given.get("doors", DOORS),
     )
 

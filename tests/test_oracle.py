@@ -18,7 +18,7 @@ from strategies import Case, cases, patterns
 CASES = load()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+@pytest.mark.parametrize("case", [c for c in CASES if c.raw is None], ids=lambda c: c.id)
 def test_the_oracle_agrees_with_the_case(case: SpecCase) -> None:
     if case.error:
         with pytest.raises(oracle.EvaluationError):
@@ -27,8 +27,15 @@ def test_the_oracle_agrees_with_the_case(case: SpecCase) -> None:
     found = case.oracle_matches()
     names = case.columns_out()
     assert_same(dict_keys(found, names), dict_keys(case.expected_rows(), names), case.clause())
+    if case.rows_out is not None:
+        if case.rows_out and "_settled" in case.rows_out[0]:
+            names = [*names, "_settled"]
+            assert_same(dict_keys(found, names), dict_keys(case.expected_rows(), names), "certainty")
+        return
     wanted = {(m.start, len(m.rows)): m for m in case.matches}
-    order = _order(case)
+    table = case.table()
+    cells = {name: oracle.values_of(table.column(name)) for name in table.column_names}
+    order = oracle.ordered(cells, case.order_by, table.num_rows)
     for match in found:
         start = order[match["_start"]]
         expected = wanted[start, len(match["_classifier"])]
@@ -37,20 +44,13 @@ def test_the_oracle_agrees_with_the_case(case: SpecCase) -> None:
             assert match["_settled"] == expected.settled, f"certainty of the match at {start}"
 
 
-def _order(case: SpecCase) -> list[int]:
-    """The rows as given, in the order of ORDER BY."""
-    table = case.table()
-    keys = [oracle.values_of(table.column(c)) for c in case.order_by]
-    return sorted(range(table.num_rows), key=lambda r: [(k[r] is None, k[r]) for k in keys])
-
-
 def test_there_are_enough_cases() -> None:
-    assert len(CASES) >= 100
+    assert len(CASES) >= 420
 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", "A )", "( A", "A | ", "A{0}", "A{,0}", "A{3,2}", "A{}", "A{,}", "A**", "* A", "A ^", "A{1", "A{x}"],
+    ["", "A )", "( A", "A | ", "A{0}", "A{,0}", "A{3,2}", "A{}", "A**", "* A", "{- A", "A{1", "A{x}"],
 )
 def test_the_oracle_refuses_what_is_no_pattern(pattern: str) -> None:
     with pytest.raises(oracle.OracleError):
@@ -137,8 +137,7 @@ def test_settled_under_within_is_what_its_definition_says(
 
 
 @given(cases())
-def test_the_two_ways_of_the_oracle_agree(case: Case) -> None:
-    """Backtracking and stepping sets of paths: `match_letters` asserts that they find one length."""
+def test_a_match_is_certain_at_its_last_row_at_the_earliest(case: Case) -> None:
     for match in case.oracle():
         assert (match["_first"] is None) == (match["_classifier"] == [])
-        assert match["_settled"] is None or match["_settled"] >= match["_start"]
+        assert match["_settled"] is None or match["_settled"] >= (match["_last"] or match["_start"])

@@ -3,9 +3,12 @@ with."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import doors
+import oracle
 import tocsin
 from spec_cases import SpecCase, assert_same, dict_keys, load
 
@@ -23,6 +26,11 @@ def doors_of(case: SpecCase) -> list[str]:
     return [name for name in doors.DOORS if name.split(",")[0] in case.doors]
 
 
+def classes_of(case: SpecCase) -> list[str]:
+    """The execution classes that can take the case, by force."""
+    return ["b", "c", "d"] if case.row_local() else ["c", "d"]
+
+
 @pytest.mark.parametrize(
     ("case", "door"),
     [pytest.param(c, d, id=f"{c.id}: {d}") for c in FINE for d in doors_of(c)],
@@ -31,6 +39,47 @@ def test_the_door_finds_the_matches_of_the_case(case: SpecCase, door: str) -> No
     names = case.columns_out()
     found = doors.DOORS[door](case.clause(), case.table(), names, time_of(case))
     assert_same(found, dict_keys(case.expected_rows(), names), case.clause())
+
+
+@pytest.mark.parametrize(
+    ("case", "execution"),
+    [pytest.param(c, e, id=f"{c.id}: class {e}") for c in FINE for e in classes_of(c)],
+)
+def test_every_class_finds_the_matches_of_the_case(case: SpecCase, execution: str) -> None:
+    names = case.columns_out()
+    wanted = dict_keys(case.expected_rows(), names)
+    if "matcher" not in case.doors:
+        found = {"match_recognize": doors.by_call(case.clause(), case.table(), names, execution=execution)}
+    else:
+        found = doors.by_every_cut(case.clause(), case.table(), names, execution)
+    for door, rows in found.items():
+        assert_same(rows, wanted, f"{door}\n{case.clause()}")
+        assert rows == next(iter(found.values())), f"the order of {door}\n{case.clause()}"
+
+
+@pytest.mark.parametrize("case", FINE, ids=lambda c: c.id)
+def test_columns_stand_in_the_standards_order(case: SpecCase) -> None:
+    found = tocsin.match_recognize(case.table(), case.clause()).schema.names
+    keys = {*case.partition_by, *(oracle.sort_key(k)[0] for k in case.order_by)}
+    if keys <= set(case.table().column_names):  # computed keys have names that no standard gives
+        assert found == case.columns_out()
+
+
+@pytest.mark.parametrize("case", FINE, ids=lambda c: c.id)
+def test_rows_of_a_partition_come_by_certainty_then_by_start(case: SpecCase) -> None:
+    """Those of one match together."""
+    names = case.columns_out()
+    keys = [names.index(c) for c in case.partition_by if c in names]
+
+    def by_partition(rows: list[tuple]) -> dict[tuple, list[tuple]]:
+        parts: dict[tuple, list[tuple]] = {}
+        for row in rows:
+            parts.setdefault(tuple(row[k] for k in keys), []).append(row)
+        return parts
+
+    found = doors.by_call(case.clause(), case.table(), names)
+    if len(keys) == len(case.partition_by):
+        assert by_partition(found) == by_partition(dict_keys(case.oracle_matches(), names)), case.clause()
 
 
 @pytest.mark.parametrize("case", FINE, ids=lambda c: c.id)
@@ -60,11 +109,30 @@ def test_measures_have_the_types_of_their_columns(case: SpecCase) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 3, 62])
-@pytest.mark.parametrize("case", FAULTY, ids=lambda c: c.id)
-def test_a_fault_in_an_expression_raises(case: SpecCase, cut: int) -> None:
+@pytest.mark.parametrize("case", [c for c in FAULTY if c.raw is None], ids=lambda c: c.id)
+def test_a_fault_that_only_rows_tell_raises(case: SpecCase, cut: int) -> None:
     table = case.table()
     error = getattr(tocsin, str(case.error))
-    with pytest.raises(error):
-        tocsin.match_recognize(table, case.clause())
-    with pytest.raises(error):
-        doors.by_matcher(case.clause(), table, case.columns_out(), doors.even(table.num_rows, cut))
+    for execution in [None, *classes_of(case)]:
+        with pytest.raises(error) as one:
+            tocsin.match_recognize(table, case.clause(), execution=execution)
+        sizes = doors.even(table.num_rows, cut)
+        with pytest.raises(error):
+            doors.by_matcher(case.clause(), table, case.columns_out(), sizes, execution=execution)
+        assert all(word in str(one.value) for word in case.says), str(one.value)
+
+
+@pytest.mark.parametrize("case", [c for c in FAULTY if c.raw is not None], ids=lambda c: c.id)
+def test_a_wrong_clause_is_refused_at_its_place(case: SpecCase) -> None:
+    with pytest.raises(getattr(tocsin, str(case.error))) as fault:
+        tocsin.match_recognize(case.table(), case.clause())
+    message = str(fault.value)
+    assert all(word in message for word in case.says), message
+    if case.place is not None:
+        line, columns = case.place
+        found = re.search(r"line (\d+), column (\d+):", message)
+        assert found, message
+        assert int(found[1]) == line, message
+        assert int(found[2]) in columns, message
+    with pytest.raises(getattr(tocsin, str(case.error))):
+        tocsin.Matcher(case.clause(), case.table().schema)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tocsin.compile.assemble import MATCH, Assembled, build
+from tocsin.compile.assemble import Assembled, build
+from tocsin.compile.automata import MATCH
 from tocsin.compile.clauses import compile_clause
 from tocsin.compile.execution import execution_class, labelled, reasons, unheld
 from tocsin.compile.ir import CLASSIFIER, Leaf, Node

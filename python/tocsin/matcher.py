@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from tocsin.compile.assemble import assemble
 from tocsin.compile.clauses import compile_clause
+from tocsin.compile.execution import ExecutionClass
 from tocsin.sql.clause import Clause
 from tocsin.tables import core_batches
 from tocsin.times import to_unit
 from tocsin_core.batch import Batch
-from tocsin_core.matcher import PatternMatcher
 
 
 class Matcher:
@@ -25,6 +25,7 @@ class Matcher:
     Args:
         clause: the text of a MATCH_RECOGNIZE clause.
         schema: pyarrow.Schema of the events. Text columns may come in any Arrow layout, dictionaries included.
+        execution, max_steps: as in match_recognize.
 
     Raises:
         PatternError: the clause is wrong or not supported; the message shows the place.
@@ -37,12 +38,20 @@ class Matcher:
         (0, [{'x': 3}])
     """
 
-    def __init__(self, clause: str | Clause, schema: pa.Schema) -> None:
+    def __init__(
+        self,
+        clause: str | Clause,
+        schema: pa.Schema,
+        *,
+        execution: ExecutionClass | None = None,
+        max_steps: int | None = None,
+    ) -> None:
         self._clause = clause
-        self._assembled = assemble(compile_clause(clause, schema))
-        operator = self._assembled.operator
-        assert isinstance(operator, PatternMatcher)  # a clause has no other
-        self._operator = operator
+        self._options: dict[str, Any] = {"execution": execution, "max_steps": max_steps}
+        self._assembled = assemble(compile_clause(clause, schema), **self._options)
+        self._operator = self._assembled.operator
+        assert self._assembled.matcher is not None  # a clause has one
+        self._matcher = self._assembled.matcher
         # Matches of the batches before one that was at fault: they have left the core, and must not be lost.
         self._waiting: list[pa.RecordBatch] = []
 
@@ -59,7 +68,7 @@ class Matcher:
     @property
     def sequence(self) -> int:
         """How many events have been pushed (int): the sequence of the next one."""
-        return self._operator.sequence
+        return self._matcher.sequence
 
     def push(self, data: Any) -> pa.RecordBatch:
         """Takes events and returns the matches that they made certain, in the order in which they became so.
@@ -90,10 +99,10 @@ class Matcher:
         empty = True
         for batch in core_batches(data, self._operator.input):
             empty = False
-            self._keep(self._operator.run(batch, self._operator.sequence))
+            self._keep(self._operator.run(batch, self._matcher.sequence))
         if empty:  # a table of no batches: what waits behind a fault comes all the same
             none = Batch.from_arrow(_empty(self.schema), self._operator.input)
-            self._keep(self._operator.run(none, self._operator.sequence))
+            self._keep(self._operator.run(none, self._matcher.sequence))
         return self._take()
 
     def advance(self, time: Any) -> pa.RecordBatch:
@@ -172,17 +181,18 @@ class Matcher:
         return {
             "clause": self._clause,
             "schema": self.schema,
+            "options": self._options,
             "state": self._operator.save(),
             "waiting": self._waiting,
         }
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
-        self.__init__(saved["clause"], saved["schema"])  # type: ignore[misc]
+        self.__init__(saved["clause"], saved["schema"], **saved["options"])  # type: ignore[misc]
         self._operator.restore(saved["state"])
         self._waiting = saved["waiting"]
 
     def __repr__(self) -> str:
-        return f"<tocsin.Matcher of {self.sequence} events, {self._operator.open_attempts} open attempts>"
+        return f"<tocsin.Matcher of {self.sequence} events, {self._matcher.open_attempts} open attempts>"
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:

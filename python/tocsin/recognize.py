@@ -9,13 +9,17 @@ import pyarrow.compute as pc
 
 from tocsin.compile.assemble import Assembled, assemble
 from tocsin.compile.clauses import compile_clause
+from tocsin.compile.execution import ExecutionClass
 from tocsin.compile.plan import Plan
+from tocsin.compile.with_library import derived_columns
 from tocsin.errors import OrderError
 from tocsin.sql.clause import Clause
 from tocsin.tables import as_table, core_batches
 
 
-def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
+def match_recognize(
+    data: Any, clause: str | Clause, *, execution: ExecutionClass | None = None, max_steps: int | None = None
+) -> pa.Table:
     """The matches of a MATCH_RECOGNIZE clause over a whole table.
 
     The table is sorted by ORDER BY if it is not in that order already (stable: rows of equal keys stay as they come).
@@ -23,6 +27,10 @@ def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
     Args:
         data: anything that speaks the Arrow PyCapsule interface, or a dict of numpy arrays.
         clause: the clause's text, with or without MATCH_RECOGNIZE ( ... ) around it.
+        execution: run in a lower execution class than the pattern's own ("a" to "d", see `explain`), to compare
+            them; the matches are the same.
+        max_steps: how many steps one attempt may take; LimitError beyond. None: no limit in classes (a) to (c), ten
+            million in (d).
 
     Returns:
         A pyarrow.Table: the partition columns, then the measures, one row per match, in the order in which
@@ -43,13 +51,13 @@ def match_recognize(data: Any, clause: str | Clause) -> pa.Table:
     table = as_table(data)
     plan = compile_clause(clause, table.schema)
     _check_times(table, plan)
-    assembled = assemble(plan)
+    assembled = assemble(plan, execution=execution, max_steps=max_steps)
     try:
         batches = _run(assembled, table)
     except OrderError:
         # Most tables come in order; the matcher has looked, so sorting is done only for one that is not. What it
         # had taken of the table so far goes with it.
-        assembled = assemble(plan)
+        assembled = assemble(plan, execution=execution, max_steps=max_steps)
         batches = _run(assembled, sort(table, plan))
     return pa.Table.from_batches(batches, schema=assembled.output_schema)
 
@@ -66,7 +74,7 @@ def _run(assembled: Assembled, table: pa.Table) -> list[pa.RecordBatch]:
 
 def _check_times(table: pa.Table, plan: Plan) -> None:
     """A row without a time has no place in the order: refused by its number in the caller's table."""
-    if plan.time is None or plan.within is None:
+    if plan.time is None or plan.within is None or plan.time >= table.num_columns:
         return
     times = table.column(plan.time)
     if times.null_count:
@@ -83,8 +91,16 @@ def sort(table: pa.Table, plan: Plan) -> pa.Table:
     Keys may place their nulls differently, so each key is a stable pass of its own, the last key first.
     """
     rows: pa.Array | None = None
+    n_columns = table.num_columns
+    derived: dict[int, pa.ChunkedArray] = {}
+    if any(column >= n_columns for column, _, _ in plan.order):
+        batches = [derived_columns(batch, plan.derived) for batch in table.to_batches()]
+        computed = pa.Table.from_batches(batches) if batches else None
+        derived = {n_columns + i: computed.column(i) for i in range(len(plan.derived))} if computed else {}
+        if computed is None:
+            return table
     for column, descending, nulls_first in reversed(plan.order):
-        values = table.column(column)
+        values = derived[column] if column >= n_columns else table.column(column)
         if pa.types.is_dictionary(values.type):  # Arrow would sort a dictionary by its codes
             values = values.cast(values.type.value_type)
         values = values.combine_chunks() if rows is None else values.take(rows).combine_chunks()

@@ -1,4 +1,4 @@
-"""Builds tests/core/operators.pyx into the folder given as argument; run as a program by the tests that need it."""
+"""Builds tests/core/NAME.pyx, of which a copy lies in a folder, as tocsin_test_NAME there: build_operators.py FOLDER NAME."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def main(target: str) -> None:
+def main(target: str, name: str) -> None:
     extension = Extension(
-        "tocsin_test_operators", [str(Path(target) / "operators.pyx")], include_dirs=[str(ROOT / "engine_core")],
+        f"tocsin_test_{name}", [str(Path(target) / f"{name}.pyx")], include_dirs=[str(ROOT / "engine_core")],
         language="c++", extra_compile_args=["-std=c++17", "-O1"],
     )  # fmt: skip
     # setup.py has put the declarations of the core there under its import name.
@@ -22,4 +22,4 @@ def main(target: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

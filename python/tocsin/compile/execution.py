@@ -17,6 +17,7 @@ from typing import Literal as Choice
 from tocsin.compile.automata import MATCH_AT_END
 from tocsin.compile.ir import CLASSIFIER, Leaf, kernel_kind
 from tocsin.compile.plan import Plan
+from tocsin.compile.sites import Sites
 
 ExecutionClass = Choice["a", "b", "c", "d"]
 
@@ -78,10 +79,6 @@ def reasons(plan: Plan) -> list[str]:
 
 def labelled(plan: Plan) -> bool:
     """Whether the measures of a row-local pattern need to know which row was matched to what."""
-    from tocsin.compile.assemble import (
-        Sites,
-    )  # assemble asks here which operator to make: the other way round
-
     sites = Sites.of(plan)
     return any(
         leaf.kind != "match_number" and sites.place(leaf, len(plan.variables)) == "rows"

@@ -144,9 +144,7 @@ class _Maker:
         self.everything = (1 << len(plan.variables)) - 1
         self.sites = Sites.of(plan)
         # One entry per leaf.
-        self.leaves: list[
-            tuple[int, int, int, int, bool, int, int, int, tuple[Argument, Argument]]
-        ] = []
+        self.leaves: list[tuple[int, int, int, int, bool, int, int, int, tuple[Argument, Argument]]] = []
         self.types: list[pa.DataType] = []
         self.names: list[str] = []
         # Arguments that are expressions, by the variables whose rows they are over.
@@ -251,7 +249,9 @@ class _Maker:
         for i, leaf in enumerate(self.leaves):
             *rest, variables, arguments = leaf
             moved = tuple(
-                (source, number + begins[variables], type) if source == SOURCES["group"] else (source, number, type)
+                (source, number + begins[variables], type)
+                if source == SOURCES["group"]
+                else (source, number, type)
                 for source, number, type in arguments
             )
             self.leaves[i] = (*rest, variables, moved)  # type: ignore[assignment]
@@ -281,7 +281,8 @@ class _Maker:
 
     def needs_library(self, node: Node) -> bool:
         return any(
-            n.op == "call" or (n.op == "leaf" and kernel_kind(n.type) is None and not pa.types.is_null(n.type))
+            n.op == "call"
+            or (n.op == "leaf" and kernel_kind(n.type) is None and not pa.types.is_null(n.type))
             for n in _nodes(node)
         )
 
@@ -397,7 +398,12 @@ class _After:
     """
 
     def __init__(
-        self, order: list[str], shown: dict[str, int], nodes: dict[str, Node], handed: dict[int, int], match: int
+        self,
+        order: list[str],
+        shown: dict[str, int],
+        nodes: dict[str, Node],
+        handed: dict[int, int],
+        match: int,
     ) -> None:
         self.order = order
         self.shown = shown
@@ -407,14 +413,16 @@ class _After:
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         # Only here: a program without such measures never loads the library's functions.
+        import pyarrow.compute as compute
+
         from tocsin.compile.library import evaluate
 
         part, places = batch, None
         if self.match >= 0 and batch.column(self.match).null_count:
             matched = batch.column(self.match).is_valid()
             part = batch.filter(matched)
-            counted = iter(range(part.num_rows))
-            places = pa.array([next(counted) if is_valid else None for is_valid in matched.to_pylist()], pa.int64())
+            counted = compute.subtract(compute.cumulative_sum(matched.cast(pa.int64())), 1)
+            places = compute.if_else(matched, counted, None)
 
         def column(node: Node) -> pa.Array:
             found = part.column(self.handed[cast(int, node.attr)])

@@ -1,0 +1,60 @@
+"""What a library computes around a matcher: columns before the match, measures after it.
+
+A derived column is a row-local tree of the plan; it is computed once per batch and stands behind the batch's own columns.
+A measure that the kernel cannot compute is computed from leaves that the matcher hands over as further columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pyarrow as pa
+
+from tocsin.compile.ir import Node
+from tocsin.compile.library import Measuring, evaluate
+from tocsin.compile.plan import Derived
+from tocsin.compile.results import After
+from tocsin_core.derive import Derive
+from tocsin_core.operator import Operator
+from tocsin_core.schema import Schema
+
+
+def derived_columns(batch: pa.RecordBatch, derived: tuple[Derived, ...]) -> pa.RecordBatch:
+    """The derived columns of a batch (of the events' schema), as a batch of as many rows.
+
+    Raises:
+        EvaluationError: a row has no value, as in CAST('x' AS BIGINT).
+    """
+
+    def column(node: Node) -> pa.Array:
+        return batch.column(cast(tuple[int, int], node.attr)[0])
+
+    arrays = [evaluate(d.node, column, batch.num_rows) for d in derived]
+    fields = [pa.field(d.name, a.type) for d, a in zip(derived, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def with_library(
+    inner: Operator, schema: pa.Schema, output_schema: pa.Schema, derived: tuple[Derived, ...], after: After | None
+) -> tuple[Operator, pa.Schema]:
+    """`inner` with the library around it, and the schema of its matches.
+
+    Args:
+        inner: takes events of `schema` and then the derived columns; gives matches of `output_schema`.
+        after: makes the final batch of one of inner's, or None.
+    """
+
+    def before(batch: Any) -> pa.RecordBatch:
+        return derived_columns(pa.record_batch(batch), derived)
+
+    if after is not None:
+        empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in output_schema], schema=output_schema)
+        output_schema = after(empty).schema
+    operator = Derive(
+        inner,
+        Schema.from_arrow(schema),
+        Schema.from_arrow(output_schema),
+        before if derived else None,
+        None if after is None else Measuring(after),
+    )
+    return operator, output_schema
