@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tocsin.compile import compile_clause, compile_condition
+from tocsin.compile.execution import execution_class
 from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, kernel_kind
+from tocsin.compile.trees import walk
 from tocsin.errors import PatternError
 from tocsin.language.expression import col, lit
 
@@ -338,7 +340,7 @@ def test_variables_without_a_condition_are_always_true_and_equal_conditions_are_
 
 
 def test_prev_reads_back_from_every_column_of_its_argument():
-    text = "PATTERN (A) DEFINE A AS PREV(i + i8 * 2, 2) < A.i AND PREV(PREV(f), 2) > PREV(f, 0)"
+    text = "PATTERN (A) DEFINE A AS PREV(i + i8 * 2, 2) < A.i AND PREV(f, 3) > PREV(f, 0)"
     plan = compile_clause(text, SCHEMA)
     assert shown(plan.conditions[0]) == "(and (lt (add i@2 (mul i8@2 2)) i) (gt f@3 f))"
 
@@ -374,6 +376,252 @@ def test_the_time_is_an_ascending_whole_number(order, time):
 
 def test_a_column_that_no_expression_reads_may_have_any_type():
     assert compile_clause("MEASURES i AS x PATTERN (A)", SCHEMA).output_schema.names == ["x"]
+
+
+# Definitions: condition and rest
+
+
+def definitions(text, pattern="A B", subset="SUBSET U = (A, B), V = (A)"):
+    """The plan of DEFINE B AS `text`, and its condition and rest as text."""
+    plan = compile_clause(f"PATTERN ({pattern}) {subset} DEFINE B AS {text}", SCHEMA)
+    number = plan.variables.index("B")
+    condition, rest = plan.condition_of[number], plan.rest_of[number]
+    return (
+        plan,
+        "" if condition < 0 else shown(plan.conditions[condition]),
+        "" if rest < 0 else shown(plan.rests[rest], plan.define_leaves),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "condition", "rest"),
+    [
+        # the row itself: the last row of B, of any subset with B, and of all
+        ("i > 1", "(gt i 1)", ""),
+        ("B.i > 1 AND U.i > 2 AND LAST(i) > 3", "(and (and (gt i 1) (gt i 2)) (gt i 3))", ""),
+        ("PREV(B.i, 2) > PREV(LAST(U.i)) + PREV(i8 * 2)", "(gt i@2 (add i@1 (mul i8@1 2)))", ""),
+        ("CLASSIFIER() = 'B'", "", ""),
+        ("CLASSIFIER() = 'A'", "False", ""),
+        ("CLASSIFIER(U) = 'B' AND i > 1", "(gt i 1)", ""),
+        ("NEXT(CLASSIFIER()) IS NULL", "", ""),
+        # rows to come
+        ("NEXT(i) > i", "", "(gt i@-1 i)"),
+        ("i > 1 AND NEXT(B.i + B.f, 2) > 2", "(gt i 1)", "(gt (add (cast i@-2) f@-2) 2.0)"),
+        ("i > 1 OR NEXT(i) > 2", "", "(or (gt i 1) (gt i@-1 2))"),
+        # the match so far
+        ("i > A.i", "", "(gt i last[1 i])"),
+        ("i > V.i AND f > 2", "(gt f 2.0)", "(gt i last[1 i])"),
+        ("i BETWEEN 3 AND A.i", "(ge i 3)", "(le i last[1 i])"),
+        ("LAST(A.i, 2) > 1", "", "(gt last[1 i 2] 1)"),
+        ("LAST(i, 1) > 1", "", "(gt last[11 i] 1)"),
+        ("LAST(B.i, 3) > 1", "", "(gt last[10 i 2] 1)"),
+        ("FIRST(A.i, 1) > 1", "", "(gt first[1 i 1] 1)"),
+        ("FIRST(i) > 1", "", "(gt first[11 i]+ 1)"),
+        ("RUNNING FIRST(B.i, 2) > 1", "", "(gt first[10 i 2]+ 1)"),
+        ("PREV(A.i) > 1", "", "(gt last[1 i]>-1 1)"),
+        ("PREV(LAST(A.i, 2), 3) > 1", "", "(gt last[1 i 2]>-3 1)"),
+        ("NEXT(FIRST(U.i, 2)) > 1", "", "(gt first[11 i 2]+>1 1)"),
+        ("NEXT(LAST(i, 1), 1) > 1", "", "(gt last[11 i]>1 1)"),
+        ("CLASSIFIER(A) = 'A'", "", "(eq classifier[1] 'A')"),
+        ("LAST(CLASSIFIER(), 1) = 'A'", "", "(eq classifier[11] 'A')"),
+        ("PREV(CLASSIFIER()) = 'A'", "", "(eq classifier[11] 'A')"),
+        ("PREV(CLASSIFIER(U), 3) = 'A'", "", "(eq last[11 CLASSIFIER 2] 'A')"),
+        ("PREV(LAST(CLASSIFIER(), 1), 2) = 'A'", "", "(eq last[11 CLASSIFIER 2] 'A')"),
+        ("PREV(CLASSIFIER(A)) = 'A'", "", "(eq last[1 CLASSIFIER]>-1 'A')"),
+        ("FIRST(CLASSIFIER()) = 'A'", "", "(eq first[11 CLASSIFIER]+ 'A')"),
+        ("MATCH_NUMBER() = 1 AND ok", "ok", "(eq match_number[11] 1)"),
+        ("COUNT(*) < 3", "", "(lt count_rows[11]+ 3)"),
+        ("COUNT(A.*) < 3", "", "(lt count_rows[1] 3)"),
+        ("COUNT(U.i) < 3", "", "(lt count[11 i]+ 3)"),
+        ("AVG(A.i) < SUM(B.f * 2)", "", "(lt avg[1 i] sum[10 (mul f 2.0)]+)"),
+        ("COUNT(A.*) + i > 2 AND i > 2", "(gt i 2)", "(gt (add count_rows[1] i) 2)"),
+        # what may fail stays beside what may keep it from that
+        ("i / i8 > 1", "(gt (div i i8) 1)", ""),
+        ("i / 2 > 1 AND A.i > 1", "(gt (div i 2) 1)", "(gt last[1 i] 1)"),
+        ("i / i8 > 1 AND A.i > 1 AND i8 > 0", "(gt i8 0)", "(and (gt (div i i8) 1) (gt last[1 i] 1))"),
+        ("f / f > 1 AND A.i > 1", "(gt (div f f) 1.0)", "(gt last[1 i] 1)"),
+        # constants
+        ("TRUE", "", ""),
+        ("A.i > 1 OR TRUE", "", ""),
+        ("A.i > 1 AND FALSE", "False", ""),
+        ("A.i > 1 AND NULL AND i > 1", "(and (gt i 1) None)", "(gt last[1 i] 1)"),
+        # choices
+        ("CASE WHEN i > 1 THEN ok ELSE FALSE END", "(if (gt i 1) ok False)", ""),
+        ("COALESCE(A.i, i) > 1", "", "(gt (if (is_not_null last[1 i]) last[1 i] i) 1)"),
+    ],
+)
+def test_a_definition_is_a_condition_and_a_rest(text, condition, rest):
+    _, *found = definitions(text)
+    assert found == [condition, rest]
+
+
+def test_the_leaves_of_definitions_are_their_own_and_each_is_there_once():
+    plan = compile_clause(
+        "MEASURES A.i AS m PATTERN (A B C) DEFINE B AS i > A.i AND A.i > 2, C AS i > A.i AND f > A.f", SCHEMA
+    )
+    assert plan.leaves == (Leaf("last", 1, 5, 0, pa.int64()),)
+    assert plan.define_leaves == (Leaf("last", 1, 5, 0, pa.int64()), Leaf("last", 1, 9, 0, pa.float64()))
+    assert (plan.rest_of, plan.rest_names) == ((-1, 0, 1), ("DEFINE B", "DEFINE C"))
+    assert (plan.condition_of, plan.conditions) == ((-1, -1, -1), ())
+
+
+def test_equal_rests_are_one_and_those_that_differ_in_who_the_row_is_are_not():
+    plan = compile_clause("PATTERN (A B C) DEFINE B AS i > A.i, C AS C.i > LAST(A.i)", SCHEMA)
+    assert (plan.rest_of, plan.rest_names) == ((-1, 0, 0), ("DEFINE B",))
+    plan = compile_clause("PATTERN (A B C) DEFINE B AS COUNT(B.*) > 2, C AS COUNT(B.*) > 2", SCHEMA)
+    assert plan.rest_of == (-1, 0, 1)
+    assert [leaf.current for leaf in plan.define_leaves] == [True, False]
+
+
+def test_a_leaf_that_nothing_reads_any_more_is_not_there():
+    plan = definitions("(A.i > 1 OR TRUE) AND A.f > 2")[0]
+    assert [leaf_shown(leaf) for leaf in plan.define_leaves] == ["last[1 f]"]
+    assert [r.args[0].attr for r in plan.rests] == [0]
+
+
+# Columns that a library computes
+
+
+@pytest.mark.parametrize(
+    ("text", "condition", "rest", "derived"),
+    [
+        ("LOWER(name) = 'x'", "(eq #0 'x')", "", ["(call name ('lower',))"]),
+        ("PREV(LOWER(name), 2) = LOWER(PREV(name, 2))", "(eq #0@2 #0@2)", "", ["(call name ('lower',))"]),
+        ("LOWER(A.name) = LOWER(name)", "", "(eq last[1 #0] #0)", ["(call name ('lower',))"]),
+        (
+            "LAST(LOWER(A.name), 2) = LOWER(PREV(LAST(A.name, 2), 1))",
+            "",
+            "(eq last[1 #0 2] last[1 #0 2]>-1)",
+            ["(call name ('lower',))"],
+        ),
+        ("MAX(LOWER(A.name)) = 'x'", "", "(eq max[1 #0] 'x')", ["(call name ('lower',))"]),
+        ("LOWER(name) = 'x' AND i > A.i", "(eq #0 'x')", "(gt i last[1 i])", ["(call name ('lower',))"]),
+        ("LENGTH(A.name || A.account) > 3", "", "(gt last[1 #0] 3)", None),
+        ("CARDINALITY(A.list) > CARDINALITY(list)", "", "(gt last[1 #0] #0)", None),
+    ],
+)
+def test_a_function_of_one_row_is_a_column(text, condition, rest, derived):
+    plan, *found = definitions(text)
+    assert found == [condition, rest]
+    assert plan.schema.names[: len(SCHEMA)] == SCHEMA.names
+    assert plan.schema.names[len(SCHEMA) :] == [d.name for d in plan.derived]
+    assert [f.type for f in plan.schema][len(SCHEMA) :] == [d.node.type for d in plan.derived]
+    if derived is not None:
+        assert [shown(d.node) for d in plan.derived] == derived
+
+
+def test_a_column_that_only_a_library_can_read_is_read_through_it():
+    plan = compile_clause("MEASURES LOWER(A.name) AS x, CARDINALITY(A.list) AS y PATTERN (A)", SCHEMA)
+    assert [shown(m.node, plan.leaves) for m in plan.measures] == [
+        "(call last[1 name] ('lower',))",
+        "last[1 #0]",
+    ]
+
+
+def test_what_a_library_makes_of_an_aggregate_stays_in_the_measure():
+    plan = compile_clause("MEASURES CARDINALITY(ARRAY_AGG(A.i)) AS x PATTERN (A)", SCHEMA)
+    assert plan.measures[0].node.op == "call"
+    assert [leaf_shown(leaf) for leaf in plan.leaves] == ["array_agg[1 i]"]
+
+
+def test_keys_may_be_expressions():
+    plan = compile_clause(
+        "PARTITION BY LOWER(name), account, i % 2 ORDER BY i + 1 DESC, (ts) MEASURES i AS m PATTERN (A)",
+        SCHEMA,
+    )
+    n = len(SCHEMA)
+    assert plan.partition == (n, 0, n + 1)
+    assert plan.order == ((n + 2, True, False), (15, False, False))
+    assert [d.name for d in plan.derived] == ["LOWER(name)", "i % 2", "i + 1"]
+    assert plan.output_schema.names == ["LOWER(name)", "account", "i % 2", "m"]
+    assert [str(t) for t in plan.output_schema.types] == ["string", "string", "int64", "int64"]
+
+
+def test_within_may_be_measured_on_an_expression():
+    plan = compile_clause("ORDER BY ts - INTERVAL '1' HOUR PATTERN (A) WITHIN INTERVAL '1' SECOND", SCHEMA)
+    assert (plan.time, plan.within) == (len(SCHEMA), 1_000_000)
+
+
+# The clause
+
+
+def test_subsets_are_masks():
+    plan = compile_clause(
+        "MEASURES LAST(U.i) AS x, COUNT(W.*) AS n AFTER MATCH SKIP TO FIRST W PATTERN (A B C) "
+        "SUBSET U = (C, A), W = (B, C)",
+        SCHEMA,
+    )
+    assert [leaf.variables for leaf in plan.leaves] == [0b101, 0b110]
+    assert (plan.skip, plan.skip_variables) == ("first", 0b110)
+
+
+@pytest.mark.parametrize(
+    ("text", "skip", "variables"),
+    [
+        ("PAST LAST ROW", "past_last", 0),
+        ("TO NEXT ROW", "next", 0),
+        ("TO FIRST B", "first", 2),
+        ("TO LAST B", "last", 2),
+        ("TO A", "last", 1),
+    ],
+)
+def test_where_the_next_match_may_begin(text, skip, variables):
+    plan = compile_clause(f"AFTER MATCH SKIP {text} PATTERN (A B)", SCHEMA)
+    assert (plan.skip, plan.skip_variables) == (skip, variables)
+
+
+def test_all_rows_shows_keys_then_measures_then_the_rest():
+    schema = pa.schema(
+        {
+            "v": pa.float64(),
+            "k": pa.dictionary(pa.int8(), pa.string()),
+            "t": pa.int64(),
+            "list": pa.list_(pa.int8()),
+        }
+    )
+    plan = compile_clause(
+        "PARTITION BY k ORDER BY t, v + 1, k MEASURES COUNT(*) AS n ALL ROWS PER MATCH WITH UNMATCHED ROWS PATTERN (A)",
+        schema,
+    )
+    assert plan.output_schema == pa.schema(
+        {"k": pa.string(), "t": pa.int64(), "n": pa.int64(), "v": pa.float64(), "list": pa.list_(pa.int8())}
+    )
+    assert (plan.rows, plan.empty) == ("all", "unmatched")
+    assert compile_clause("ALL ROWS PER MATCH OMIT EMPTY MATCHES PATTERN (A)", schema).empty == "omit"
+
+
+@pytest.mark.parametrize(
+    ("text", "one", "all_"),
+    [
+        ("i", "last[11 i]", "last[11 i]!"),
+        ("FINAL LAST(A.i)", "last[1 i]", "last[1 i]"),
+        ("RUNNING LAST(A.i)", "last[1 i]", "last[1 i]!"),
+        ("FIRST(i)", "first[11 i]", "first[11 i]!"),
+        ("PREV(FINAL FIRST(i, 1), 2)", "first[11 i 1]>-2", "first[11 i 1]>-2"),
+        ("PREV(i)", "last[11 i]>-1", "last[11 i]!>-1"),
+        ("NEXT(A.i, 2)", "last[1 i]>2", "last[1 i]!>2"),
+        ("CLASSIFIER()", "classifier[11]", "classifier[11]!"),
+        ("MATCH_NUMBER()", "match_number[11]", "match_number[11]"),
+        ("FINAL COUNT(*)", "count_rows[11]", "count_rows[11]"),
+        ("SUM(A.i)", "sum[1 i]", "sum[1 i]!"),
+        ("AVG(A.i)", "(div sum[1 i] (cast count[1 i]))", "avg[1 i]!"),
+    ],
+)
+def test_running_is_the_default_and_means_something_with_all_rows_only(text, one, all_):
+    for rows, expected in (("ONE ROW", one), ("ALL ROWS", all_)):
+        plan = compile_clause(f"MEASURES {text} AS m {rows} PER MATCH PATTERN (A B)", SCHEMA)
+        assert shown(plan.measures[0].node, plan.leaves) == expected
+
+
+def test_the_empty_pattern_is_a_pattern():
+    plan = compile_clause("MEASURES MATCH_NUMBER() AS n PATTERN (())", SCHEMA)
+    assert (plan.variables, plan.positions, plan.first, plan.follow) == ((), (), (-1,), ())
+
+
+def test_anchors_and_exclusion_are_in_the_plan():
+    plan = compile_clause("PATTERN (^ A {- B -} $)", SCHEMA)
+    assert (plan.first, plan.first_at_start, plan.follow) == ((), (0,), ((1,), (-2,)))
+    assert plan.excluded == (False, True)
 
 
 # Measures
@@ -413,6 +661,46 @@ def test_a_column_that_no_expression_reads_may_have_any_type():
         ("SUM(i) / COUNT(*)", "(div sum[11 i] count_rows[11])", "int64"),
         ("B.ts - FIRST(ts)", "(sub last[10 ts] first[11 ts])", "duration[us]"),
         ("B.i IS NULL", "(is_null last[10 i])", "bool"),
+        ("LAST(CLASSIFIER(), 1)", "last[11 CLASSIFIER 1]", "string"),
+        ("LAST(CLASSIFIER(B))", "classifier[10]", "string"),
+        ("FIRST(CLASSIFIER())", "first[11 CLASSIFIER]", "string"),
+        ("PREV(CLASSIFIER())", "last[11 CLASSIFIER 1]", "string"),
+        ("PREV(CLASSIFIER(B))", "last[10 CLASSIFIER]>-1", "string"),
+        ("NEXT(CLASSIFIER(A))", "last[1 CLASSIFIER]>1", "string"),
+        ("PREV(LAST(i + i8, 2), 1)", "(add last[11 i 2]>-1 last[11 i8 2]>-1)", "int64"),
+        ("LAST(A.i + MATCH_NUMBER())", "(add last[1 i] match_number[11])", "int64"),
+        ("SUM(i8 * f)", "sum[11 (mul (cast i8) f)]", "double"),
+        ("SUM(1)", "sum[11 1]", "int64"),
+        ("SUM(dur * 2)", "sum[11 (mul dur 2)]", "duration[ms]"),
+        ("AVG(A.i + 1)", "avg[1 (add i 1)]", "double"),
+        ("AVG(u32)", "(div sum[11 u32] (cast count[11 u32]))", "double"),
+        ("MIN(A.ts - A.s)", "min[1 (sub ts (cast s 1000000))]", "duration[us]"),
+        ("STDDEV(i)", "stddev_samp[11 i]", "double"),
+        ("STDDEV_POP(f)", "stddev_pop[11 f]", "double"),
+        ("VARIANCE(i)", "var_samp[11 i]", "double"),
+        ("VAR_POP(i)", "var_pop[11 i]", "double"),
+        ("GEOMETRIC_MEAN(B.f)", "(math avg[10 (math f ln)] exp)", "double"),
+        ("ANY_VALUE(A.account)", "any_value[1 account]", "string"),
+        ("ARBITRARY(A.d)", "any_value[1 d]", "date32[day]"),
+        ("ARRAY_AGG(A.i)", "array_agg[1 i]", "list<item: int64>"),
+        ("ARRAY_AGG(CLASSIFIER())", "array_agg[11 CLASSIFIER]", "list<item: string>"),
+        ("MIN(CLASSIFIER(B))", "min[10 CLASSIFIER]", "string"),
+        ("SUM(MATCH_NUMBER() * i)", "sum[11 (mul MATCH_NUMBER i)]", "int64"),
+        ("MIN_BY(A.name, A.ts)", "min_by[1 name ts]", "string"),
+        ("MAX_BY(i, f * 2)", "max_by[11 i (mul f 2.0)]", "int64"),
+        ("BOOL_AND(ok)", "bool_and[11 ok]", "bool"),
+        ("EVERY(A.i > 2)", "bool_and[1 (gt i 2)]", "bool"),
+        (
+            "ARRAY_AGG(name || CLASSIFIER())",
+            "array_agg[11 (if (eq CLASSIFIER 'A') #0 #1)]",
+            "list<item: string>",
+        ),
+        ("MAX(LOWER(CLASSIFIER(B)))", "max[10 #0]", "string"),
+        ("BOOL_OR(CLASSIFIER() = 'A')", "bool_or[11 (eq CLASSIFIER 'A')]", "bool"),
+        ("COUNT_IF(A.i > 2)", "count_if[1 (gt i 2)]", "int64"),
+        ("COUNT(A.i + A.f)", "count[1 (add (cast i) f)]", "int64"),
+        ("COUNT(NULL)", "0", "int64"),
+        ("COUNT(CLASSIFIER(A))", "count_rows[1]", "int64"),
         ("1", "1", "int64"),
         ("DATE '1970-01-02'", "1", "date32[day]"),
         ("i + NULL", "None", "int64"),
@@ -566,6 +854,122 @@ def test_a_wrong_condition_is_refused(text, wrong):
             "ORDER BY ts DESC PATTERN (A) WITHIN INTERVAL '1' DAY",
             "WITHIN needs an ascending ORDER BY, and 'ts'",
         ),
+        ("PATTERN (A B) SUBSET A = (B)", "SUBSET 'A' has the name of a variable of PATTERN"),
+        ("PATTERN (A B) SUBSET U = (A), U = (B)", "SUBSET 'U' is given twice"),
+        (
+            "PATTERN (A B) SUBSET U = (A, C)",
+            "SUBSET 'U' has 'C', which is not in PATTERN: Its variables are A, B",
+        ),
+        (
+            "PATTERN (Abc B) SUBSET U = (Abd)",
+            "SUBSET 'U' has 'ABD', which is not in PATTERN: did you mean 'ABC'?",
+        ),
+        ("PATTERN (A B) SUBSET U = (A, A)", "SUBSET 'U' has 'A' twice"),
+        ("PATTERN (A B) SUBSET U = (A), W = (U)", "SUBSET 'W' has 'U', a subset itself"),
+        ("PATTERN (A B) SUBSET U = (A) DEFINE U AS ok", "DEFINE of 'U', which is a SUBSET"),
+        (
+            "PATTERN (A B) SUBSET U = (A) DEFINE A AS i > W.i",
+            "'W' is no variable of PATTERN: Its variables are A, B, U",
+        ),
+        (
+            "PATTERN (A B) SUBSET both = (A) DEFINE A AS i > both",
+            "there is no column 'both': it is a pattern",
+        ),
+        (
+            "AFTER MATCH SKIP TO FIRST X PATTERN (A B)",
+            "AFTER MATCH SKIP TO 'X', which is no variable of PATTERN",
+        ),
+        (
+            "AFTER MATCH SKIP TO Uniom PATTERN (A B) SUBSET union_ = (A)",
+            "AFTER MATCH SKIP TO 'UNIOM', which is no variable of PATTERN: did you mean 'UNION_'?",
+        ),
+        ("PATTERN (A) DEFINE A AS FINAL LAST(A.i) > 1", "FINAL LAST in DEFINE: the match is not known yet"),
+        ("PATTERN (A) DEFINE A AS FINAL COUNT(*) > 1", "FINAL COUNT in DEFINE: the match is not known yet"),
+        ("PATTERN (A) DEFINE A AS PREV(FINAL LAST(A.i)) > 1", "FINAL LAST in DEFINE: the match is not known"),
+        ("PATTERN (A) DEFINE A AS SUM(COUNT(*)) > 1", "COUNT inside SUM: aggregates do not nest"),
+        ("PATTERN (A) DEFINE A AS SUM(PREV(i)) > 1", "PREV inside SUM: an aggregate reads one row after"),
+        ("MEASURES SUM(LAST(i)) AS x PATTERN (A)", "LAST inside SUM: an aggregate reads one row after"),
+        ("MEASURES PREV(SUM(i)) AS x PATTERN (A)", "SUM inside PREV: an aggregate is a value of many rows"),
+        (
+            "MEASURES FIRST(PREV(i)) AS x PATTERN (A)",
+            "PREV inside FIRST: PREV and NEXT can only stand around",
+        ),
+        (
+            "MEASURES PREV(NEXT(i)) AS x PATTERN (A)",
+            "NEXT inside PREV means nothing: PREV and NEXT do not nest",
+        ),
+        (
+            "MEASURES NEXT(PREV(i)) AS x PATTERN (A)",
+            "PREV inside NEXT means nothing: PREV and NEXT do not nest",
+        ),
+        (
+            "MEASURES PREV(A.i + LAST(B.i)) AS x PATTERN (A B)",
+            "the argument of PREV mixes columns of 'A' and of 'B'",
+        ),
+        (
+            "MEASURES LAST(A.name || CLASSIFIER(B)) AS x PATTERN (A B)",
+            "the argument of LAST mixes columns of 'A' and of 'B'",
+        ),
+        ("MEASURES MIN_BY(A.i, B.i) AS x PATTERN (A B)", "the argument of MIN_BY mixes columns of 'A' and"),
+        (
+            "MEASURES COUNT(U.i + A.i) AS x PATTERN (A B) SUBSET U = (A)",
+            "the argument of COUNT mixes columns of 'U' and of 'A'",
+        ),
+        ("MEASURES LAST(MATCH_NUMBER()) AS x PATTERN (A)", "LAST needs a column in its argument"),
+        (
+            "MEASURES PREV(PREV(i), 2) AS x PATTERN (A)",
+            "PREV inside PREV means nothing: PREV and NEXT do not",
+        ),
+        ("MEASURES BOOL_AND(i) AS x PATTERN (A)", "BOOL_AND takes a condition, and this is int64"),
+        ("MEASURES STDDEV(name) AS x PATTERN (A)", "STDDEV of string is not supported"),
+        ("MEASURES STDDEV(dur) AS x PATTERN (A)", "STDDEV of duration[ms] is not supported"),
+        ("MEASURES SUM(NULL) AS x PATTERN (A)", "SUM of NULL, which has no type"),
+        ("MEASURES ARRAY_AGG(list) AS x PATTERN (A)", "the column 'list' of type list<"),
+        (
+            "MEASURES MAX(CAST(i AS DECIMAL(10, 2))) AS x PATTERN (A)",
+            "MAX of decimal128(10, 2) is not supported",
+        ),
+        (
+            "PATTERN (A B) DEFINE B AS LOWER(A.name || name) = 'x'",
+            "LOWER over several rows is not supported here: a function of the library",
+        ),
+        (
+            "PATTERN (A B) DEFINE B AS LOWER(CLASSIFIER(A)) = 'x'",
+            "LOWER over CLASSIFIER is not supported here",
+        ),
+        ("PATTERN (A B) DEFINE B AS LOWER(MIN(A.name)) = 'x'", "LOWER over MIN is not supported here"),
+        (
+            "MEASURES MAX(name || CAST(MATCH_NUMBER() AS VARCHAR)) AS x PATTERN (A)",
+            "CONCAT over MATCH_NUMBER is",
+        ),
+        ("PATTERN (A) DEFINE A AS nope(i) = 1", "there is no function NOPE"),
+        (
+            "PATTERN (A) DEFINE A AS CASE WHEN i THEN ok END",
+            "what stands behind WHEN has to be true or false",
+        ),
+        (
+            "PARTITION BY SUM(i) PATTERN (A)",
+            "SUM means nothing in PARTITION BY, which reads one row by itself",
+        ),
+        ("PARTITION BY PREV(i) PATTERN (A)", "PREV means nothing in PARTITION BY, which reads one row by"),
+        ("ORDER BY CLASSIFIER() PATTERN (A)", "CLASSIFIER means nothing in ORDER BY, which reads one row by"),
+        (
+            "ORDER BY 1 PATTERN (A)",
+            "ORDER BY takes columns and what is computed from them, and this is the same",
+        ),
+        ("PARTITION BY i + 1, I + 1 PATTERN (A)", "'I + 1' is twice in PARTITION BY"),
+        (
+            "ORDER BY CAST(i AS DECIMAL(10, 2)) PATTERN (A)",
+            "ORDER BY a column of type decimal128(10, 2) is not",
+        ),
+        (
+            "MEASURES f AS Name ALL ROWS PER MATCH PATTERN (A)",
+            "the measure 'Name' has the name of a column of the input, which ALL ROWS PER MATCH shows too",
+        ),
+        (
+            'PARTITION BY i % 2 MEASURES f AS "i % 2" PATTERN (A)',
+            "the measure 'i % 2' has the name of a partition",
+        ),
         ("PATTERN (A B) DEFINE B AS i > X.i", "'X' is no variable of PATTERN: Its variables are A, B"),
         ("PATTERN (Abc B) DEFINE B AS i > Abd.i", "'ABD' is no variable of PATTERN: did you mean 'ABC'?"),
         ("PATTERN (A B) DEFINE B AS i > A", "there is no column 'A': it is a pattern variable"),
@@ -648,6 +1052,13 @@ ATOMS = [
     "B.ts",
     "COUNT(*)",
     "LAST(A.f)",
+    "FIRST(i, 1)",
+    "SUM(A.i)",
+    "MAX(B.ts)",
+    "CLASSIFIER()",
+    "CLASSIFIER(A)",
+    "MATCH_NUMBER()",
+    "PREV(LAST(A.i, 1), 2)",
 ]
 OPERATORS = st.sampled_from(["+", "-", "*", "/", "%", "=", "<", ">=", "AND", "OR"])
 
@@ -663,7 +1074,11 @@ def texts():
             st.builds("({} BETWEEN {} AND {})".format, inner, inner, inner),
             st.builds("({} IN ({}, {}))".format, inner, inner, inner),
             st.builds("PREV({}, 2)".format, inner),
+            st.builds("NEXT({})".format, inner),
             st.builds("FIRST({})".format, inner),
+            st.builds("AVG({})".format, inner),
+            st.builds("COALESCE({}, {})".format, inner, inner),
+            st.builds("CASE WHEN {} THEN {} ELSE {} END".format, inner, inner, inner),
         ),
         max_leaves=6,
     )
@@ -685,12 +1100,17 @@ def check(node):
     elif node.op in ("and", "or"):
         assert kinds == ["bool", "bool"]
     elif node.op == "cast":
-        assert (node.attr is None and kernel_kind(node.type) == "f64") or node.attr > 1
+        if node.attr is None:
+            assert kernel_kind(node.type) in ("f64", kinds[0])
+        else:
+            assert node.attr in ("check", "try") or node.attr > 1
     elif node.op == "in":
         values, has_null = node.attr
         assert values
         assert isinstance(has_null, bool)
         assert all(isinstance(v, CLASSES[kinds[0]]) for v in values)
+    elif node.op == "if":
+        assert kinds == ["bool", kernel_kind(node.type), kernel_kind(node.type)]
     elif node.op == "const" and node.attr is not None:
         kind = kernel_kind(node.type)
         assert isinstance(node.attr, CLASSES[kind])
@@ -703,18 +1123,42 @@ def check(node):
         check(arg)
 
 
+def check_leaves(leaves, n_variables):
+    for leaf in leaves:
+        assert 0 < leaf.variables < 1 << n_variables
+        assert (leaf.column != -1) + bool(leaf.arguments) == (
+            leaf.kind not in ("count_rows", "classifier", "match_number")
+        )
+        assert leaf.offset >= 0
+        for argument in leaf.arguments:
+            check(argument)
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(texts(), st.sampled_from(["condition", "define", "measure"]))
+@given(texts(), st.sampled_from(["condition", "define", "measure", "all"]))
 def test_any_expression_is_typed_by_the_contract_or_refused(text, where):
     error = ""
     try:
         if where == "condition":
             check(compile_condition(text, SCHEMA))
-        elif where == "define":
-            for node in compile_clause(f"PATTERN (A B) DEFINE A AS {text}", SCHEMA).conditions:
-                check(node)
+            return
+        if where == "define":
+            plan = compile_clause(f"PATTERN (A B) DEFINE A AS {text}", SCHEMA)
         else:
-            check(compile_clause(f"MEASURES {text} AS m PATTERN (A B)", SCHEMA).measures[0].node)
+            rows = "ALL ROWS" if where == "all" else "ONE ROW"
+            plan = compile_clause(f"MEASURES {text} AS m {rows} PER MATCH PATTERN (A B)", SCHEMA)
+        trees = [*plan.conditions, *plan.rests, *(m.node for m in plan.measures)]
+        for node in trees:
+            check(node)
+        reads = [part for part in walk(*plan.conditions) if part.op in ("column", "leaf")]
+        assert all(part.op == "column" and part.attr[1] >= 0 for part in reads)
+        for nodes, leaves in (
+            (plan.rests, plan.define_leaves),
+            ([m.node for m in plan.measures], plan.leaves),
+        ):
+            check_leaves(leaves, 2)
+            assert {part.attr for part in walk(*nodes) if part.op == "leaf"} == set(range(len(leaves)))
+        assert execution_class(plan) in "abc"
     except PatternError as wrong:
         error = str(wrong)
     assert not error or "\nline 1, column " in error

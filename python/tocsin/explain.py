@@ -187,7 +187,13 @@ def _kept(plan: Plan, kind: str) -> list[str]:
 def _leaf(leaf: Leaf, plan: Plan) -> str:
     """A leaf as SQL would say it, more or less."""
     names = [name for number, name in enumerate(plan.variables) if leaf.variables >> number & 1]
-    rows = f"{names[0]}." if len(names) == 1 else "" if len(names) == len(plan.variables) else "(…)."
+    rows = (
+        ""
+        if len(names) == len(plan.variables)
+        else f"{names[0]}."
+        if len(names) == 1
+        else f"({_listed(names)})."
+    )
     if leaf.kind == "match_number":
         return "MATCH_NUMBER()"
     if leaf.kind == "count_rows":

@@ -1,9 +1,11 @@
 """Compile: trees and a schema -> checked, typed plans -> operators of the core.
 
-`scope` finds columns, `operations` knows what can be computed with what, `typecheck` walks the trees,
-`automata` turns the row pattern into positions and successors, `plan` puts it all together (`clauses` is the
-door to that); `ir` is the language in which the result is said. `program` flattens trees for the expression
-kernel, and `assemble` makes the operator.
+`scope` finds columns and variables, `operations` and `functions` know what can be computed with what, `navigation`
+which row is read, `aggregates` of many rows; `typecheck` walks the trees with them, and `derive` makes columns of what
+only a library can compute. `automata` turns the row pattern into positions and successors. `planner` puts it all
+together in a `plan` (`clauses` is the door to that), and `execution` says which way it runs; `ir` is the language in
+which the result is said (`trees` walks it). `program` flattens trees for the expression kernel, and `assemble` makes
+the operator.
 """
 
 from __future__ import annotations

@@ -105,7 +105,9 @@ class Aggregates:
             wanted = "one argument" if function.arguments == 1 else f"{function.arguments} arguments"
             raise reads.error(f"{name} takes {wanted}, not {len(arguments)}", e.span)
         mask = reads.mask(reads.one_variable(arguments, name), where, e.span)
-        nodes = [self._argument(argument, name, where) for argument in arguments]
+        names = reads.variables.names
+        labels = tuple(names[v] for v in range(len(names)) if mask >> v & 1)
+        nodes = [self._argument(argument, name, where, labels) for argument in arguments]
         if e.function == "count" and nodes[0].op == "const" and nodes[0].attr is None:
             return self.operations.const(pa.int64(), 0, e.span)
         if e.function == "count" and _never_null(nodes[0]):
@@ -131,9 +133,9 @@ class Aggregates:
             return self.operations.arithmetic("div", total, self.operations.widened(count), e.span)
         return self._leaf(leaf, where, e)
 
-    def _argument(self, argument: Expression, name: str, where: Where) -> Node:
+    def _argument(self, argument: Expression, name: str, where: Where, labels: tuple[str, ...]) -> Node:
         node = self.lower(argument, Where(where.mode, where.title, where.variable, aggregate=name))
-        return self.derivations.pull(self.operations.in_range(node), None)
+        return self.derivations.pull(self.operations.in_range(node), None, labels=labels)
 
     def _check(self, function: Function, name: str, node: Node, argument: Expression, computed: bool) -> None:
         error = self.reads.error

@@ -11,12 +11,13 @@ A call over values of several rows, or of the whole match, cannot be a column of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 import pyarrow as pa
 
-from tocsin.compile.ir import Leaf, Node, Nodes, kernel_kind
+from tocsin.compile.ir import CLASSIFIER, Leaf, Node, Nodes, kernel_kind
 from tocsin.compile.plan import Derived
 from tocsin.compile.trees import column_of, leaf_of, rebuild, walk
 from tocsin.language.source import Source
@@ -66,12 +67,21 @@ class Derivations:
             self.derived.append(Derived(name or f"{self._text(node)} #{len(self.derived) + 1}", node))
         return number
 
-    def pull(self, node: Node, leaves: LeafMaker | None, *, only_needed: bool = False) -> Node:
+    def pull(
+        self,
+        node: Node,
+        leaves: LeafMaker | None,
+        *,
+        only_needed: bool = False,
+        labels: tuple[str, ...] = (),
+    ) -> Node:
         """`node` with a read of a derived column in place of each call.
 
         Args:
             node: a tree over columns, and leaves of `leaves`.
             leaves: what its "leaf" nodes number; None: it has none.
+            labels: the variables that a row can be of, where the tree reads CLASSIFIER (an aggregate's argument). A
+                call over it is as many columns, one for each name, and a choice among them.
             only_needed: leave a call where it is, unless it reads a column that the kernel cannot.
 
         Raises:
@@ -81,6 +91,8 @@ class Derivations:
         def change(part: Node) -> Node | None:
             if part.op != "call" or (only_needed and not self._unreadable(part, leaves)):
                 return None
+            if labels and any(below.op == "column" and below.attr == (CLASSIFIER, 0) for below in walk(part)):
+                return self._chosen(part, labels)
             return self._pulled(part, leaves)
 
         return rebuild(node, self.nodes, change)
@@ -94,6 +106,17 @@ class Derivations:
                     return True
         return False
 
+    def _chosen(self, call: Node, labels: tuple[str, ...]) -> Node:
+        """The value of a call over CLASSIFIER, by which of `labels` it is."""
+        label = self.nodes.make("column", pa.string(), (), (CLASSIFIER, 0), call.span)
+        names = [self.nodes.make("const", pa.string(), (), name, call.span) for name in labels]
+        values = [self._pulled(rebuild(call, self.nodes, _replacing(label, name)), None) for name in names]
+        value = values[-1]
+        for name, other in zip(reversed(names[:-1]), reversed(values[:-1]), strict=True):
+            test = self.nodes.make("eq", pa.bool_(), (label, name), None, call.span)
+            value = self.nodes.make("if", call.type, (test, other, value), None, call.span)
+        return value
+
     def _pulled(self, call: Node, leaves: LeafMaker | None) -> Node:
         lags: set[int] = set()
         sites: set[Leaf] = set()
@@ -101,7 +124,7 @@ class Derivations:
             if part.op == "column":
                 column, lag = column_of(part)
                 if column < 0:
-                    raise self._refused(call, "CLASSIFIER or MATCH_NUMBER")
+                    raise self._refused(call, "MATCH_NUMBER")
                 lags.add(lag)
             elif part.op == "leaf":
                 assert leaves is not None
@@ -142,6 +165,24 @@ class Derivations:
             "before the match",
             call.span,
         )
+
+
+def _replacing(old: Node, new: Node) -> Callable[[Node], Node | None]:
+    return lambda part: new if part is old else None
+
+
+def derive(condition: Node, schema: pa.Schema) -> tuple[Node, pa.Schema, tuple[Derived, ...]]:
+    """A condition over single rows without its calls, the schema with their columns, and those.
+
+    >>> from tocsin.compile.clauses import compile_condition
+    >>> schema = pa.schema({"x": pa.string()})
+    >>> condition, wider, derived = derive(compile_condition("LOWER(x) = 'a'", schema), schema)
+    >>> condition.args[0].attr, wider.names, derived[0].node.op
+    ((1, 0), ['x', 'LOWER(x) #1'], 'call')
+    """
+    derivations = Derivations(schema, Nodes(), Source(""))
+    condition = derivations.pull(condition, None)
+    return condition, derivations.schema, tuple(derivations.derived)
 
 
 def _function(node: Node) -> str:

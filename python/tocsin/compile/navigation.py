@@ -218,12 +218,14 @@ class Reads:
                 f"{name} inside {where.kind.upper()}: PREV and NEXT can only stand around FIRST and LAST",
                 e.span,
             )
-        if where.step not in (None, e.kind):
-            raise self.error(f"{name} inside {str(where.step).upper()}: they do not nest", e.span)
-        physical = where.physical + (e.offset if e.kind == "next" else -e.offset)
-        if abs(physical) > OFFSET_MAX:
-            raise self.error(f"{name} goes on for more rows than can be counted", e.span)
-        return replace(where, step="next" if e.kind == "next" else "prev", physical=physical)
+        if where.step is not None:
+            hint = f": {name} takes a number of rows, {name}(x, 2)" if where.step == e.kind else ""
+            raise self.error(
+                f"{name} inside {where.step.upper()} means nothing: PREV and NEXT do not nest{hint}", e.span
+            )
+        if e.kind == "next":
+            return replace(where, step="next", physical=e.offset)
+        return replace(where, step="prev", physical=-e.offset)
 
     def _check_argument(self, e: Navigate, name: str) -> None:
         self.one_variable((e.argument,), name)

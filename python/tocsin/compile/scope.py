@@ -53,7 +53,8 @@ class Variables:
         if subset.name in self._masks:
             raise self.source.error(f"SUBSET '{subset.name}' is given twice", subset.span)
         mask = 0
-        for member in subset.members:
+        spans = subset.spans or (subset.span,) * len(subset.members)
+        for member, span in zip(subset.members, spans, strict=True):
             if member not in self.names:
                 if member in self._masks:
                     wrong = (
@@ -65,10 +66,10 @@ class Variables:
                 raise self.source.error(
                     f"{wrong}: {self._guess(member, list(self.names))}Its variables are "
                     f"{listed(list(self.names))}",
-                    subset.span,
+                    span,
                 )
             if mask & self._masks[member]:
-                raise self.source.error(f"SUBSET '{subset.name}' has '{member}' twice", subset.span)
+                raise self.source.error(f"SUBSET '{subset.name}' has '{member}' twice", span)
             mask |= self._masks[member]
         return mask
 
