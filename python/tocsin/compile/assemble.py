@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tocsin.compile.clauses import compile_clause, compile_condition
+from tocsin.compile.derive import derive
 from tocsin.compile.execution import ExecutionClass, execution_class
 from tocsin.compile.ir import Node
 from tocsin.compile.plan import Plan
@@ -19,7 +20,7 @@ from tocsin.compile.program import make_conditions
 from tocsin.compile.results import FIRST_SEQUENCE, LAST_SEQUENCE, After
 from tocsin.compile.row_local import row_local
 from tocsin.compile.thread_plan import thread_matcher
-from tocsin.compile.with_library import with_library
+from tocsin.compile.with_library import filter_with_library, with_library
 from tocsin.errors import PatternError
 from tocsin.language.expression import Expression
 from tocsin.sql.clause import Clause, is_clause
@@ -102,7 +103,9 @@ def assemble_condition(condition: Node, schema: pa.Schema) -> Assembled:
                 f"a condition passes whole rows on, and column '{field.name}' of type {field.type} cannot be "
                 "copied row by row yet: leave it out of the stream's schema"
             )
-    operator = RowFilter(Schema.from_arrow(schema), make_conditions((condition,)))
+    condition, wider, derived = derive(condition, schema)
+    inner = RowFilter(Schema.from_arrow(wider), make_conditions((condition,)))
+    operator = filter_with_library(inner, schema, derived) if derived else inner
     return Assembled(operator, schema, schema, None, condition)
 
 

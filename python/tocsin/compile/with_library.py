@@ -61,3 +61,16 @@ def with_library(
         after,
     )
     return operator, output_schema
+
+
+def filter_with_library(inner: Operator, schema: pa.Schema, derived: tuple[Derived, ...]) -> Operator:
+    """A row filter whose condition reads derived columns, which the rows that pass leave behind."""
+
+    def before(batch: Any) -> pa.RecordBatch:
+        return derived_columns(pa.record_batch(batch), derived)
+
+    def after(rows: Any) -> pa.RecordBatch | None:
+        return None if rows is None else pa.record_batch(rows).select(range(len(schema)))
+
+    input = Schema.from_arrow(schema)
+    return Derive(inner, input, input, before, after)
