@@ -269,7 +269,9 @@ def _whole_cast(x: Tree, type: str, attempt: bool) -> Tree:
     bits = {"BIGINT": 64, "INTEGER": 32, "SMALLINT": 16, "TINYINT": 8}[type]
 
     def work(a: Any) -> Any:
-        whole = None if a != a or (x.kind == "f64" and math.isinf(a)) else int(_away(a)) if x.kind == "f64" else a
+        whole = (
+            None if a != a or (x.kind == "f64" and math.isinf(a)) else int(_away(a)) if x.kind == "f64" else a
+        )
         fits = whole is not None and -(2 ** (bits - 1)) <= whole < 2 ** (bits - 1)
         return whole if fits else None if attempt else FAULT
 
@@ -287,12 +289,16 @@ def _numbers(kind: str) -> st.SearchStrategy[Tree]:
         other = _columns_of("i64") if kind == "f64" else inner
         two = st.builds(_arithmetic, ops, inner, st.one_of(inner, inner, other, literals))
         back = st.builds(lambda op, x, y: _arithmetic(op, y, x), ops, inner, st.one_of(inner, literals))
-        chosen = st.builds(_chosen, _ops, st.one_of(_columns_of("i64"), _columns_of("f64")), _int_literals, inner, inner)
+        chosen = st.builds(
+            _chosen, _ops, st.one_of(_columns_of("i64"), _columns_of("f64")), _int_literals, inner, inner
+        )
         first = st.builds(_coalesced, inner, inner)
         unless = st.builds(_nullif, inner, inner)
         if kind == "u64":
             return st.one_of(two, back, chosen, first)
-        of_one = st.builds(_function_of_one, st.sampled_from(["ABS", "SIGN", "FLOOR", "CEIL", "ROUND"]), inner)
+        of_one = st.builds(
+            _function_of_one, st.sampled_from(["ABS", "SIGN", "FLOOR", "CEIL", "ROUND"]), inner
+        )
         made = [two, two, back, inner.map(_negated), chosen, first, unless, of_one]
         if kind == "i64":
             types = st.sampled_from(["BIGINT", "INTEGER", "SMALLINT", "TINYINT"])

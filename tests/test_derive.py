@@ -37,11 +37,17 @@ def rows(s: list[str | None], x: list[int | None], k: list[str] | None = None) -
     return pa.record_batch([keys, pa.array(s, pa.string()), pa.array(x, pa.int64())], schema=INPUT)
 
 
-def derived(before: Any = lower, after: Any = None, output: pa.Schema | None = None, clause: str = CLAUSE) -> Derive:
+def derived(
+    before: Any = lower, after: Any = None, output: pa.Schema | None = None, clause: str = CLAUSE
+) -> Derive:
     inner = assemble(compile_clause(clause, WIDER))
     assert isinstance(inner.operator, Operator)
     return Derive(
-        inner.operator, Schema.from_arrow(INPUT), Schema.from_arrow(output or inner.output_schema), before, after
+        inner.operator,
+        Schema.from_arrow(INPUT),
+        Schema.from_arrow(output or inner.output_schema),
+        before,
+        after,
     )
 
 

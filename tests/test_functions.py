@@ -24,8 +24,9 @@ from tocsin.compile.operations import MONTHS, Operations
 from tocsin.errors import EvaluationError, PatternError
 from tocsin.language.source import NOWHERE, Source
 
+T, D = dt.datetime, dt.date
 LOW, HIGH = -(2**63), 2**63 - 1
-EPOCH = dt.datetime(1970, 1, 1)
+EPOCH = T(1970, 1, 1)
 TABLE = {
     "i": pa.array([1, -25, None, HIGH, 0]),
     "j": pa.array([2, 0, 3, None, -7], pa.int8()),
@@ -34,13 +35,13 @@ TABLE = {
     "s": pa.array(["Ab c", "", None, "2024-3-01", "é😀x"]),
     "n": pa.array([" 12 ", "x", None, "-7", "1e3"]),
     "b": pa.array([True, False, None, True, False]),
-    "day": pa.array([dt.date(2024, 1, 31), dt.date(1969, 12, 31), None, dt.date(2000, 2, 29), dt.date(1970, 1, 1)]),
+    "day": pa.array([D(2024, 1, 31), D(1969, 12, 31), None, D(2000, 2, 29), D(1970, 1, 1)]),
     "t": pa.array(
         [
-            dt.datetime(2024, 1, 31, 10, 5, 7, 250_000),
-            dt.datetime(1969, 12, 31, 23, 59, 59, 500_000),
+            T(2024, 1, 31, 10, 5, 7, 250_000),
+            T(1969, 12, 31, 23, 59, 59, 500_000),
             None,
-            dt.datetime(2000, 2, 29),
+            T(2000, 2, 29),
             EPOCH,
         ],
         pa.timestamp("us"),
@@ -48,7 +49,9 @@ TABLE = {
     "z": pa.array([1_711_846_799, 1_711_846_800, None, 0, 1], pa.int64())
     .cast(pa.timestamp("s"))
     .cast(pa.timestamp("s", "Europe/Paris")),
-    "dec": pa.array([Decimal("1.50"), Decimal("-2.50"), None, Decimal("3.49"), Decimal(0)], pa.decimal128(20, 2)),
+    "dec": pa.array(
+        [Decimal("1.50"), Decimal("-2.50"), None, Decimal("3.49"), Decimal(0)], pa.decimal128(20, 2)
+    ),
     "list": pa.array([[1, 2], [], None, [None, 3], [4]]),
     "raw": pa.array([b"a", b"", None, b"\xff", b"b"]),
     "span": pa.array([1, -1500, None, 0, 60_000], pa.duration("ms")),
@@ -90,10 +93,11 @@ CASES = [
     # choices
     (call("coalesce", c("i"), c("j"), 9), [1, -25, 3, HIGH, 0]),
     (call("coalesce", c("d"), c("i")), [0.5, -1.5, NULL, "nan", 2.675]),
-    (call("coalesce", c("day"), c("t"))
-     , [dt.datetime(2024, 1, 31), dt.datetime(1969, 12, 31), NULL, dt.datetime(2000, 2, 29), EPOCH]),
-    (call("coalesce", c("dec"), cast(c("i"), "decimal(20,2)", True))
-     , [Decimal("1.50"), Decimal("-2.50"), NULL, Decimal("3.49"), Decimal("0.00")]),
+    (call("coalesce", c("day"), c("t")), [T(2024, 1, 31), T(1969, 12, 31), NULL, T(2000, 2, 29), EPOCH]),
+    (
+        call("coalesce", c("dec"), cast(c("i"), "decimal(20,2)", True)),
+        [Decimal("1.50"), Decimal("-2.50"), NULL, Decimal("3.49"), Decimal("0.00")],
+    ),
     (call("nullif", c("i"), 0), [1, -25, NULL, HIGH, NULL]),
     (call("nullif", c("s"), ""), ["Ab c", NULL, NULL, "2024-3-01", "é😀x"]),
     (call("if", c("b"), "yes", "no"), ["yes", "no", "no", "yes", "no"]),
@@ -102,7 +106,10 @@ CASES = [
     (call("least", c("d"), 0.0), [0.0, -1.5, NULL, 0.0, 0.0]),
     (call("greatest", c("i"), c("j"), 0), [2, 0, NULL, NULL, 0]),
     (call("least", c("s"), "B"), ["Ab c", "", NULL, "2024-3-01", "B"]),
-    (f.case(None, [c("b"), operations.compare("gt", c("i"), k(5), NOWHERE)], [k(1), k(2)], k(3), NOWHERE), [1, 3, 3, 1, 3]),
+    (
+        f.case(None, [c("b"), operations.compare("gt", c("i"), k(5), NOWHERE)], [k(1), k(2)], k(3), NOWHERE),
+        [1, 3, 3, 1, 3],
+    ),
     (f.case(c("i"), [k(1), k(0)], [k("one"), k("none")], None, NOWHERE), ["one", NULL, NULL, NULL, "none"]),
     (f.case(None, [k(None), k(True)], [k(1), k(2.5)], None, NOWHERE), [2.5] * 5),
     (f.distinct(c("i"), c("j"), False, NOWHERE), [True, True, True, True, True]),
@@ -111,12 +118,32 @@ CASES = [
     (f.distinct(c("i"), k(None), True, NOWHERE), [False, False, True, False, False]),
     (f.distinct(c("d"), k(0.5), True, NOWHERE), [True, False, False, False, False]),
     # a fault in the branch that is not taken is none
-    (f.case(None, [operations.compare("ne", c("i"), k(0), NOWHERE)], [plus("div", k(10), c("i"))], None, NOWHERE)
-     , [10, 0, NULL, 0, NULL]),
-    (f.case(None, [f.like(c("n"), k("%1%"), None, False, NOWHERE)], [cast(c("n"), "double")], k(0), NOWHERE)
-     , [12.0, 0.0, 0.0, 0.0, 1000.0]),
-    (f.case(None, [operations.compare("ne", c("i"), k(0), NOWHERE)], [call("upper", cast(plus("div", k(10), c("i")), "varchar"))], k("?"), NOWHERE)
-     , ["10", "0", "?", "0", "?"]),
+    (
+        f.case(
+            None,
+            [operations.compare("ne", c("i"), k(0), NOWHERE)],
+            [plus("div", k(10), c("i"))],
+            None,
+            NOWHERE,
+        ),
+        [10, 0, NULL, 0, NULL],
+    ),
+    (
+        f.case(
+            None, [f.like(c("n"), k("%1%"), None, False, NOWHERE)], [cast(c("n"), "double")], k(0), NOWHERE
+        ),
+        [12.0, 0.0, 0.0, 0.0, 1000.0],
+    ),
+    (
+        f.case(
+            None,
+            [operations.compare("ne", c("i"), k(0), NOWHERE)],
+            [call("upper", cast(plus("div", k(10), c("i")), "varchar"))],
+            k("?"),
+            NOWHERE,
+        ),
+        ["10", "0", "?", "0", "?"],
+    ),
     (call("try", plus("div", k(10), c("i"))), [10, 0, NULL, 0, NULL]),
     # numbers
     (call("abs", c("j")), [2, 0, 3, NULL, 7]),
@@ -156,26 +183,33 @@ CASES = [
     (cast(c("n"), "bigint", True), [12, NULL, NULL, -7, NULL]),
     (cast(c("n"), "double", True), [12.0, NULL, NULL, -7.0, 1000.0]),
     (cast(c("n"), "decimal(5,1)", True), [Decimal("12.0"), NULL, NULL, Decimal("-7.0"), Decimal("1000.0")]),
-    (cast(c("s"), "date", True), [NULL, NULL, NULL, dt.date(2024, 3, 1), NULL]),
-    (cast(c("s"), "timestamp(3)", True), [NULL, NULL, NULL, dt.datetime(2024, 3, 1), NULL]),
+    (cast(c("s"), "date", True), [NULL, NULL, NULL, D(2024, 3, 1), NULL]),
+    (cast(c("s"), "timestamp(3)", True), [NULL, NULL, NULL, T(2024, 3, 1), NULL]),
     (cast(k("10:05:06.7"), "time(3)"), [dt.time(10, 5, 6, 700_000)] * 5),
-    (cast(k("2024-03-01 10:00:00.5+02:00"), "timestamp(3) with time zone")
-     , [dt.datetime(2024, 3, 1, 8, 0, 0, 500_000, dt.UTC)] * 5),
+    (
+        cast(k("2024-03-01 10:00:00.5+02:00"), "timestamp(3) with time zone"),
+        [T(2024, 3, 1, 8, 0, 0, 500_000, dt.UTC)] * 5,
+    ),
     (cast(k("TRUE"), "boolean"), [True] * 5),
     (cast(c("dec"), "double"), [1.5, -2.5, NULL, 3.49, 0.0]),
     (cast(c("dec"), "bigint"), [2, -3, NULL, 3, 0]),
-    (cast(c("dec"), "decimal(20,1)"), [Decimal("1.5"), Decimal("-2.5"), NULL, Decimal("3.5"), Decimal("0.0")]),
+    (
+        cast(c("dec"), "decimal(20,1)"),
+        [Decimal("1.5"), Decimal("-2.5"), NULL, Decimal("3.5"), Decimal("0.0")],
+    ),
     (cast(c("i"), "varchar"), ["1", "-25", NULL, str(HIGH), "0"]),
     (cast(c("d"), "varchar"), ["0.5", "-1.5", NULL, "NaN", "2.675"]),
     (cast(c("j"), "varchar(1)"), ["2", "0", "3", NULL, "-"]),
     (cast(cast(c("j"), "double"), "varchar"), ["2.0", "0.0", "3.0", NULL, "-7.0"]),
     (cast(c("b"), "varchar"), ["true", "false", NULL, "true", "false"]),
-    (cast(c("t"), "date"), [dt.date(2024, 1, 31), dt.date(1969, 12, 31), NULL, dt.date(2000, 2, 29), dt.date(1970, 1, 1)]),
-    (cast(c("t"), "timestamp(0)"), [dt.datetime(2024, 1, 31, 10, 5, 7), EPOCH, NULL, dt.datetime(2000, 2, 29), EPOCH]),
+    (cast(c("t"), "date"), [D(2024, 1, 31), D(1969, 12, 31), NULL, D(2000, 2, 29), D(1970, 1, 1)]),
+    (cast(c("t"), "timestamp(0)"), [T(2024, 1, 31, 10, 5, 7), EPOCH, NULL, T(2000, 2, 29), EPOCH]),
     (cast(c("t"), "time(0)"), [dt.time(10, 5, 7), dt.time(23, 59, 59), NULL, dt.time(0), dt.time(0)]),
-    (cast(c("day"), "timestamp"), [dt.datetime(2024, 1, 31), dt.datetime(1969, 12, 31), NULL, dt.datetime(2000, 2, 29), EPOCH]),
-    (cast(c("z"), "timestamp")
-     , [dt.datetime(2024, 3, 31, 1, 59, 59), dt.datetime(2024, 3, 31, 3), NULL, dt.datetime(1970, 1, 1, 1), dt.datetime(1970, 1, 1, 1, 0, 1)]),
+    (cast(c("day"), "timestamp"), [T(2024, 1, 31), T(1969, 12, 31), NULL, T(2000, 2, 29), EPOCH]),
+    (
+        cast(c("z"), "timestamp"),
+        [T(2024, 3, 31, 1, 59, 59), T(2024, 3, 31, 3), NULL, T(1970, 1, 1, 1), T(1970, 1, 1, 1, 0, 1)],
+    ),
     # texts
     (call("upper", c("s")), ["AB C", "", NULL, "2024-3-01", "É😀X"]),
     (call("lower", c("s")), ["ab c", "", NULL, "2024-3-01", "é😀x"]),
@@ -217,23 +251,59 @@ CASES = [
     (call("hour", c("z")), [1, 3, NULL, 1, 1]),
     (call("millisecond", c("t")), [250, 500, NULL, 0, 0]),
     (call("extract", "epoch", c("t")), [1706695507.25, -0.5, NULL, 951782400.0, 0.0]),
-    (call("date_trunc", "month", c("day")), [dt.date(2024, 1, 1), dt.date(1969, 12, 1), NULL, dt.date(2000, 2, 1), dt.date(1970, 1, 1)]),
-    (call("date_trunc", "hour", c("t"))
-     , [dt.datetime(2024, 1, 31, 10), dt.datetime(1969, 12, 31, 23), NULL, dt.datetime(2000, 2, 29), EPOCH]),
+    (
+        call("date_trunc", "month", c("day")),
+        [D(2024, 1, 1), D(1969, 12, 1), NULL, D(2000, 2, 1), D(1970, 1, 1)],
+    ),
+    (
+        call("date_trunc", "hour", c("t")),
+        [T(2024, 1, 31, 10), T(1969, 12, 31, 23), NULL, T(2000, 2, 29), EPOCH],
+    ),
     (call("date_diff", "day", c("day"), k(0, pa.date32())), [-19753, 1, NULL, -11016, 0]),
     (call("date_diff", "hour", k(0, pa.timestamp("ns")), c("t")), [474082, 0, NULL, 264384, 0]),
     (call("date_diff", "month", c("day"), k(19782, pa.date32())), [1, 650, NULL, 288, 649]),  # to 2024-02-29
-    (call("date_add", "month", c("j"), c("day")), [dt.date(2024, 3, 31), dt.date(1969, 12, 31), NULL, NULL, dt.date(1969, 6, 1)]),
-    (call("date_add", "day", c("j"), c("day")), [dt.date(2024, 2, 2), dt.date(1969, 12, 31), NULL, NULL, dt.date(1969, 12, 25)]),
-    (plus("add", c("day"), k(1, MONTHS)), [dt.date(2024, 2, 29), dt.date(1970, 1, 31), NULL, dt.date(2000, 3, 29), dt.date(1970, 2, 1)]),
-    (plus("sub", c("t"), operations.arithmetic("mul", k(12, MONTHS), k(4), NOWHERE))
-     , [dt.datetime(2020, 1, 31, 10, 5, 7, 250_000), dt.datetime(1965, 12, 31, 23, 59, 59, 500_000), NULL, dt.datetime(1996, 2, 29), dt.datetime(1966, 1, 1)]),
-    (call("last_day_of_month", c("day")), [dt.date(2024, 1, 31), dt.date(1969, 12, 31), NULL, dt.date(2000, 2, 29), dt.date(1970, 1, 31)]),
-    (call("from_unixtime", c("j")), [dt.datetime(1970, 1, 1, 0, 0, 2, 0, dt.UTC), dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(1970, 1, 1, 0, 0, 3, 0, dt.UTC), NULL, dt.datetime(1969, 12, 31, 23, 59, 53, 0, dt.UTC)]),
-    (call("date", c("t")), [dt.date(2024, 1, 31), dt.date(1969, 12, 31), NULL, dt.date(2000, 2, 29), dt.date(1970, 1, 1)]),
+    (
+        call("date_add", "month", c("j"), c("day")),
+        [D(2024, 3, 31), D(1969, 12, 31), NULL, NULL, D(1969, 6, 1)],
+    ),
+    (
+        call("date_add", "day", c("j"), c("day")),
+        [D(2024, 2, 2), D(1969, 12, 31), NULL, NULL, D(1969, 12, 25)],
+    ),
+    (
+        plus("add", c("day"), k(1, MONTHS)),
+        [D(2024, 2, 29), D(1970, 1, 31), NULL, D(2000, 3, 29), D(1970, 2, 1)],
+    ),
+    (
+        plus("sub", c("t"), operations.arithmetic("mul", k(12, MONTHS), k(4), NOWHERE)),
+        [
+            T(2020, 1, 31, 10, 5, 7, 250_000),
+            T(1965, 12, 31, 23, 59, 59, 500_000),
+            NULL,
+            T(1996, 2, 29),
+            T(1966, 1, 1),
+        ],
+    ),
+    (
+        call("last_day_of_month", c("day")),
+        [D(2024, 1, 31), D(1969, 12, 31), NULL, D(2000, 2, 29), D(1970, 1, 31)],
+    ),
+    (
+        call("from_unixtime", c("j")),
+        [
+            T(1970, 1, 1, 0, 0, 2, 0, dt.UTC),
+            T(1970, 1, 1, tzinfo=dt.UTC),
+            T(1970, 1, 1, 0, 0, 3, 0, dt.UTC),
+            NULL,
+            T(1969, 12, 31, 23, 59, 53, 0, dt.UTC),
+        ],
+    ),
+    (call("date", c("t")), [D(2024, 1, 31), D(1969, 12, 31), NULL, D(2000, 2, 29), D(1970, 1, 1)]),
     (call("to_milliseconds", c("span")), [1, -1500, NULL, 0, 60_000]),
-    (cast(call("at_timezone", c("z"), "UTC"), "timestamp")
-     , [dt.datetime(2024, 3, 31, 0, 59, 59), dt.datetime(2024, 3, 31, 1), NULL, EPOCH, dt.datetime(1970, 1, 1, 0, 0, 1)]),
+    (
+        cast(call("at_timezone", c("z"), "UTC"), "timestamp"),
+        [T(2024, 3, 31, 0, 59, 59), T(2024, 3, 31, 1), NULL, EPOCH, T(1970, 1, 1, 0, 0, 1)],
+    ),
     (call("to_unixtime", call("with_timezone", k(0, pa.timestamp("s")), "Europe/Paris")), [-3600.0] * 5),
     # arrays
     (call("element_at", c("list"), 1), [1, NULL, NULL, NULL, 4]),
@@ -244,17 +314,22 @@ CASES = [
     (call("contains", c("list"), 1), [True, False, NULL, NULL, False]),
     (call("subscript", call("array", c("i"), 7), 2), [7] * 5),
     (operations.null_test(c("list"), False, NOWHERE), [False, False, True, False, False]),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("node", "expected"), CASES, ids=lambda x: f"{x.op} {x.attr}" if isinstance(x, Node) else "")
+@pytest.mark.parametrize(
+    ("node", "expected"), CASES, ids=lambda x: f"{x.op} {x.attr}" if isinstance(x, Node) else ""
+)
 def test_a_function_gives(node: Node, expected: list[Any]) -> None:
     for got, want in zip(value(node), expected, strict=True):
         assert got == (pytest.approx(want, rel=1e-15) if isinstance(want, float) else want)
 
 
 FAULTS = [
-    (call("abs", plus("sub", k(LOW), plus("mul", c("j"), k(0)))), "overflow in 'ABS' of -9223372036854775808"),
+    (
+        call("abs", plus("sub", k(LOW), plus("mul", c("j"), k(0)))),
+        "overflow in 'ABS' of -9223372036854775808",
+    ),
     (cast(c("d"), "bigint"), r"out of the range of BIGINT \(nan\)"),
     (cast(c("i"), "integer"), r"out of the range of INTEGER \(9223372036854775807\)"),
     (cast(c("u"), "bigint"), r"out of the range of BIGINT \(18446744073709551615\)"),
