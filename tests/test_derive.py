@@ -167,5 +167,25 @@ def test_nothing_is_held_when_all_is_let_go() -> None:
     assert (live_batches(), live_exports()) == before
 
 
-def test_the_package_is_the_one_under_test() -> None:
-    assert issubclass(EvaluationError, tocsin.TocsinError)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_exception_crosses_the_threads_of_an_engine(workers: int) -> None:
+    found: list[int] = []
+    with tocsin.Engine(workers=workers) as engine:
+        stream = engine.stream("s", INPUT)
+        trigger = engine.trigger("t", stream, derived(after=Measuring(shown), output=MEASURED))
+        trigger.handler(lambda matches: found.extend(matches.column("y").to_pylist()))
+        for batch, words in (
+            (rows(["UP", ""], [1, 2]), None),
+            (rows(["x", "bad"], [1, 2]), "trigger 't', stream 's'.*the column 's' has a bad text"),
+            (rows(["UP", "", "UP", "", "UP", ""], [1, 4, -1, 0, 3, 5]), "the measure 'y' has no value"),
+        ):
+            if words is None:
+                stream.push(batch)
+                engine.flush()
+                continue
+            with pytest.raises(EvaluationError, match=words):
+                stream.push(batch)
+                engine.flush()
+        engine.flush()
+        assert len(engine.dead_letters("t")) == 2
+    assert found == [50, 25, 20]
