@@ -167,6 +167,11 @@ def test_nothing_is_held_when_all_is_let_go() -> None:
     assert (live_batches(), live_exports()) == before
 
 
+def push_and_flush(engine: tocsin.Engine, stream: Any, batch: pa.RecordBatch) -> None:
+    stream.push(batch)
+    engine.flush()
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_exception_crosses_the_threads_of_an_engine(workers: int) -> None:
     found: list[int] = []
@@ -180,12 +185,10 @@ def test_an_exception_crosses_the_threads_of_an_engine(workers: int) -> None:
             (rows(["UP", "", "UP", "", "UP", ""], [1, 4, -1, 0, 3, 5]), "the measure 'y' has no value"),
         ):
             if words is None:
-                stream.push(batch)
-                engine.flush()
+                push_and_flush(engine, stream, batch)
                 continue
             with pytest.raises(EvaluationError, match=words):
-                stream.push(batch)
-                engine.flush()
+                push_and_flush(engine, stream, batch)
         engine.flush()
         assert len(engine.dead_letters("t")) == 2
     assert found == [50, 25, 20]
