@@ -27,7 +27,7 @@ MAGIC = b"derive1\0"
 
 cdef enum:
     STAGE_DERIVE = 15           # below STAGE_RESULT: nothing was taken
-    STAGE_MEASURE = 63          # above: the batch was; no operator has as many stages
+    STAGE_MEASURE = STAGE_RESULT + 47   # the batch was; no operator has as many stages
     RAISED_MAX = 1024           # exceptions that may wait to be told
 
 

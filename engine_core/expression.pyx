@@ -21,11 +21,13 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from .column cimport KIND_DICT, Column, column_bytes, column_valid
-from .registers cimport (CAST_CHECK, CAST_TRY, CAST_WIDEN, CHUNK, ERR_DIVISION, ERR_OVERFLOW, OP_AND, OP_ARITHMETIC, OP_CAST, OP_CHECK, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IN,
-                         OP_IF, OP_IS_NOT_NULL, OP_IS_NULL, OP_LOAD, OP_MATH, OP_MATH2, OP_NEGATE, OP_NOT, OP_OR, TYPE_BOOL, TYPE_F64,
-                         TYPE_I64, TYPE_STR, TYPE_U64, VALUE_BYTES, Frame, Input, Instruction, ValueSet, Vec,
-                         arithmetic, both_valid, carry_err, cast, check, choose, column_in, compare, compute, data_buffer, in_set, load,
-                         logic, negate, set_has_str, valid_buffer, wide)
+from .registers cimport (CAST_CHECK, CAST_TRY, CAST_WIDEN, CHUNK, ERR_DIVISION, ERR_OVERFLOW, OP_AND,
+                         OP_ARITHMETIC, OP_CAST, OP_CHECK, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IN, OP_IF,
+                         OP_IS_NOT_NULL, OP_IS_NULL, OP_LOAD, OP_MATH, OP_MATH2, OP_NEGATE, OP_NOT, OP_OR,
+                         TYPE_BOOL, TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64, VALUE_BYTES, Frame, Input,
+                         Instruction, ValueSet, Vec, arithmetic, both_valid, carry_err, cast, check, choose,
+                         column_in, compare, compute, data_buffer, in_set, load, logic, negate, set_has_str,
+                         valid_buffer, wide)
 from .status cimport STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_VALUE, Fault, fault_set
 from .vector cimport Str, not_bytes
 

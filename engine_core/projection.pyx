@@ -17,7 +17,7 @@ from .builder cimport (OutColumn, out_export, out_free, out_init, out_push_bytes
                        out_push_null)
 from .column cimport KIND_BOOL, KIND_U8, KIND_U16, KIND_U32
 from .expression cimport Program
-from .registers cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Frame, Input, Vec
+from .registers cimport CHUNK, TYPE_BOOL, TYPE_F64, TYPE_STR, Input, Vec
 from .schema cimport Schema
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_TIME_RANGE, Fault, fault_exception, fault_set
 from .vector cimport Str

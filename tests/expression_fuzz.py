@@ -182,6 +182,7 @@ _float_literals = st.sampled_from(["0.5", "1.0", "2.5", "1e308", "3.0"]).map(
 _text_literals = st.sampled_from([w for w in _words if "\0" not in w]).map(
     lambda w: _literal(quoted(w), "str", w)
 )
+_ops = st.sampled_from(["=", "<>", "<", "<=", ">", ">="])
 _intervals = st.sampled_from(
     [
         ("INTERVAL '1' SECOND", 10**9),
@@ -217,6 +218,67 @@ def _negated(x: Tree) -> Tree:
     return Tree(f"(- {x.text})", x.kind, lambda row: work(x.value(row)))
 
 
+def _chosen(op: str, x: Tree, limit: Tree, yes: Tree, no: Tree) -> Tree:
+    test = _compared(op, x, limit)
+
+    def value(row: Row) -> Any:
+        found = test.value(row)
+        return FAULT if found is FAULT else yes.value(row) if found is True else no.value(row)
+
+    return Tree(f"CASE WHEN {test.text} THEN {yes.text} ELSE {no.text} END", yes.kind, value)
+
+
+def _coalesced(x: Tree, y: Tree) -> Tree:
+    def value(row: Row) -> Any:
+        found = x.value(row)
+        return y.value(row) if found is None else found
+
+    return Tree(f"COALESCE({x.text}, {y.text})", x.kind, value)
+
+
+def _nullif(x: Tree, y: Tree) -> Tree:
+    def value(row: Row) -> Any:
+        a, b = x.value(row), y.value(row)
+        return FAULT if FAULT in (a, b) else None if a is not None and b is not None and a == b else a
+
+    return Tree(f"NULLIF({x.text}, {y.text})", x.kind, value)
+
+
+def _away(x: float) -> float:
+    """Rounded, halves away from zero."""
+    whole = math.trunc(x)
+    return math.copysign(abs(whole) + (abs(x - whole) >= 0.5), x)
+
+
+def _function_of_one(name: str, x: Tree) -> Tree:
+    def work(a: Any) -> Any:
+        if name == "ABS":
+            return abs(a) if x.kind == "f64" else _ranged("i64", abs(a))
+        if name == "SIGN":
+            return a if a == 0 or a != a else math.copysign(1.0, a) if x.kind == "f64" else (a > 0) - (a < 0)
+        if x.kind == "i64" or a != a or math.isinf(a):
+            return a
+        whole = {"FLOOR": math.floor, "CEIL": math.ceil, "ROUND": _away}[name](a)
+        return math.copysign(float(whole), a)
+
+    strict = _strict(work)
+    return Tree(f"{name}({x.text})", x.kind, lambda row: strict(x.value(row)))
+
+
+def _whole_cast(x: Tree, type: str, attempt: bool) -> Tree:
+    bits = {"BIGINT": 64, "INTEGER": 32, "SMALLINT": 16, "TINYINT": 8}[type]
+
+    def work(a: Any) -> Any:
+        whole = (
+            None if a != a or (x.kind == "f64" and math.isinf(a)) else int(_away(a)) if x.kind == "f64" else a
+        )
+        fits = whole is not None and -(2 ** (bits - 1)) <= whole < 2 ** (bits - 1)
+        return whole if fits else None if attempt else FAULT
+
+    strict = _strict(work)
+    return Tree(f"{'TRY_' * attempt}CAST({x.text} AS {type})", "i64", lambda row: strict(x.value(row)))
+
+
 def _numbers(kind: str) -> st.SearchStrategy[Tree]:
     literals = {"i64": _int_literals, "f64": st.one_of(_float_literals, _int_literals), "u64": st.nothing()}[
         kind
@@ -227,7 +289,22 @@ def _numbers(kind: str) -> st.SearchStrategy[Tree]:
         other = _columns_of("i64") if kind == "f64" else inner
         two = st.builds(_arithmetic, ops, inner, st.one_of(inner, inner, other, literals))
         back = st.builds(lambda op, x, y: _arithmetic(op, y, x), ops, inner, st.one_of(inner, literals))
-        return st.one_of(two, back) if kind == "u64" else st.one_of(two, back, inner.map(_negated))
+        chosen = st.builds(
+            _chosen, _ops, st.one_of(_columns_of("i64"), _columns_of("f64")), _int_literals, inner, inner
+        )
+        first = st.builds(_coalesced, inner, inner)
+        unless = st.builds(_nullif, inner, inner)
+        if kind == "u64":
+            return st.one_of(two, back, chosen, first)
+        of_one = st.builds(
+            _function_of_one, st.sampled_from(["ABS", "SIGN", "FLOOR", "CEIL", "ROUND"]), inner
+        )
+        made = [two, two, back, inner.map(_negated), chosen, first, unless, of_one]
+        if kind == "i64":
+            types = st.sampled_from(["BIGINT", "INTEGER", "SMALLINT", "TINYINT"])
+            doubles = st.one_of(_columns_of("f64"), inner)
+            made.append(st.builds(_whole_cast, doubles, types, st.booleans()))
+        return st.one_of(*made)
 
     return st.recursive(_columns_of(kind), grow, max_leaves=4)
 
@@ -280,7 +357,6 @@ def _in(x: Tree, values: list[Tree], null: bool, negated: bool) -> Tree:
 
 _i, _u, _f = _numbers("i64"), _numbers("u64"), _numbers("f64")
 _s, _t, _d = _columns_of("str"), _columns_of("time"), _columns_of("span")
-_ops = st.sampled_from(["=", "<>", "<", "<=", ">", ">="])
 _flags = st.booleans()
 _pairs = st.one_of(
     st.tuples(_i, _with(_int_literals, _i)),

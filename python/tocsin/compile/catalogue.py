@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tocsin.compile.ir import Node, kernel_kind, unit_ns, value_type
+from tocsin.compile.ir import Node, can_fault, kernel_kind, unit_ns, value_type
 from tocsin.compile.library_text import regex_fault
 from tocsin.compile.operations import category, is_null, type_name
 from tocsin.language.source import Span, nearest
@@ -63,11 +63,7 @@ def _function(names: str, least: int, most: int | None = None) -> Callable[[Buil
 def _coalesce(f: Functions, name: str, args: list[Node], span: Span) -> Node:
     *values, result = f.unified(args, name.upper(), span)
     for value in reversed(values):
-        if kernel_kind(value.type) is None:
-            there = f.called("is_not_null", _BOOL, (value,), span)
-        else:
-            there = f.operations.null_test(value, True, span)
-        result = f.choose(there, value, result, span)
+        result = f.choose(f.operations.null_test(value, True, span), value, result, span)
     return result
 
 
@@ -96,6 +92,14 @@ def _extreme(f: Functions, name: str, args: list[Node], span: Span) -> Node:
         null = o.const(best.type, None, span)
         best = f.choose(test, best, f.choose(o.negation(test, span), value, null, span), span)
     return best
+
+
+@_function("try", 1)
+def _try(f: Functions, name: str, args: list[Node], span: Span) -> Node:
+    """NULL instead of a fault."""
+    if not can_fault(args[0]):
+        return args[0]
+    return f.operations.make("call", args[0].type, (args[0],), ("attempt",), span)
 
 
 # Numbers -------------------------------------------------------------------------------------------------

@@ -259,8 +259,8 @@ class Functions:
     def called(
         self, name: str, type: pa.DataType, args: tuple[Node, ...], span: Span, *options: object
     ) -> Node:
-        """A function that the library computes."""
-        return self.operations.make("call", type, args, (name, *options), span)
+        """A function that the library computes. A fault of an argument is one of the result, made by the kernel."""
+        return self.operations.called(name, type, args, span, *options)
 
     def math(self, name: str, type: pa.DataType, args: tuple[Node, ...], span: Span) -> Node:
         """A function that the kernel computes."""
@@ -274,17 +274,9 @@ class Functions:
     def checked(self, value: Node, source: Node, words: str, span: Span) -> Node:
         """`value`; a fault, described by `words`, where it is NULL and `source` is not."""
         o = self.operations
-        null = (
-            o.null_test(source, False, span)
-            if kernel_kind(source.type) is not None
-            else self.called("is_null", _BOOL, (source,), span)
-        )
+        fine = o.junction("or", [o.null_test(value, True, span), o.null_test(source, False, span)], span)
         if kernel_kind(value.type) is None:
-            there = self.called("is_not_null", _BOOL, (value,), span)
-            return self.called(
-                "check", value.type, (value, o.junction("or", [there, null], span)), span, words
-            )
-        fine = o.junction("or", [o.null_test(value, True, span), null], span)
+            return self.called("check", value.type, (value, fine), span, words)
         return o.make("check", value.type, (value, fine), words, span)
 
     def number(self, node: Node, name: str) -> Node:

@@ -119,6 +119,30 @@ class Nodes:
         return node
 
 
+def can_fault(node: Node) -> bool:
+    """Whether the value of some row may be missing for a reason of its own, which is no NULL."""
+    seen: set[int] = set()
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        name = part.attr[0] if part.op == "call" and isinstance(part.attr, tuple) else part.op
+        if name in ("attempt", "fine"):  # what they say of their argument is never at fault
+            continue
+        whole = kernel_kind(part.type) != "f64"
+        if (
+            name == "check"
+            or (part.op in ("add", "sub", "mul", "div", "mod", "neg") and whole)
+            or (part.op == "cast" and (part.attr == "check" or isinstance(part.attr, int)))
+            or (part.op == "math" and part.attr == "abs" and whole)
+        ):
+            return True
+        stack.extend(part.args)
+    return False
+
+
 def kernel_kind(type: pa.DataType) -> Kind | None:
     """How the kernel computes with values of `type`; None if it cannot read them."""
     t = pa.types

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tocsin.compile.ir import Node, Nodes, is_binary, is_text, kernel_kind, value_type
+from tocsin.compile.ir import Node, Nodes, can_fault, is_binary, is_text, value_type
 from tocsin.compile.library_cast import CASTS
 from tocsin.compile.library_list import LISTS
 from tocsin.compile.library_text import TEXTS
@@ -51,37 +51,6 @@ def evaluate(node: Node, column: ColumnOf, n: int) -> pa.Array:
         EvaluationError: a row has no value: overflow, division by zero, a cast that cannot be.
     """
     return Computation(node).run(column, n)
-
-
-def can_fault(node: Node) -> bool:
-    """Whether some row may have no value for a reason of its own."""
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if _faulty(part):
-            return True
-        stack.extend(part.args)
-    return False
-
-
-def _faulty(node: Node) -> bool:
-    op, kind = node.op, kernel_kind(node.type)
-    if op in ("add", "sub", "mul", "div", "mod", "neg"):
-        return kind != "f64"
-    if op == "cast":
-        return node.attr == "check" or isinstance(node.attr, int)
-    if op == "call":
-        return _name(node) == "check"
-    return op == "check" or (op == "math" and node.attr == "abs" and kind != "f64")
-
-
-def _name(node: Node) -> str:
-    assert isinstance(node.attr, tuple)
-    return str(node.attr[0])
 
 
 class _Value:
@@ -137,6 +106,12 @@ class Computation:
                 _either([args[0].mask, args[1].mask, wrong]),
                 _first(args) or EvaluationError(options[0]),
             )
+        if name == "attempt":
+            if args[0].mask is None:
+                return args[0]
+            return _Value(pc.if_else(args[0].mask, pa.scalar(None, arrays[0].type), arrays[0]))
+        if name == "fine":
+            return _Value(pa.repeat(pa.scalar(True), n) if args[0].mask is None else pc.invert(args[0].mask))
         if name == "if":
             test, yes, no = args
             pick = pc.fill_null(arrays[0], False)
@@ -322,4 +297,4 @@ class Measuring:
         self._faults = []
 
 
-__all__ = ["CALLS", "Computation", "Measuring", "can_fault", "constant", "evaluate", "plain", "result_type"]
+__all__ = ["CALLS", "Computation", "Measuring", "constant", "evaluate", "plain", "result_type"]

@@ -24,6 +24,7 @@ from tocsin.compile.ir import (
     UINT64_MAX,
     Node,
     Nodes,
+    can_fault,
     is_binary,
     is_text,
     kernel_kind,
@@ -120,6 +121,18 @@ class Operations:
                 raise self.error(f"the value is out of the range of {node.type}", node.span)
         return node
 
+    def called(self, name: str, type: pa.DataType, args: tuple[Node, ...], span: Span, *options: object) -> Node:
+        """A function that the library computes. A fault of an argument is one of the result, made by the kernel."""
+        made = self.make("call", type, args, (name, *options), span)
+        if name == "check" or not can_fault(made):
+            return made
+        fine = self.make("call", _BOOL, (made,), ("fine",), span)
+        value = self.make("call", type, (made,), ("attempt",), span)
+        words = f"an argument of {name.upper()} has no value: an overflow, a division by zero, or a failed cast"
+        if kernel_kind(type) is None:
+            return self.make("call", type, (value, fine), ("check", words), span)
+        return self.make("check", type, (value, fine), words, span)
+
     # Logic -----------------------------------------------------------------------------------------------
 
     def negation(self, arg: Node, span: Span) -> Node:
@@ -158,6 +171,9 @@ class Operations:
         """IS NULL, or IS NOT NULL if `negated`."""
         if arg.op == "const":
             return self.boolean((arg.attr is None) != negated, span)
+        if kernel_kind(arg.type) is None:
+            name = "is_not_null" if negated else "is_null"
+            return self.make("call", _BOOL, (arg,), (name,), span)
         return self.make("is_not_null" if negated else "is_null", _BOOL, (arg,), None, span)
 
     # Comparison ------------------------------------------------------------------------------------------
@@ -533,7 +549,7 @@ class Operations:
 
     def add_months(self, point: Node, months: Node, span: Span) -> Node:
         """A date or timestamp some months later; a fault beyond what its unit can hold."""
-        made = self.make("call", point.type, (point, months), ("add_months",), span)
+        made = self.called("add_months", point.type, (point, months), span)
         fine = [self.null_test(made, True, span), *(self.null_test(x, False, span) for x in (point, months))]
         words = "a date or timestamp that many months on is beyond what its type can hold"
         return self.make("check", point.type, (made, self.junction("or", fine, span)), words, span)
