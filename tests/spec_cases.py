@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parent / "spec"
 KEYS = {
     "name", "pattern", "define", "undefined", "measures", "types", "partition_by", "order_by", "skip", "subset",
     "within", "letters", "masks", "columns", "matches", "all_rows", "rows_out", "error", "clause", "says", "doors",
+    "search",
 }  # fmt: skip
 SKIP_TEXT = {"past_last": "SKIP PAST LAST ROW", "next": "SKIP TO NEXT ROW"}
 ALL_ROWS_TEXT = {"show": "", "omit": " OMIT EMPTY MATCHES", "unmatched": " WITH UNMATCHED ROWS"}
@@ -68,6 +69,7 @@ class SpecCase:
     place: tuple[int, range] | None = None  # the line of the fault in it and its columns, from 1
     says: Sequence[str] = ()
     doors: Sequence[str] = field(default=DOORS)
+    search: bool = True  # whether the class without merging shall try it
 
     def table(self) -> pa.Table:
         """The case's columns and then `n` and `bit`, rows as given."""
@@ -392,6 +394,7 @@ def _case(file: str, given: Mapping[str, Any]) -> SpecCase:
         place=place,
         says=given.get("says", ()),
         doors=given.get("doors", DOORS),
+        search=given.get("search", True),
     )
 
 

@@ -31,6 +31,8 @@ def test_every_class_finds_the_matches_of_the_case(case: SpecCase) -> None:
     names = case.columns_out()
     wanted = dict_keys(case.expected_rows(), names)
     for execution in doors.classes(case.clause(), case.table()):
+        if execution == "d" and not case.search:
+            continue
         if "matcher" in case.doors:
             found = doors.by_every_cut(case.clause(), case.table(), names, execution)
         else:
