@@ -17,7 +17,8 @@ partition, of times not below the last one seen, on which every defined variable
 all else (conditions are letters: what they compute is not looked into, so `x > 1 AND x < 0` counts as
 satisfiable), undefined variables hold on every row; or nothing more comes. `_settled` is the number of the
 first row such that after it, in every such extension, this match is reported with these measures. None: only
-the end of input tells. It is computed, not searched for, by these rules:
+the end of input tells. It is computed, not searched for, by these rules, exact but for `$` (where a path through it
+and a later one without it map the same rows alike, they wait for nothing):
   - After some rows have come, a path is UNDECIDED where it would consume a row that has not come, or where a
     condition cannot be told without one (NEXT; `oracle_value.PENDING` says when it can be), or at `$` before the
     input has ended. Once the window has closed (a row of ANY partition with time >= first.time + d has come) no row

@@ -136,14 +136,15 @@ def fitting(texts: list[str], variables: list[str]) -> list[str]:
     ]
 
 
-def _pattern(r: Random, leaves: int) -> str:
+def whole_pattern(r: Random, leaves: int) -> str:
+    """Pattern text over A, B, C, with every operator."""
     if leaves <= 1:
         atom = r.choices(["A", "B", "C", "()", "^", "$"], [20, 16, 10, 1, 1, 1])[0]
         if r.random() < 0.35:
             return f"{atom}{r.choice(QUANTIFIERS)}{r.choice(['', '', '?'])}"
         return atom
     left = r.randint(1, leaves - 1)
-    parts = [_pattern(r, left), _pattern(r, leaves - left)]
+    parts = [whole_pattern(r, left), whole_pattern(r, leaves - left)]
     kind = r.choices(["concat", "or", "quantified", "permute", "excluded"], [10, 5, 4, 1, 2])[0]
     if kind == "concat":
         return " ".join(parts)
@@ -205,7 +206,7 @@ def _table(r: Random) -> pa.Table:
 
 def whole_case(r: Random) -> Case:
     while True:
-        pattern = _pattern(r, r.choice([1, 2, 2, 3, 3, 4, 5]))
+        pattern = whole_pattern(r, r.choice([1, 2, 2, 3, 3, 4, 5]))
         names = pattern_variables(pattern)
         if names and len(compile_pattern(pattern)) <= 40:
             break
