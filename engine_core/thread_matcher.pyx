@@ -78,7 +78,7 @@ cdef class ThreadMatcher(Operator):
             keys: partition columns; single: whether the key is one number;
             order: (column, type, descending, nulls_first) each; timed: the first of them is WITHIN's time;
             within: interval in its unit or None; skip: SKIPS number; skip_variables: mask; eager, numbered, unmatched: bool;
-            max_steps: of one attempt, 0 for no limit; ahead, back: rows that measures walk to beside a row of a match;
+            max_steps: of one attempt, 0 for no limit;
             condition_names, rest_names, skip_name: for messages; fingerprint: 16 bytes that tell one plan from another;
             make_conditions, make_results: functions that make fresh ones, for `restore`.
 
@@ -116,9 +116,8 @@ cdef class ThreadMatcher(Operator):
         if t.eager and (t.skip != SKIPS["next"] or t.unmatched):
             raise ValueError("only SKIP TO NEXT ROW without unmatched rows can be eager")
         t.n_words = self.definitions.n_words
-        t.back = max(self.definitions.back, plan["back"])
-        t.ahead = max(self.definitions.ahead, plan["ahead"])
-        t.shown_ahead = plan["ahead"]
+        t.back = max(self.definitions.back, self.results.back)
+        t.ahead = max(self.definitions.ahead, self.results.ahead)
         self._program(plan)
         self.n_keys = len(keys)
         self._seeks(plan)

@@ -105,7 +105,6 @@ cdef struct Threads:
     int32_t n_words             # of a block of registers
     int32_t back                # rows beside a kept row that may be read
     int32_t ahead
-    int32_t shown_ahead         # rows behind a match that its measures read
     # the state
     Seeks seeks
     KeyMap keys

@@ -15,7 +15,7 @@ from libc.stdlib cimport realloc
 from libc.string cimport memset
 
 from .captures cimport Definitions
-from .history cimport NO_ROW, ROW_UNKNOWN, history_walk
+from .history cimport NO_ROW, ROW_UNKNOWN
 from .results cimport EMPTY, FOUND, UNMATCHED, Labelled, Results
 from .seek cimport seeks_add
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_SKIP, Fault, fault_set
@@ -108,54 +108,72 @@ cdef int track_arm(Threads *t, int32_t attempt) noexcept nogil:
 
 # ---------------------------------------------------------------- settling
 
-cdef int give(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number,
-              Results results) noexcept nogil:
-    """Hands a match (or the row of none) over. A fault of its values is kept, and is no reason to stop."""
-    cdef Labelled m
+cdef int label(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number, Labelled *m) noexcept nogil:
+    """A match (or the row of none) as Results takes it; its rows are in the scratch until the next call. Status."""
     cdef int32_t node
     cdef int64_t n = 0, room
     cdef void *p
-    cdef Fault fault
-    cdef int status
-    memset(&m, 0, sizeof(Labelled))
-    memset(&fault, 0, sizeof(Fault))
+    memset(m, 0, sizeof(Labelled))
     m.kind = kind
     m.partition = <uint32_t>partition
     m.number = number
     m.first = m.last = row
-    if kind == FOUND:
-        m.last = a.last
-        m.length = a.length
-        node = a.node
-        while node >= 0:
-            n += 1
-            node = t.trace.nodes[node].parent
-        if n > t.match_room:
-            room = 2 * n + 64
-            p = realloc(t.match_rows, room * sizeof(int32_t))
-            if p == NULL:
-                return STATUS_NO_MEMORY
-            t.match_rows = <int32_t *>p
-            p = realloc(t.match_positions, room * sizeof(int32_t))
-            if p == NULL:
-                return STATUS_NO_MEMORY
-            t.match_positions = <int32_t *>p
-            t.match_room = room
-        m.n = n
-        node = a.node
-        while node >= 0:
-            n -= 1
-            t.match_rows[n] = t.trace.nodes[node].row
-            t.match_positions[n] = t.trace.nodes[node].position
-            node = t.trace.nodes[node].parent
-        m.rows = t.match_rows
-        m.positions = t.match_positions
+    if kind != FOUND:
+        return STATUS_OK
+    m.last = a.last
+    m.length = a.length
+    node = a.node
+    while node >= 0:
+        n += 1
+        node = t.trace.nodes[node].parent
+    if n > t.match_room:
+        room = 2 * n + 64
+        p = realloc(t.match_rows, room * sizeof(int32_t))
+        if p == NULL:
+            return STATUS_NO_MEMORY
+        t.match_rows = <int32_t *>p
+        p = realloc(t.match_positions, room * sizeof(int32_t))
+        if p == NULL:
+            return STATUS_NO_MEMORY
+        t.match_positions = <int32_t *>p
+        t.match_room = room
+    m.n = n
+    node = a.node
+    while node >= 0:
+        n -= 1
+        t.match_rows[n] = t.trace.nodes[node].row
+        t.match_positions[n] = t.trace.nodes[node].position
+        node = t.trace.nodes[node].parent
+    m.rows = t.match_rows
+    m.positions = t.match_positions
+    return STATUS_OK
+
+
+cdef int give(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number,
+              Results results) noexcept nogil:
+    """Hands a match (or the row of none) over. A fault of its values is kept, and is no reason to stop."""
+    cdef Labelled m
+    cdef Fault fault
+    cdef int status = label(t, partition, kind, a, row, number, &m)
+    if status != STATUS_OK:
+        return status
+    memset(&fault, 0, sizeof(Fault))
     status = results.add(&t.history, &t.keys, &m, &fault)
     if status == STATUS_NO_MEMORY:
         return status
     if status != STATUS_OK:
         threads_fault(t, &fault)
     return STATUS_OK
+
+
+cdef bint readable(Threads *t, const Attempt *a, Results results) noexcept nogil:
+    """Whether the rows behind a decided attempt's match that its measures read (NEXT) have come."""
+    cdef Labelled m
+    if results.ahead == 0 or a.length <= 0 or t.ended:
+        return True
+    if label(t, a.track, FOUND, a, a.start, 0, &m) != STATUS_OK:
+        return True             # without memory `give` will tell
+    return results.ready(&t.history, &m)
 
 
 cdef bint skip_target(Threads *t, const Attempt *a, int32_t *target) noexcept nogil:
@@ -182,12 +200,6 @@ cdef bint skip_target(Threads *t, const Attempt *a, int32_t *target) noexcept no
 
 
 # ---------------------------------------------------------------- in turn
-
-cdef inline bint readable(const Threads *t, const Attempt *a) noexcept nogil:
-    """Whether the rows behind the match that its measures read (NEXT) have come."""
-    return t.shown_ahead == 0 or a.length < 0 or \
-        history_walk(&t.history, a.last if a.length > 0 else a.start, t.shown_ahead) != ROW_UNKNOWN
-
 
 cdef int settle(Threads *t, int32_t attempt, Results results) noexcept nogil:
     """The first attempt of its track is decided, and its match can be read."""
@@ -246,7 +258,7 @@ cdef int track_turn(Threads *t, int32_t partition, Definitions d, Results result
             return STATUS_NO_MEMORY
         if outcome == OPEN:
             return track_arm(t, p.head)
-        if not readable(t, &t.attempts[p.head]):
+        if not readable(t, &t.attempts[p.head], results):
             return STATUS_OK
         status = settle(t, p.head, results)
         if status != STATUS_OK:
@@ -267,7 +279,7 @@ cdef int count_off(Threads *t, Track *p, Results results) noexcept nogil:
             number += 1
         elif a.state != DECIDED:
             break
-        if a.state == DECIDED and not a.given and readable(t, a):
+        if a.state == DECIDED and not a.given and readable(t, a, results):
             a.given = 1
             if a.length >= 0:
                 status = give(t, a.track, FOUND if a.length else EMPTY, a, a.start, number, results)
@@ -288,7 +300,7 @@ cdef int settle_eager(Threads *t, int32_t attempt, Results results) noexcept nog
     cdef int status = STATUS_OK
     if t.numbered:
         return count_off(t, &t.tracks[a.track], results)
-    if not readable(t, a):
+    if not readable(t, a, results):
         return STATUS_OK
     if a.length >= 0:
         status = give(t, a.track, FOUND if a.length else EMPTY, a, a.start, 0, results)
