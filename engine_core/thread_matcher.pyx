@@ -30,6 +30,7 @@ from .operator cimport Operator
 from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
                         ordering_restore, ordering_save)
 from .registers cimport CHUNK
+from .parking cimport parking_free, parking_init
 from .results cimport Results
 from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_MASK, Chain, Exit, Seeks, Tree
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
@@ -234,6 +235,9 @@ cdef class ThreadMatcher(Operator):
                     raise ValueError(f"exit {k} of position {i} searches another tree")
                 if e.kind == SEEK_MASK and e.condition < 0:
                     raise ValueError(f"exit {k} of position {i} has no condition")
+        t.indexed = t.eager and len(plan["exits"]) > 0
+        if parking_init(t) != STATUS_OK:
+            raise MemoryError("no memory for a pattern's indexes")
         return 0
 
     cdef int _state(self) except -1:
@@ -256,6 +260,7 @@ cdef class ThreadMatcher(Operator):
 
     def __dealloc__(self):
         cdef Threads *t = &self.threads
+        parking_free(t)
         if self.ready:
             threads_free(t)
         ordering_free(&self.ordering)

@@ -11,16 +11,17 @@ Faults      SKIP TO a variable that the match has not, or to the match's own fir
 Cost        what stepping costs (threads); besides a few ns a row.
 """
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
+from libc.stdlib cimport qsort, realloc
 from libc.string cimport memset
 
 from .captures cimport Definitions
 from .history cimport NO_ROW, ROW_UNKNOWN
 from .results cimport EMPTY, FOUND, UNMATCHED, Labelled, Results
+from .parking cimport parking_take, parking_tidy, parking_wake
 from .seek cimport seeks_add
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_SKIP, Fault, fault_set
 from .threads cimport (STAGE_SKIP, DECIDED, EXHAUSTED, NONE, OPEN, SKIP_NEXT, SKIP_PAST_LAST, SKIP_TO_FIRST, Attempt, Due, Outcome,
-                       Threads, Track, attempt_drop, attempt_new, attempt_run, threads_fault)
+                       Threads, Track, attempt_activate, attempt_drop, attempt_new, attempt_rest, attempt_run, threads_fault)
 
 
 cdef int tracks_reserve(Threads *t, int64_t n) noexcept nogil:
@@ -35,6 +36,7 @@ cdef int tracks_reserve(Threads *t, int64_t n) noexcept nogil:
         t.tracks_room = room
     for i in range(t.n_tracks, n):
         t.tracks[i].first = NO_ROW
+        t.tracks[i].active = NONE
         t.tracks[i].head = t.tracks[i].tail = NONE
         t.tracks[i].newest = t.tracks[i].covered = NO_ROW
         t.tracks[i].waiting = ROW_UNKNOWN
@@ -308,6 +310,65 @@ cdef int settle_eager(Threads *t, int32_t attempt, Results results) noexcept nog
     return status
 
 
+cdef int by_start_first(const void *a, const void *b) noexcept nogil:
+    # Pairs of (start, attempt).
+    return ((<const int32_t *>a)[0] > (<const int32_t *>b)[0]) - ((<const int32_t *>a)[0] < (<const int32_t *>b)[0])
+
+
+cdef int track_called(Threads *t, uint32_t partition, int32_t row, Definitions d, Results results) noexcept nogil:
+    """As track_eager, where attempts are parked: the row is shown to the active attempts and to those that it calls."""
+    cdef Track *p = &t.tracks[partition]
+    cdef bint first = row == p.first
+    cdef int32_t at
+    cdef int64_t n = 0, i, room
+    cdef void *memory
+    cdef Outcome outcome
+    cdef int status = parking_wake(t, row, <int32_t>partition)
+    if status != STATUS_OK:
+        return status
+    for i in range(t.parking.n_woken):
+        attempt_activate(t, t.parking.woken[i])
+    if t.start_always[first] or (t.history.mask[row] & t.start_mask[first]) != 0:
+        at = attempt_new(t, partition, row, first, d)
+        if at == NONE:
+            return STATUS_NO_MEMORY
+        attempt_activate(t, at)
+        status = track_arm(t, at)
+    at = p.active
+    while at != NONE:
+        if 2 * n + 2 > t.turn_room:
+            room = 4 * n + 64
+            memory = realloc(t.turn, room * sizeof(int32_t))
+            if memory == NULL:
+                return STATUS_NO_MEMORY
+            t.turn = <int32_t *>memory
+            t.turn_room = room
+        t.turn[2 * n] = t.attempts[at].start
+        t.turn[2 * n + 1] = at
+        n += 1
+        at = t.attempts[at].active_after
+    if n > 1:
+        qsort(t.turn, n, 2 * sizeof(int32_t), by_start_first)
+    for i in range(n):
+        if status != STATUS_OK:
+            return status
+        at = t.turn[2 * i + 1]
+        if t.attempts[at].given:
+            continue
+        outcome = attempt_run(t, at, d)
+        if outcome == EXHAUSTED:
+            return STATUS_NO_MEMORY
+        if outcome == DECIDED:
+            if not t.numbered:
+                status = settle_eager(t, at, results)
+        elif t.attempts[at].waits and t.attempts[at].cursor == row and parking_take(t, at, d):
+            t.attempts[at].parked = 1
+            attempt_rest(t, at)
+    if status == STATUS_OK and t.numbered:
+        status = count_off(t, p, results)
+    return status if status != STATUS_OK else parking_tidy(t, d)
+
+
 cdef int track_eager(Threads *t, int32_t partition, int32_t row, Definitions d, Results results) noexcept nogil:
     """Every open attempt takes the newest row, which then begins its own."""
     cdef Track *p = &t.tracks[partition]
@@ -367,6 +428,8 @@ cdef int track_row(Threads *t, uint32_t partition, int32_t row, Definitions d, R
     if t.seeks.n_chains or t.seeks.n_trees:
         if seeks_add(&t.seeks, &t.history, row, <int32_t>partition) != STATUS_OK:
             return STATUS_NO_MEMORY
+    if t.indexed:
+        return track_called(t, partition, row, d, results)
     if t.eager:
         return track_eager(t, partition, row, d, results)
     if p.head == NONE:
