@@ -25,7 +25,7 @@ from .column cimport KIND_UTF8
 from .expression cimport Program
 from .history cimport NO_ROW, ROW_UNKNOWN, History, history_walk
 from .registers cimport TYPE_BOOL, TYPE_I64, TYPE_STR, Vec
-from .seek cimport seek_word
+from .seek cimport is_nan, seek_word
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .vector cimport Str
 
@@ -610,6 +610,8 @@ cdef class Definitions:
         out = &self.frames[at].registers[(<Program>self.program[at]).results[0]]
         if out.valid != NULL and not out.valid[0]:
             return KEY_NULL
+        if is_nan(type, (<const uint64_t *>out.data)[0]):
+            return KEY_NULL         # nothing is equal to it, less or greater
         if type == TYPE_STR:
             value[0] = seek_word(type, 0, (<const Str *>out.data)[0].data, (<const Str *>out.data)[0].size)
         elif type == TYPE_BOOL:

@@ -24,13 +24,13 @@ and a later one without it map the same rows alike, they wait for nothing):
     input has ended. Once the window has closed (a row of ANY partition with time >= first.time + d has come) no row
     is to come any more that a path could consume. The attempt is DECIDED once the search in order of preference
     ends at a complete path, or at none, before it meets an undecided one.
-  - All modes but "next": a match is certain when its own attempt and every earlier attempt of its partition are
+  - All modes but "next", and "next" where unmatched rows are shown: a match is certain when its own attempt and every earlier attempt of its partition are
     decided (an undecided one may still end elsewhere, and so move this one).
   - next: when its own attempt is decided; and if a measure or a condition reads MATCH_NUMBER(), when besides every
     earlier attempt of its partition is COUNTED: has a complete path (it will match, whichever wins), or is decided.
   - An unmatched row: when its own and all earlier attempts are decided.
   - In any case not before the rows have come that its measures read (NEXT), on any of the rows that are shown; and
-    in all modes but "next" not before what is shown of its partition ahead of it: those come in order.
+    in all these modes not before what is shown of its partition ahead of it: those come in order.
 
 COST. Without memory every search is exponential, and it is done again after each row that comes. Where every condition
 is local to its row the search remembers the (instruction, row) pairs that failed, which keeps (A+)+ B polynomial. Meant
@@ -210,6 +210,7 @@ def run(
             times=times,
             within=span,
             numbered=any(node[0] == "match_number" for tree in trees for node in walk(tree)),
+            ordered=all_rows == "unmatched",
             subsets=unions,
         )
         before: float = -1  # when what was shown of this partition was certain
@@ -217,7 +218,7 @@ def run(
             wanted = all_rows == "unmatched" or match["kind"] == "found"
             if not (wanted or (match["kind"] == "empty" and all_rows != "omit")):
                 continue
-            earliest = -1 if skip == "next" else before
+            earliest = -1 if skip == "next" and all_rows != "unmatched" else before
             before, out = _output(match, data, unions, part, shown, keys, all_rows, earliest)
             results += [(before, part[match["start"]], row) for row in out]
     return [row for _, _, row in sorted(results, key=lambda r: r[:2])]

@@ -33,6 +33,7 @@ class Attempt:
     stop: float  # the first row that lies outside the window, infinity if none has come
     local: bool  # no condition reads the match so far
     known_ways: dict[tuple[int, bool], list[tuple[int, bool]]]
+    useful: set[int]  # the instructions from which a path can be completed
 
     def search(self, known: int, ended: bool, closed: bool, any_path: bool = False) -> list[int] | str | None:
         """The preferred path, as the instructions of its rows; UNDECIDED; or None: there is none.
@@ -49,6 +50,8 @@ class Attempt:
             if key not in self.known_ways:
                 self.known_ways[key] = ways(self.program, *key)
             for pc, at_end in self.known_ways[key]:
+                if self.program[pc][0] == "row" and (at_end or pc not in self.useful):
+                    continue  # behind the partition's end no row can come; nor does it help where no path is complete
                 found = step(pc, at_end, row)
                 if found is not None and not (any_path and found == UNDECIDED):
                     return found
@@ -94,11 +97,14 @@ def find(
     times: Sequence[int] | None = None,
     within: int | None = None,
     numbered: bool = False,
+    ordered: bool = False,
     subsets: Mapping[str, set[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """All matches and unmatched rows of one partition: `kind`, `start` (row of the partition), `labels`, `excluded`,
-    `number`, `settled` (a row, or infinity)."""
+    `number`, `settled` (a row, or infinity). `ordered`: they come by start even with SKIP TO NEXT ROW."""
     out: list[dict[str, Any]] = []
+    useful = _useful(program)
+    independent = skip == "next" and not ordered
     reached: dict[tuple[int, bool], list[tuple[int, bool]]] = {}
     start, number, covered, n = 0, 1, -1, len(rows)
     earlier_decided: float = -1  # the row by which the attempts so far were decided; infinity: the end
@@ -107,7 +113,7 @@ def find(
     while start < n:
         limit = math.inf if within is None or times is None else times[rows[start]] + within
         stop = next((i for i in range(start, n) if times is not None and times[rows[i]] >= limit), math.inf)
-        attempt = Attempt(program, holds, start, number, stop, local, reached)
+        attempt = Attempt(program, holds, start, number, stop, local, reached, useful)
         states = [  # after row g: how many rows of the partition have come, and whether the window has closed
             (g, bisect.bisect_right(rows, g), times is not None and times[g] >= limit)
             for g in range(rows[start], horizon)
@@ -125,9 +131,9 @@ def find(
 
         decided = when(states, decided_at)
         settled = max(decided, earlier_decided)
-        if skip == "next" and path is not None:
+        if independent and path is not None:
             settled = max(decided, earlier_counted) if numbered else decided
-        if numbered and skip == "next":
+        if numbered and independent:
             earlier_counted = max(earlier_counted, when(states, counted_at))
         earlier_decided = max(earlier_decided, decided)
         labels = [program[pc][1] for pc in path or ()]
@@ -146,6 +152,22 @@ def find(
         covered = max(covered, start + len(labels) - 1)
         start += _skipped(skip, labels, subsets or {})
     return out
+
+
+def _useful(program: Program) -> set[int]:
+    """The "row" instructions from which the pattern can be completed."""
+    rows = [pc for pc, instruction in enumerate(program) if instruction[0] == "row"]
+    behind = {pc: ways(program, pc + 1, False) for pc in rows}
+    found: set[int] = set()
+    while True:
+        more = {
+            pc
+            for pc in rows
+            if any(program[to][0] == "done" or (to in found and not at_end) for to, at_end in behind[pc])
+        }
+        if more == found:
+            return found
+        found = more
 
 
 def _skipped(skip: str, labels: Sequence[str], subsets: Mapping[str, set[str]]) -> int:

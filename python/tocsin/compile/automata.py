@@ -364,4 +364,29 @@ class _Program:
         first = begins(reach(0))
         at_start = begins(closure(0, end + 1, True)) if _AT_START in variable else first
         follow = tuple(reach(at + 1) for at in range(end) if variable[at] >= 0)
+        if _AT_START in variable or _AT_END in variable:
+            first, at_start, follow = _without_dead_ends(first, at_start, follow)
         return Automaton(tuple(positions), first, follow, at_start, tuple(self.excluded))
+
+
+def _without_dead_ends(
+    first: tuple[int, ...], at_start: tuple[int, ...], follow: tuple[tuple[int, ...], ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """The lists without positions from which no match can come (`$ A`, `A ^`): an attempt need not wait for them."""
+    origins: list[list[int]] = [[] for _ in follow]
+    for p, after in enumerate(follow):
+        for q in after:
+            if q >= 0:
+                origins[q].append(p)
+    todo = [p for p, after in enumerate(follow) if any(q < 0 for q in after)]
+    useful = set(todo)
+    while todo:
+        for p in origins[todo.pop()]:
+            if p not in useful:
+                useful.add(p)
+                todo.append(p)
+
+    def kept(listed: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(q for q in listed if q < 0 or q in useful)
+
+    return kept(first), kept(at_start), tuple(kept(after) for after in follow)
