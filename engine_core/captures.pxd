@@ -16,6 +16,12 @@ cdef enum Verdict:
     NOT_YET = 2                 # a row that the definition reads (NEXT) has not come
     FAULTY_ROW = 3              # the fault record says what
 
+cdef enum KeyState:
+    KEY_UNKNOWN = 0             # nobody has asked yet
+    KEY_KNOWN = 1
+    KEY_NULL = 2                # no row is equal to it, less or greater
+    KEY_ANY = 3                 # it has no value (a fault): any row may be one
+
 cdef enum CaptureKind:
     CAPTURE_FIRST = 0           # the first `count` rows of `variables`, oldest first
     CAPTURE_LAST = 1            # the last `count`, newest first
@@ -82,6 +88,7 @@ cdef class Definitions:
     cdef Frame *frames
     cdef Rest *rests
     cdef readonly int n_rests
+    cdef readonly int n_keys    # programs behind the rests that give a value to search for (seek)
     cdef Source *sources
     cdef Input *inputs          # by source; each reads the value and the validity of its place below
     cdef Str *values
@@ -116,6 +123,8 @@ cdef class Definitions:
     cdef void forget(self, uint64_t *registers, uint64_t kept) noexcept nogil
     # Whether a rest holds if `row` is mapped to `variable`: a Verdict.
     cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil
+    # The value of key `key` for a thread: a KeyState, and the value as seek compares it.
+    cdef int key(self, const History *h, const Path *path, int key, uint64_t *value) noexcept nogil
     cdef void mark(self, History *h, uint64_t *registers) noexcept nogil
     cdef void renumber(self, const History *h, uint64_t *registers) noexcept nogil
     # Whether a restored block names only rows and variables that there are.
@@ -128,6 +137,7 @@ cdef class Definitions:
     cdef _bind_operands(self, object operand_program, list columns)
     cdef bint _is_text(self, int operand) noexcept nogil
     cdef int32_t _label(self, int32_t row, int64_t length) noexcept nogil
+    cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable, Fault *fault) noexcept nogil
     cdef bint _of_history(self, int operand) noexcept nogil
     cdef int _operand(self, const History *h, int operand, int32_t row, int variable, int64_t number, Datum *out,
                       Fault *fault) noexcept nogil

@@ -7,6 +7,7 @@ NUMBER: int
 
 class Definitions:
     n_rests: int
+    n_keys: int
     n_captures: int
     n_words: int
     n_operands: int
@@ -16,6 +17,7 @@ class Definitions:
     def __init__(
         self,
         rests: list[Any],
+        keys: list[Any],
         captures: list[tuple[int, int, int, int, int, int]],
         operands: list[tuple[int, int, int]],
         operand_program: Any,

@@ -24,7 +24,8 @@ from .builder cimport OutColumn, out_free, out_init, out_push_bytes
 from .column cimport KIND_UTF8
 from .expression cimport Program
 from .history cimport NO_ROW, ROW_UNKNOWN, History, history_walk
-from .registers cimport TYPE_BOOL, TYPE_I64, TYPE_STR
+from .registers cimport TYPE_BOOL, TYPE_I64, TYPE_STR, Vec
+from .seek cimport seek_word
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .vector cimport Str
 
@@ -58,6 +59,7 @@ cdef class Definitions:
 
     Args:
         rests: (Program, [(kind, capture, slot, physical, column, type, current), …]) each; one result, a boolean.
+        keys: the same, with a result of any type: what a thread's exits search for (seek).
         captures: (kind, count, variables, function, argument, by) each; see captures.pxd.
         operands: (column of the history or -1, type, result of the program) each: arguments of aggregates.
         operand_program: (Program, [(column, type), …]) over the history's columns, or None.
@@ -69,26 +71,28 @@ cdef class Definitions:
         ValueError: a number is out of range.
     """
 
-    def __cinit__(self, list rests, list captures, list operands, object operand_program, list names, list columns,
+    def __cinit__(self, list rests, list keys, list captures, list operands, object operand_program, list names, list columns,
                   bint traced):
         cdef int i, k, n = 0, at = 0
         cdef Source *s
         cdef Capture *c
         cdef Program program
         cdef bytes name
+        self.n_rests = len(rests)
+        self.n_keys = len(keys)
+        rests = [*rests, *keys]
         for program, sources in rests:
             n += len(sources)
         self.programs = [program for program, sources in rests]
-        self.n_rests = len(rests)
         self.n_captures = len(captures)
         self.n_operands = len(operands)
         self.names = names
         self.traced = traced
         if self.n_captures > 64 and not traced:
             raise ValueError("at most 64 captures fit a mask")
-        self.program = <void **>calloc(self.n_rests + 1, sizeof(void *))
-        self.frames = <Frame *>calloc(self.n_rests + 1, sizeof(Frame))
-        self.rests = <Rest *>calloc(self.n_rests + 1, sizeof(Rest))
+        self.program = <void **>calloc(self.n_rests + self.n_keys + 1, sizeof(void *))
+        self.frames = <Frame *>calloc(self.n_rests + self.n_keys + 1, sizeof(Frame))
+        self.rests = <Rest *>calloc(self.n_rests + self.n_keys + 1, sizeof(Rest))
         self.sources = <Source *>calloc(n + 1, sizeof(Source))
         self.inputs = <Input *>calloc(n + 1, sizeof(Input))
         self.values = <Str *>calloc(n + 1, sizeof(Str))
@@ -129,9 +133,10 @@ cdef class Definitions:
             self.operands[i].column, self.operands[i].type, self.operands[i].result = operands[i]
             self._check_column(self.operands[i].column, self.operands[i].type, columns, -1)
         self._bind_operands(operand_program, columns)
-        for i in range(self.n_rests):
+        for i in range(self.n_rests + self.n_keys):
             program, sources = rests[i]
-            if program.n_inputs != len(sources) or program.n_results != 1 or program.types[program.results[0]] != TYPE_BOOL:
+            if program.n_inputs != len(sources) or program.n_results != 1 or \
+                    (i < self.n_rests and program.types[program.results[0]] != TYPE_BOOL):
                 raise ValueError("a rest has one result, a boolean, and a source for each input")
             self.program[i] = <void *>program
             self.rests[i].first_input = at
@@ -141,6 +146,8 @@ cdef class Definitions:
                 s = &self.sources[at]
                 s.kind, s.capture, s.slot, s.physical, s.column, s.type, s.current = sources[k]
                 self._check_source(s, program.input_types[k], columns)
+                if i >= self.n_rests and (s.kind == SOURCE_ROW or s.current or s.physical > 0):
+                    raise ValueError("a key is known before the row that it is compared with")
                 if s.kind == SOURCE_FIRST or s.kind == SOURCE_LAST or s.kind == SOURCE_AGGREGATE:
                     self.rests[i].reads |= <uint64_t>1 << (s.capture & 63)
                 self.back = max(self.back, -s.physical)
@@ -210,7 +217,7 @@ cdef class Definitions:
         cdef int i
         out_free(&self.labels)
         if self.frames != NULL:
-            for i in range(self.n_rests):
+            for i in range(self.n_rests + self.n_keys):
                 if self.program[i] != NULL and self.frames[i].registers != NULL:
                     (<Program>self.program[i]).frame_free(&self.frames[i])
         if self.operand_framed:
@@ -501,15 +508,15 @@ cdef class Definitions:
             return fault_set(fault, status, -1, -1, 0, 0, "+")
         return STATUS_OK
 
-    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil:
-        cdef const Rest *r = &self.rests[rest]
+    cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable, Fault *fault) noexcept nogil:
+        """The inputs of a program: TRUE_ROW when they are there, else the verdict that comes of it."""
         cdef const Source *s
         cdef Str *value
         cdef uint8_t *valid
         cdef Datum d
         cdef int32_t at, label
         cdef int64_t length = 0
-        cdef int i, result
+        cdef int i
         if path.registers == NULL and r.reads:
             length = self._walk_trace(path)
             if length < 0:
@@ -556,12 +563,41 @@ cdef class Definitions:
                 (<uint8_t *>value)[0] = <uint8_t>d.word
             else:
                 (<uint64_t *>value)[0] = d.word
+        return TRUE_ROW
+
+    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil:
+        cdef const Rest *r = &self.rests[rest]
+        cdef int result = self._fill(h, path, r, row, variable, fault)
+        if result != TRUE_ROW:
+            return result
         if (<Program>self.program[rest]).run(&self.frames[rest], self.inputs + r.first_input, 0, 1, fault) != STATUS_OK:
             return FAULTY_ROW
         result = (<Program>self.program[rest]).results[0]
         if self.frames[rest].registers[result].valid != NULL and not self.frames[rest].registers[result].valid[0]:
             return FALSE_ROW
         return TRUE_ROW if (<const uint8_t *>self.frames[rest].registers[result].data)[0] else FALSE_ROW
+
+    cdef int key(self, const History *h, const Path *path, int key, uint64_t *value) noexcept nogil:
+        cdef int at = self.n_rests + key
+        cdef const Rest *r = &self.rests[at]
+        cdef const Vec *out
+        cdef Fault fault
+        cdef int type
+        memset(&fault, 0, sizeof(Fault))
+        if self._fill(h, path, r, NO_ROW, -1, &fault) != TRUE_ROW or \
+                (<Program>self.program[at]).run(&self.frames[at], self.inputs + r.first_input, 0, 1, &fault) != STATUS_OK:
+            return KEY_ANY
+        type = (<Program>self.program[at]).types[(<Program>self.program[at]).results[0]]
+        out = &self.frames[at].registers[(<Program>self.program[at]).results[0]]
+        if out.valid != NULL and not out.valid[0]:
+            return KEY_NULL
+        if type == TYPE_STR:
+            value[0] = seek_word(type, 0, (<const Str *>out.data)[0].data, (<const Str *>out.data)[0].size)
+        elif type == TYPE_BOOL:
+            value[0] = (<const uint8_t *>out.data)[0]
+        else:
+            value[0] = seek_word(type, (<const uint64_t *>out.data)[0], NULL, 0)
+        return KEY_KNOWN
 
     cdef int32_t _label(self, int32_t row, int64_t length) noexcept nogil:
         """The variable of a row of the trace, or -1: only ever asked without registers."""

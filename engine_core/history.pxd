@@ -21,6 +21,8 @@ cdef struct History:
     int64_t *sequence           # of the event, in its stream
     int64_t *time               # of the event, in the unit of its column; 0 where nobody asks
     uint64_t *mask              # which conditions hold on the row
+    int32_t *track              # its partition
+    int64_t *ordinal            # how many rows of its partition came to the history before it
     int32_t *before             # the row before in its partition, or NO_ROW
     int32_t *behind             # the row behind it, ROW_UNKNOWN, or NO_ROW once the input has ended
     uint8_t *marks              # for history_collect: which rows stay

@@ -33,6 +33,7 @@ cdef class ThreadMatcher(Operator):
     cdef int64_t buffer_rows
 
     cdef int _program(self, dict plan) except -1
+    cdef int _seeks(self, dict plan) except -1
     cdef int _state(self) except -1
     cdef int _reserve(self, int64_t rows) noexcept nogil
     cdef int _evaluate(self, BatchC *batch, int64_t start, int64_t n, int64_t at, Fault *fault) noexcept nogil

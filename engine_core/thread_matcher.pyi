@@ -3,6 +3,7 @@ from typing import Any
 from tocsin_core.operator import Operator
 
 SKIPS: dict[str, int]
+SEEKS: dict[str, int]
 
 class ThreadMatcher(Operator):
     def __init__(self, plan: dict[str, Any]) -> None: ...

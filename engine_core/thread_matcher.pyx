@@ -31,6 +31,7 @@ from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit
                         ordering_restore, ordering_save)
 from .registers cimport CHUNK
 from .results cimport Results
+from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_MASK, Chain, Exit, Seeks, Tree
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
                       STATUS_UNSORTED, Fault, fault_set)
 from .threads cimport (FOLLOW_MATCH, FOLLOW_MATCH_AT_END, STAGE_DEFINITION, STAGE_SKIP, STAGE_STEPS, Threads, threads_free,
@@ -48,6 +49,7 @@ cdef enum:
 
 cdef bytes MAGIC = b"tocsin.threads\x00\x01"
 
+SEEKS = {"mask": 0, "eq": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
 SKIPS = {"past_last": 0, "next": 1, "first": 2, "last": 3}
 
 
@@ -71,6 +73,8 @@ cdef class ThreadMatcher(Operator):
             first, first_at_start, follow: positions in order of preference, -1 a match, -2 a match if the partition ends;
             recorded: per position, whether its rows go into the trace; live: per position, a mask of captures;
             history: (input column, Kind, width) of each kept column;
+            exits: per waiting position (SEEKS number, condition, chain or tree, key) each; chains, trees: (column of the
+            history, type) each, a tree's column -1 for the conditions;
             keys: partition columns; single: whether the key is one number;
             order: (column, type, descending, nulls_first) each; timed: the first of them is WITHIN's time;
             within: interval in its unit or None; skip: SKIPS number; skip_variables: mask; eager, numbered, unmatched: bool;
@@ -117,6 +121,7 @@ cdef class ThreadMatcher(Operator):
         t.shown_ahead = plan["ahead"]
         self._program(plan)
         self.n_keys = len(keys)
+        self._seeks(plan)
         self.key_columns = numbers(keys)
         self.keys = <const Column **>calloc(self.n_keys + 1, sizeof(void *))
         if self.keys == NULL:
@@ -188,6 +193,48 @@ cdef class ThreadMatcher(Operator):
             if i >= t.n_positions and t.accepts[i]:
                 t.start_always[i - t.n_positions] = True
         t.follow_begin[t.n_positions + 2] = at
+        return 0
+
+    cdef int _seeks(self, dict plan) except -1:
+        """Where threads wait, and the indexes that tell them for what."""
+        cdef Threads *t = &self.threads
+        cdef Seeks *s = &t.seeks
+        cdef list chains = plan["chains"], trees = plan["trees"]
+        cdef Exit *e
+        cdef int i, k, n = len(plan["history"])
+        s.n_exits = <uint8_t *>calloc(t.n_positions + 3, 1)
+        s.exits = <Exit *>calloc((t.n_positions + 3) * EXITS_MAX, sizeof(Exit))
+        s.chains = <Chain *>calloc(len(chains) + 1, sizeof(Chain))
+        s.trees = <Tree *>calloc(len(trees) + 1, sizeof(Tree))
+        if s.n_exits == NULL or s.exits == NULL or s.chains == NULL or s.trees == NULL:
+            raise MemoryError("no memory for a pattern's indexes")
+        s.n_chains = len(chains)
+        s.n_trees = len(trees)
+        if trees and self.n_keys:
+            raise ValueError("a tree needs a single partition")
+        for i in range(len(chains)):
+            s.chains[i].column, s.chains[i].type = chains[i]
+            if not 0 <= s.chains[i].column < n:
+                raise ValueError(f"no column {chains[i][0]}")
+        for i in range(len(trees)):
+            s.trees[i].column, s.trees[i].type = trees[i]
+            if not -1 <= s.trees[i].column < n:
+                raise ValueError(f"no column {trees[i][0]}")
+        for i, exits in plan["exits"].items():
+            if not 0 <= i < t.n_positions or len(exits) > EXITS_MAX:
+                raise ValueError(f"position {i} has no {len(exits)} exits")
+            s.n_exits[i] = len(exits)
+            for k in range(len(exits)):
+                e = &s.exits[i * EXITS_MAX + k]
+                e.kind, e.condition, e.index, e.key = exits[k]
+                if not SEEK_MASK <= e.kind <= SEEK_GREATER_EQUAL or not -1 <= e.condition < self.conditions.count or \
+                        not 0 <= e.index < (s.n_chains if e.kind == SEEK_EQUAL else s.n_trees) or \
+                        not -1 <= e.key < self.definitions.n_keys or (e.key < 0) != (e.kind == SEEK_MASK):
+                    raise ValueError(f"exit {k} of position {i} is none")
+                if e.kind != SEEK_EQUAL and (s.trees[e.index].column < 0) != (e.kind == SEEK_MASK):
+                    raise ValueError(f"exit {k} of position {i} searches another tree")
+                if e.kind == SEEK_MASK and e.condition < 0:
+                    raise ValueError(f"exit {k} of position {i} has no condition")
         return 0
 
     cdef int _state(self) except -1:

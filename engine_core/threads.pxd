@@ -5,6 +5,7 @@ from .captures cimport Definitions
 from .history cimport History
 from .keymap cimport KeyMap
 from .operator cimport STAGE_RESULT
+from .seek cimport EXITS_MAX, Seeks
 from .status cimport Fault
 from .trace cimport Trace
 
@@ -35,6 +36,9 @@ cdef struct Thread:             # one way in which an attempt may have mapped it
     int32_t node                # its last recorded row
     int32_t registers           # its block, or NONE
     int32_t next
+    uint64_t value[EXITS_MAX]   # waiting: what its exits search for
+    int32_t wake[EXITS_MAX]     # the row that each found, or NO_ROW
+    uint8_t key_state[EXITS_MAX]
     int32_t same                # within a step: the new thread before it at the same position, or NONE
 
 cdef struct Attempt:            # all threads that begin at one row
@@ -44,8 +48,7 @@ cdef struct Attempt:            # all threads that begin at one row
     int32_t threads             # first of the list, or NONE
     int32_t node                # the candidate's: the best match found so far
     int32_t last                # its last row
-    int64_t length              # its rows; -1: no match so far
-    int64_t consumed            # rows that were consumed
+    int64_t length              # its number of rows; -1: no match so far
     int64_t number              # of the match, should there be one; known only where a definition asks
     int64_t steps               # towards max_steps
     int32_t before              # neighbours in the track, by start
@@ -53,6 +56,7 @@ cdef struct Attempt:            # all threads that begin at one row
     uint32_t generation         # tells a timer's attempt from a later one in the same place
     uint8_t state               # Outcome
     uint8_t used
+    uint8_t waits               # all of its threads wait (seek)
     uint8_t armed               # it has its timer
     uint8_t given               # its match is out (numbered only: it stays for the count of those behind it)
 
@@ -66,6 +70,7 @@ cdef struct Track:              # a partition
     uint8_t begun               # it has had a row
     uint8_t kept                # a row of the chunk under way is kept, so those behind it must be too
     int64_t matches
+    int64_t rows                # that have come to the history
 
 cdef struct Due:                # a timer: an attempt's window closes
     int64_t time                # start's time
@@ -102,6 +107,7 @@ cdef struct Threads:
     int32_t ahead
     int32_t shown_ahead         # rows behind a match that its measures read
     # the state
+    Seeks seeks
     KeyMap keys
     History history
     Trace trace

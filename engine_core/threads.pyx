@@ -18,9 +18,10 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from .captures cimport FALSE_ROW, FAULTY_ROW, NOT_YET, Definitions, Path
+from .captures cimport FALSE_ROW, FAULTY_ROW, KEY_ANY, KEY_NULL, KEY_UNKNOWN, NOT_YET, Definitions, Path
 from .history cimport NO_ROW, ROW_UNKNOWN, History, history_free
 from .keymap cimport keymap_free
+from .seek cimport EXITS_MAX, Exit, seek_fits, seek_next, seeks_free
 from .status cimport STATUS_LIMIT, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .trace cimport NO_NODE, trace_add, trace_drop, trace_free, trace_hold
 
@@ -45,6 +46,7 @@ cdef void threads_free(Threads *t) noexcept nogil:
     """The state; the program is its maker's."""
     keymap_free(&t.keys)
     history_free(&t.history)
+    seeks_free(&t.seeks)
     trace_free(&t.trace)
     free(t.threads)
     free(t.blocks)
@@ -165,6 +167,7 @@ cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start
     t.threads[thread].node = NO_NODE
     t.threads[thread].next = NONE
     t.threads[thread].registers = NONE
+    wait_from_here(&t.threads[thread])
     if t.n_words:
         t.threads[thread].registers = block_new(t)
         if t.threads[thread].registers == NONE:
@@ -178,7 +181,7 @@ cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start
     a.node = NO_NODE
     a.last = NO_ROW
     a.length = 0 if t.accepts[list_] else -1
-    a.consumed = 0
+    a.waits = 0
     a.number = t.tracks[track].matches + 1
     a.steps = 0
     a.generation = generation
@@ -223,6 +226,59 @@ cdef void attempt_drop(Threads *t, int32_t attempt) noexcept nogil:
 
 # ---------------------------------------------------------------- the step
 
+cdef inline void wait_from_here(Thread *thread) noexcept nogil:
+    cdef int i
+    for i in range(EXITS_MAX):
+        thread.wake[i] = NO_ROW
+        thread.key_state[i] = KEY_UNKNOWN
+
+
+cdef inline void wait_on(Thread *thread, const Thread *before) noexcept nogil:
+    """It stands where `before` stood, with the same registers."""
+    cdef int i
+    for i in range(EXITS_MAX):
+        thread.wake[i] = before.wake[i]
+        thread.key_state[i] = before.key_state[i]
+        thread.value[i] = before.value[i]
+
+
+cdef int32_t attempt_wake(Threads *t, const Attempt *a, int32_t following, Definitions d) noexcept nogil:
+    """The first row from `following` on at which a waiting thread may find its way out, or NO_ROW."""
+    cdef int32_t thread = a.threads, best = NO_ROW, row
+    cdef int32_t newest = t.tracks[a.track].newest
+    cdef const Exit *e
+    cdef Thread *at
+    cdef Path path
+    cdef int i
+    path.trace = &t.trace
+    path.variable = t.variable
+    path.number = a.number
+    while thread != NONE:
+        at = &t.threads[thread]
+        for i in range(t.seeks.n_exits[at.position]):
+            e = &t.seeks.exits[at.position * EXITS_MAX + i]
+            if e.key >= 0:
+                if at.key_state[i] == KEY_UNKNOWN:
+                    path.registers = block_at(t, at.registers) if t.n_words else NULL
+                    path.node = at.node
+                    at.key_state[i] = <uint8_t>d.key(&t.history, &path, e.key, &at.value[i])
+                if at.key_state[i] == KEY_NULL:
+                    continue
+                if at.key_state[i] == KEY_ANY:
+                    return following
+            row = at.wake[i]
+            if row < following:
+                if following == newest:
+                    row = following if seek_fits(&t.seeks, &t.history, e, at.value[i], following) else NO_ROW
+                else:
+                    row = seek_next(&t.seeks, &t.history, e, at.value[i], following - 1, NO_ROW if t.eager else a.start, a.track)
+                at.wake[i] = row
+            if row >= 0 and (best < 0 or row < best):
+                best = row
+        thread = at.next
+    return best
+
+
 cdef inline void chains_clear(Threads *t) noexcept nogil:
     cdef int32_t i
     for i in range(t.n_reached):
@@ -245,7 +301,7 @@ cdef inline void candidate_set(Threads *t, Attempt *a, int32_t node, int32_t las
     trace_drop(&t.trace, a.node)
     a.node = node
     a.last = last
-    a.length = a.consumed
+    a.length = t.history.ordinal[last] - t.history.ordinal[a.start] + 1 if last >= 0 else 0
 
 
 cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexcept nogil:
@@ -255,7 +311,7 @@ cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexc
     cdef int32_t thread = a.threads, head = NONE, tail = NONE, made, block, q
     cdef int64_t k
     cdef int verdict
-    cdef bint ended = False
+    cdef bint ended = False, waits = True
     cdef Path path
     cdef Fault fault
     cdef const Thread *from_
@@ -316,6 +372,11 @@ cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexc
             t.threads[made].registers = block
             t.threads[made].next = NONE
             t.threads[made].same = t.chain[q]
+            if q == t.threads[thread].position and t.seeks.n_exits[q]:
+                wait_on(&t.threads[made], &t.threads[thread])
+            else:
+                wait_from_here(&t.threads[made])
+            waits = waits and t.seeks.n_exits[q]
             if t.recorded[q]:
                 t.threads[made].node = trace_add(&t.trace, t.threads[thread].node, row, q)
                 if t.threads[made].node == NO_NODE:
@@ -350,7 +411,7 @@ cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexc
     threads_list_drop(t, a.threads)
     a.threads = head
     a.cursor = row
-    a.consumed += 1
+    a.waits = waits
     if ended:
         candidate_set(t, a, t.threads[tail].node, row)
         if not t.goes_on[t.threads[tail].position]:
@@ -377,7 +438,7 @@ cdef inline bint may_end(const Threads *t, const Attempt *a) noexcept nogil:
 
 cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept nogil:
     cdef Attempt *a = &t.attempts[attempt]
-    cdef int32_t following, thread
+    cdef int32_t following, thread, wake
     cdef int64_t closes = INT64_MAX
     cdef Outcome outcome
     if t.within and t.history.time[a.start] <= INT64_MAX - t.interval:
@@ -396,6 +457,17 @@ cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept no
             if thread != NONE:
                 candidate_set(t, a, t.threads[thread].node, a.cursor)
             break
+        if a.waits:
+            wake = attempt_wake(t, a, following, d)
+            if wake == NO_ROW:          # nothing that has come can move it
+                following = t.tracks[a.track].newest
+                if t.within and t.history.time[following] >= closes:
+                    break
+                a.cursor = following
+                continue
+            if wake != following:
+                a.cursor = t.history.before[wake]
+                following = wake
         if t.within and t.history.time[following] >= closes:
             break
         outcome = step(t, attempt, following, d)

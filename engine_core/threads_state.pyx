@@ -16,6 +16,7 @@ from libc.string cimport memset
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .captures cimport Definitions
 from .history cimport (NO_ROW, ROW_UNKNOWN, History, history_collect, history_new_number, history_restore, history_save)
+from .seek cimport EXITS_MAX, seeks_rebuild
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
 from .threads cimport (DECIDED, NONE, OPEN, Attempt, Thread, Threads, Track, attempt_new, block_new, thread_new,
                        threads_list_drop)
@@ -85,6 +86,8 @@ cdef int threads_collect(Threads *t, Definitions d) noexcept nogil:
                 if h.marks[walked] == 0:
                     h.marks[walked] = 2
     status = history_collect(h)
+    if status == STATUS_OK and (t.seeks.n_chains or t.seeks.n_trees):
+        status = seeks_rebuild(&t.seeks, h)
     if status != STATUS_OK:
         return status
     for i in range(t.n_tracks):
@@ -101,8 +104,11 @@ cdef int threads_collect(Threads *t, Definitions d) noexcept nogil:
             a.cursor = history_new_number(h, a.cursor)
             a.last = history_new_number(h, a.last)
             thread = a.threads
-            while thread != NONE and t.n_words:
-                d.renumber(h, t.blocks + <int64_t>t.threads[thread].registers * t.n_words)
+            while thread != NONE:
+                if t.n_words:
+                    d.renumber(h, t.blocks + <int64_t>t.threads[thread].registers * t.n_words)
+                for k in range(EXITS_MAX):
+                    t.threads[thread].wake[k] = NO_ROW
                 thread = t.threads[thread].next
             at = a.after
     for i in range(t.trace.n):
@@ -172,6 +178,7 @@ cdef void threads_save(const Threads *t, Blob *b) noexcept nogil:
         blob_i64(b, p.first)
         blob_i64(b, p.begun)
         blob_i64(b, p.matches)
+        blob_i64(b, p.rows)
         n = 0
         at = p.head
         while at != NONE:
@@ -186,7 +193,7 @@ cdef void threads_save(const Threads *t, Blob *b) noexcept nogil:
             blob_i64(b, a.last)
             blob_i64(b, NO_NODE if a.node == NO_NODE else number[a.node])
             blob_i64(b, a.length)
-            blob_i64(b, a.consumed)
+            blob_i64(b, a.waits)
             blob_i64(b, a.number)
             blob_i64(b, a.steps)
             blob_i64(b, a.state)
@@ -232,6 +239,7 @@ cdef int restore_nodes(Threads *t, Reader *r) noexcept nogil:
 cdef int restore_threads(Threads *t, Attempt *a, Definitions d, Reader *r, int64_t n_nodes) noexcept nogil:
     """The list of an attempt whose start and cursor are set."""
     cdef int64_t n = reader_count(r, 16), i, position, node
+    cdef int k
     cdef int32_t thread, tail = NONE
     for i in range(n):
         position = reader_i64(r)
@@ -249,6 +257,11 @@ cdef int restore_threads(Threads *t, Attempt *a, Definitions d, Reader *r, int64
         t.threads[thread].node = <int32_t>node
         t.threads[thread].next = NONE
         t.threads[thread].registers = NONE
+        if a.waits and (position >= t.n_positions or not t.seeks.n_exits[position]):
+            return STATUS_STATE
+        for k in range(EXITS_MAX):
+            t.threads[thread].wake[k] = NO_ROW
+            t.threads[thread].key_state[k] = 0
         if node >= 0:
             t.trace.nodes[node].references += 1
         if tail == NONE:
@@ -291,12 +304,12 @@ cdef int restore_attempt(Threads *t, int32_t track, Definitions d, Reader *r, in
     if node >= 0:
         t.trace.nodes[node].references += 1
     a.length = reader_i64(r)
-    a.consumed = reader_i64(r)
+    a.waits = reader_i64(r) != 0
     a.number = reader_i64(r)
     a.steps = reader_i64(r)
     state = reader_i64(r)
     a.given = reader_i64(r) != 0
-    if r.failed or (state != OPEN and state != DECIDED) or a.length < -1 or a.consumed < 0 or a.length > a.consumed:
+    if r.failed or (state != OPEN and state != DECIDED) or a.length < -1:
         return STATUS_STATE
     if (a.length > 0) != (last >= 0) or (node >= 0 and (a.length <= 0 or t.trace.nodes[node].row > last)):
         return STATUS_STATE
@@ -322,7 +335,7 @@ cdef int threads_restore(Threads *t, Definitions d, Reader *r, int64_t next_sequ
     t.now = reader_i64(r)
     t.has_now = reader_i64(r) != 0
     t.ended = reader_i64(r) != 0
-    n_tracks = reader_count(r, 56)
+    n_tracks = reader_count(r, 64)
     if r.failed or n_tracks != t.keys.count:
         return STATUS_STATE
     status = tracks_reserve(t, n_tracks)
@@ -336,9 +349,10 @@ cdef int threads_restore(Threads *t, Definitions d, Reader *r, int64_t next_sequ
         p.first = <int32_t>reader_i64(r)
         p.begun = reader_i64(r) != 0
         p.matches = reader_i64(r)
+        p.rows = reader_i64(r)
         n = reader_count(r, 88)
         if r.failed or not row_in(t, p.newest, NO_ROW) or not row_in(t, p.covered, NO_ROW) or \
-                not row_in(t, p.first, NO_ROW) or p.matches < 0 or (p.waiting != ROW_UNKNOWN and p.waiting != NO_ROW):
+                not row_in(t, p.first, NO_ROW) or p.matches < 0 or p.rows < 0 or (p.waiting != ROW_UNKNOWN and p.waiting != NO_ROW):
             return STATUS_STATE
         for k in range(n):
             status = restore_attempt(t, <int32_t>i, d, r, n_nodes)
@@ -346,6 +360,13 @@ cdef int threads_restore(Threads *t, Definitions d, Reader *r, int64_t next_sequ
                 return status
         if not t.eager and n > 1:
             return STATUS_STATE
+    for i in range(t.history.n_rows):
+        if not 0 <= t.history.track[i] < n_tracks:
+            return STATUS_STATE
+    if t.seeks.n_chains or t.seeks.n_trees:
+        status = seeks_rebuild(&t.seeks, &t.history)
+        if status != STATUS_OK:
+            return status
     # Every node was held once by its making; who holds it now is known.
     for i in range(n_nodes):
         trace_drop(&t.trace, <int32_t>i)

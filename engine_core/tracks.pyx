@@ -17,6 +17,7 @@ from libc.string cimport memset
 from .captures cimport Definitions
 from .history cimport NO_ROW, ROW_UNKNOWN, history_walk
 from .results cimport EMPTY, FOUND, UNMATCHED, Labelled, Results
+from .seek cimport seeks_add
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_SKIP, Fault, fault_set
 from .threads cimport (STAGE_SKIP, DECIDED, EXHAUSTED, NONE, OPEN, SKIP_NEXT, SKIP_PAST_LAST, SKIP_TO_FIRST, Attempt, Due, Outcome,
                        Threads, Track, attempt_drop, attempt_new, attempt_run, threads_fault)
@@ -40,6 +41,7 @@ cdef int tracks_reserve(Threads *t, int64_t n) noexcept nogil:
         t.tracks[i].begun = 0
         t.tracks[i].kept = 0
         t.tracks[i].matches = 0
+        t.tracks[i].rows = 0
     if n > t.n_tracks:
         t.n_tracks = n
     return STATUS_OK
@@ -347,6 +349,12 @@ cdef int track_row(Threads *t, uint32_t partition, int32_t row, Definitions d, R
     if p.newest >= 0:
         t.history.behind[p.newest] = row
     p.newest = row
+    t.history.track[row] = <int32_t>partition
+    t.history.ordinal[row] = p.rows
+    p.rows += 1
+    if t.seeks.n_chains or t.seeks.n_trees:
+        if seeks_add(&t.seeks, &t.history, row, <int32_t>partition) != STATUS_OK:
+            return STATUS_NO_MEMORY
     if t.eager:
         return track_eager(t, partition, row, d, results)
     if p.head == NONE:

@@ -14,9 +14,11 @@ import pyarrow as pa
 
 import tocsin
 from spec_cases import row_keys
+from tocsin.compile.clauses import compile_clause
+from tocsin.compile.execution import ExecutionClass, execution_class
 
 Rows = list[tuple]
-Execution = str | None
+Execution = ExecutionClass | None
 
 
 def batches(table: pa.Table, cut: Sequence[int]) -> Iterator[pa.RecordBatch]:
@@ -36,6 +38,13 @@ def even(n_rows: int, length: int) -> list[int]:
     """A cut into batches of one length, the last one shorter; at least one batch."""
     full, rest = divmod(n_rows, length)
     return [length] * full + [rest] * (rest > 0 or full == 0)
+
+
+def classes(clause: str, table: pa.Table) -> list[ExecutionClass]:
+    """The execution classes at and below the plan's own. (a) is the planner's choice only: force makes it (b)."""
+    own = execution_class(compile_clause(clause, table.schema))
+    lower: list[ExecutionClass] = ["b", "c", "d"]
+    return [c for c in lower if c >= own]
 
 
 def by_call(clause: str, table: pa.Table, names: Sequence[str], *, execution: Execution = None) -> Rows:

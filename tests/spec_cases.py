@@ -21,19 +21,17 @@ from typing import Any
 import pyarrow as pa
 
 import oracle
-from oracle_expression import Instant, Span, instant, parse, walk
-from oracle_match import is_local
+from oracle_expression import Instant, Span, instant
 
 FOLDER = Path(__file__).parent / "spec"
 KEYS = {
     "name", "pattern", "define", "undefined", "measures", "types", "partition_by", "order_by", "skip", "subset",
     "within", "letters", "masks", "columns", "matches", "all_rows", "rows_out", "error", "clause", "says", "doors",
+    "search",
 }  # fmt: skip
 SKIP_TEXT = {"past_last": "SKIP PAST LAST ROW", "next": "SKIP TO NEXT ROW"}
 ALL_ROWS_TEXT = {"show": "", "omit": " OMIT EMPTY MATCHES", "unmatched": " WITH UNMATCHED ROWS"}
 DOORS = ("match_recognize", "matcher", "engine")
-PLAIN = {"lit", "col", "phys", "neg", "op", "and", "or", "not", "null?"}
-SIMPLE = {"COUNT", "SUM", "AVG", "MIN", "MAX"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,7 @@ class SpecCase:
     place: tuple[int, range] | None = None  # the line of the fault in it and its columns, from 1
     says: Sequence[str] = ()
     doors: Sequence[str] = field(default=DOORS)
+    search: bool = True  # whether the class without merging shall try it
 
     def table(self) -> pa.Table:
         """The case's columns and then `n` and `bit`, rows as given."""
@@ -108,29 +107,6 @@ class SpecCase:
             return [*keys, *self.all_measures()]
         order = [c for c, _, _ in map(oracle.sort_key, self.order_by) if c in names]
         return list(dict.fromkeys([*keys, *order, *self.all_measures(), *names]))
-
-    def row_local(self) -> bool:
-        """Whether the classes that read rows one by one can run the case, in the expressions they know."""
-        if (
-            self.raw
-            or self.all_rows
-            or self.subsets
-            or self.skip not in SKIP_TEXT
-            or set("^$-") & set(self.pattern)
-        ):
-            return False
-        define = {v: parse(text) for v, text in self.define.items()}
-        conditions = [node for tree in define.values() for node in walk(tree)]
-        shown = [node for text in self.all_measures().values() for node in walk(parse(text))]
-        return (
-            all(is_local(tree, v, {}) for v, tree in define.items())
-            and all(node[0] in PLAIN and not (node[0] == "phys" and node[1] > 0) for node in conditions)
-            and all(
-                node[0] in PLAIN | {"nav", "agg", "count", "classifier", "match_number"} for node in shown
-            )
-            and all(node[1] in SIMPLE and node[2][0][0] == "col" for node in shown if node[0] == "agg")
-            and not any(node[0] == "phys" or (node[0] == "classifier" and node[1]) for node in shown)
-        )
 
     def expected_rows(self) -> list[dict[str, Any]]:
         """One dict per output row: partition columns, the case's measures, and the identifying ones or all columns."""
@@ -190,7 +166,7 @@ def identifying_measures(variables: Iterable[str]) -> dict[str, str]:
 
 def quoted(name: str) -> str:
     """As it must be written: names in lower case are other variables without quotes."""
-    return name if name == name.upper() else f'"{name}"'
+    return name if re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) else f'"{name}"'
 
 
 def identifying_values(
@@ -418,6 +394,7 @@ def _case(file: str, given: Mapping[str, Any]) -> SpecCase:
         place=place,
         says=given.get("says", ()),
         doors=given.get("doors", DOORS),
+        search=given.get("search", True),
     )
 
 

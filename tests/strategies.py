@@ -3,13 +3,14 @@
 Everything stays small (4 variables, 12 rows, numbers from -1 to 3), since what breaks a matcher is structure,
 not size; and since small numbers collide, which is what conditions, ties and windows are about.
 `Case.oracle()` gives the right answer, `Case.clause()` and `Case.table` the question. Patterns with great
-bounds under other bounds are left out: the oracle writes bounds out.
+bounds under other bounds are left out: the oracle writes bounds out. `cases` are of the clause that reads rows one by
+one. Those of the whole clause come from `whole_cases.py`.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -106,8 +107,12 @@ class Case:
     skip: str
     within: int | None  # seconds; `t` counts them
     table: pa.Table  # of `tables()`
+    subsets: dict[str, list[str]] = field(default_factory=dict)
+    all_rows: str | None = None
 
     def all_measures(self) -> dict[str, str]:
+        if self.all_rows:
+            return self.measures
         return {**self.measures, **identifying_measures(pattern_variables(self.pattern))}
 
     def clause(self) -> str:
@@ -119,10 +124,14 @@ class Case:
             order_by=("t",),
             skip=self.skip,
             within=None if self.within is None else f"INTERVAL '{self.within}' SECOND",
+            subsets=self.subsets,
+            all_rows=self.all_rows,
         )
 
     def columns_out(self) -> list[str]:
-        return [*self.partition_by, *self.all_measures()]
+        if not self.all_rows:
+            return [*self.partition_by, *self.all_measures()]
+        return list(dict.fromkeys([*self.partition_by, "t", *self.measures, *self.table.column_names]))
 
     def oracle(self) -> list[dict[str, Any]]:
         return oracle.run(
@@ -134,6 +143,8 @@ class Case:
             order_by=("t",),
             skip=self.skip,
             within=self.within,
+            subsets=self.subsets,
+            all_rows=self.all_rows,
         )
 
 

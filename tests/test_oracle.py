@@ -4,6 +4,7 @@ certainty."""
 from __future__ import annotations
 
 import itertools
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import oracle
 from oracle_pattern import compile_pattern
 from spec_cases import SpecCase, assert_same, dict_keys, load
 from strategies import Case, cases, patterns
+from whole_cases import whole_pattern
 
 CASES = load()
 
@@ -134,6 +136,27 @@ def test_settled_under_within_is_what_its_definition_says(
 ) -> None:
     steps = [(mask, p, gap) for mask in MASKS for p in (0, 1) for gap in (0, 1)]
     _check_certainty(pattern, prefix, steps, 2, skip=skip, within=within)
+
+
+@given(st.integers(0, 2**32), st.lists(st.sampled_from(MASKS), min_size=1, max_size=4), skips, st.booleans())
+def test_what_is_settled_stays_in_patterns_of_every_operator(
+    seed: int, masks: list[str], skip: str, numbered: bool
+) -> None:
+    pattern = whole_pattern(Random(seed), 3).replace("C", "U")
+    program = compile_pattern(pattern)
+    assume(sum(i[0] == "row" for i in program) <= 6)
+    prefix = tuple((m, 0, 0) for m in masks)
+    keys = ["_start", "_classifier"] + ["_match_number"] * numbered
+    found = [
+        [m[k] for k in keys]
+        for m in _found(program, prefix, skip=skip, numbered=numbered)
+        if m["_settled"] is not None
+    ]
+    for n in range(3):
+        for future in itertools.product([(m, 0, 0) for m in MASKS], repeat=n):
+            after = _found(program, prefix + future, skip=skip, numbered=numbered)
+            reported = [[m[k] for k in keys] for m in after]
+            assert all(match in reported for match in found), (pattern, prefix, future)
 
 
 @given(cases())

@@ -1,24 +1,28 @@
 """Random patterns, conditions, tables and cuts against the oracle: DESIGN's promises 1, 2 and 3.
 
-`HYPOTHESIS_PROFILE=deep pytest tests/test_properties.py` tries each property on 10 000 cases.
+`HYPOTHESIS_PROFILE=deep pytest tests/test_properties.py` tries each property on 10 000 cases, that of the whole clause
+on 100 000.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import doors
 import oracle
 import tocsin
-from oracle_pattern import compile_pattern
+from oracle_pattern import compile_pattern, ways
 from spec_cases import assert_same, dict_keys, pattern_variables, row_keys
 from strategies import Case, cases, cuts, patterns
 from tocsin.compile.automata import MATCH, build
 from tocsin.language.pattern import parse_pattern
+from whole_cases import smaller, whole_case, whole_cut
 
 
 @given(patterns())
@@ -28,7 +32,7 @@ def test_the_automaton_has_the_paths_of_the_oracle_in_their_order(pattern: str) 
     rows = [at for at, instruction in enumerate(program) if instruction[0] == "row"]
 
     def reached(at: int) -> tuple[int, ...]:
-        found = [rows.index(pc) if pc in rows else MATCH for pc in oracle.ways(program, at)]
+        found = [rows.index(pc) if pc in rows else MATCH for pc, _ in ways(program, at)]
         return tuple(found[: found.index(MATCH) + 1] if MATCH in found else found)
 
     automaton = build(parse_pattern(pattern), {name: i for i, name in enumerate(names)})
@@ -93,3 +97,57 @@ def test_the_engine_finds_what_the_matcher_finds(workers: int, case: Case, data:
     found = doors.by_engine(case.clause(), case.table, names, cut, workers=workers, time="t")
     whole = doors.by_matcher(case.clause(), case.table, names, [case.table.num_rows])
     assert found == doors.flat(whole), case.clause()
+
+
+# ---------------------------------------------------------------- the whole clause
+
+
+def verdict(case: Case, seed: int) -> str | None:
+    """What is wrong with what the matcher finds, in a class, a cut and a way of saving that `seed` chooses."""
+    r = Random(seed)
+    n, names, clause = case.table.num_rows, case.columns_out(), case.clause()
+    classes = [None, *doors.classes(clause, case.table)]
+    execution = r.choice(classes)
+    cut = [1] * n if r.random() < 0.4 else whole_cut(r, n)
+    how = f"class {execution}, cut {cut}"
+    try:
+        right = case.oracle()
+    except oracle.EvaluationError as error:
+        try:
+            doors.by_matcher(clause, case.table, names, cut, execution=execution)
+        except tocsin.EvaluationError:
+            return None
+        return f"{how}: nothing is raised, not {error}"
+    try:
+        pushes = doors.by_matcher(clause, case.table, names, cut, saved=r.random() < 0.3, execution=execution)
+    except tocsin.TocsinError as error:
+        return f"{how}: {type(error).__name__}: {error}"
+    found, wanted = doors.flat(pushes), dict_keys(right, names)
+    if Counter(found) != Counter(wanted):
+        return f"{how}:\n found {found}\n not   {wanted}"
+    if cut == [1] * n:
+        came = Counter((row, at if at < n else None) for at, rows in enumerate(pushes) for row in rows)
+        certain = Counter(zip(wanted, [row["_settled"] for row in right], strict=True))
+        if came != certain:
+            return f"{how}:\n came at {dict(came - certain)}\n not at  {dict(certain - came)}"
+    if not case.partition_by and found != wanted:
+        return f"{how}: the order\n found {found}\n not   {wanted}"
+    return None
+
+
+@settings(max_examples=10 * settings().max_examples, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.integers(0, 2**48))
+def test_the_whole_clause_in_any_class_and_cut(seed: int) -> None:
+    case = whole_case(Random(seed))
+    wrong = verdict(case, seed)
+    if wrong is not None:
+        small = smaller(case, lambda c: _still_wrong(c, seed))
+        wrong = f"{verdict(small, seed)}\n{small.clause()}\n{small.table.to_pydict()}\nof seed {seed}"
+    assert wrong is None, wrong
+
+
+def _still_wrong(case: Case, seed: int) -> bool:
+    try:
+        return verdict(case, seed) is not None
+    except (oracle.OracleError, tocsin.PatternError):  # no clause any more
+        return False

@@ -26,35 +26,21 @@ def doors_of(case: SpecCase) -> list[str]:
     return [name for name in doors.DOORS if name.split(",")[0] in case.doors]
 
 
-def classes_of(case: SpecCase) -> list[str]:
-    """The execution classes that can take the case, by force."""
-    return ["b", "c", "d"] if case.row_local() else ["c", "d"]
-
-
-@pytest.mark.parametrize(
-    ("case", "door"),
-    [pytest.param(c, d, id=f"{c.id}: {d}") for c in FINE for d in doors_of(c)],
-)
-def test_the_door_finds_the_matches_of_the_case(case: SpecCase, door: str) -> None:
-    names = case.columns_out()
-    found = doors.DOORS[door](case.clause(), case.table(), names, time_of(case))
-    assert_same(found, dict_keys(case.expected_rows(), names), case.clause())
-
-
-@pytest.mark.parametrize(
-    ("case", "execution"),
-    [pytest.param(c, e, id=f"{c.id}: class {e}") for c in FINE for e in classes_of(c)],
-)
-def test_every_class_finds_the_matches_of_the_case(case: SpecCase, execution: str) -> None:
+@pytest.mark.parametrize("case", FINE, ids=lambda c: c.id)
+def test_every_class_finds_the_matches_of_the_case(case: SpecCase) -> None:
     names = case.columns_out()
     wanted = dict_keys(case.expected_rows(), names)
-    if "matcher" not in case.doors:
-        found = {"match_recognize": doors.by_call(case.clause(), case.table(), names, execution=execution)}
-    else:
-        found = doors.by_every_cut(case.clause(), case.table(), names, execution)
-    for door, rows in found.items():
-        assert_same(rows, wanted, f"{door}\n{case.clause()}")
-        assert rows == next(iter(found.values())), f"the order of {door}\n{case.clause()}"
+    for execution in doors.classes(case.clause(), case.table()):
+        if execution == "d" and not case.search:
+            continue
+        if "matcher" in case.doors:
+            found = doors.by_every_cut(case.clause(), case.table(), names, execution)
+        else:
+            found = {"call": doors.by_call(case.clause(), case.table(), names, execution=execution)}
+        for door, rows in found.items():
+            what = f"class {execution}, {door}\n{case.clause()}"
+            assert_same(rows, wanted, what)
+            assert rows == next(iter(found.values())), f"the order of {what}"
 
 
 @pytest.mark.parametrize("case", FINE, ids=lambda c: c.id)
@@ -113,7 +99,7 @@ def test_measures_have_the_types_of_their_columns(case: SpecCase) -> None:
 def test_a_fault_that_only_rows_tell_raises(case: SpecCase, cut: int) -> None:
     table = case.table()
     error = getattr(tocsin, str(case.error))
-    for execution in [None, *classes_of(case)]:
+    for execution in [None, *doors.classes(case.clause(), table)]:
         with pytest.raises(error) as one:
             tocsin.match_recognize(table, case.clause(), execution=execution)
         sizes = doors.even(table.num_rows, cut)

@@ -13,6 +13,7 @@ from typing import cast
 
 import pyarrow as pa
 
+from tocsin.compile.exits import find_exits
 from tocsin.compile.fingerprint import fingerprint
 from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, Node, kernel_kind, value_type
 from tocsin.compile.plan import Plan
@@ -56,8 +57,13 @@ def thread_matcher(
             f"DEFINE reads {len(captures.captures)} different sets of rows and aggregates of the match; at most "
             f"{CAPTURES_MAX} can be kept"
         )
+    results, output_schema, after = make_results(plan, positions, columns)
+    every = traced or results.every
+    recorded = results.recorded | plan.skip_variables
+    exits = find_exits(plan, captures.unread(0 if every else recorded, every))
     definitions = Definitions(
         rests,
+        [captures.rest(node, key=True) for node in exits.keys],
         captures.captures,
         captures.operands,
         captures.operand_program(),
@@ -65,9 +71,6 @@ def thread_matcher(
         [type_number(plan.schema.field(c).type) for c in columns],
         traced,
     )
-    results, output_schema, after = make_results(plan, positions, columns)
-    every = traced or results.every
-    recorded = results.recorded | plan.skip_variables
     live = captures.live() if definitions.n_words else [0] * len(plan.positions)
     numbered_rests = any(_reads_number(leaf) for leaf in plan.define_leaves)
     physical = [leaf.physical for leaf in plan.leaves]
@@ -90,6 +93,9 @@ def thread_matcher(
             "recorded": [every or bool((recorded >> v) & 1) for v in plan.positions],
             "live": live,
             "history": [(c, *history_layout(plan.schema.field(c).type)) for c in columns],
+            "exits": exits.exits,
+            "chains": [(columns.index(c), type_) for c, type_ in exits.chains],
+            "trees": [(columns.index(c) if c >= 0 else c, type_) for c, type_ in exits.trees],
             "keys": list(keys),
             "single": len(keys) == 1 and kernel_kind(plan.schema.field(keys[0]).type) not in (None, "str"),
             "order": [(c, type_number(plan.schema.field(c).type), down, first) for c, down, first in plan.order],
@@ -167,8 +173,16 @@ class _Captures:
         self.builder = ProgramBuilder()
         self.everything = (1 << len(plan.variables)) - 1
 
-    def rest(self, node: Node) -> tuple[object, list[Source]]:
-        """The program of a rest and its sources."""
+    def unread(self, recorded: int, every: bool) -> list[bool]:
+        """Per position: whether its rows are neither recorded nor captured."""
+        if every:
+            return [False] * len(self.plan.positions)
+        for _, _, variables, *_ in self.captures:
+            recorded |= variables
+        return [not (recorded >> v) & 1 for v in self.plan.positions]
+
+    def rest(self, node: Node, *, key: bool = False) -> tuple[object, list[Source]]:
+        """The program of a rest (or of a key that threads search for) and its sources."""
         builder = ProgramBuilder()
         builder.add(node)
         reads = 0
@@ -182,7 +196,8 @@ class _Captures:
             if source[1] >= 0:
                 reads |= 1 << source[1]
             sources.append(source)
-        self.reads.append(reads)
+        if not key:
+            self.reads.append(reads)
         return builder.program(), sources
 
     def _source(self, leaf: Leaf, type_: int) -> Source:
