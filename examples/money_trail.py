@@ -1,15 +1,18 @@
 """Conditions across variables, live: money that is passed on, from hand to hand, within an hour.
 
-A payment opens a trail. Each further hop is made by the one whom the payment before went to, and passes on four fifths of
-it or more. In the definition of hop, the last row of link is the payment in question, so LAST(…, 1) is the one before.
-What others pay in between is part of the match, but not shown. A trail comes out with its third payment.
+A payment opens a trail. Each further hop is made by the one whom the payment before went to, and passes on four
+fifths of it or more. In the definition of hop, the last row of link is the payment in question, so LAST(…, 1) is
+the one before. What others pay in between is part of the match, but not shown. A trail comes out with its third
+payment.
 """
 
 import pyarrow as pa
 
 import tocsin as tc
 
-SCHEMA = pa.schema({"ts": pa.timestamp("s"), "payer": pa.string(), "payee": pa.string(), "amount": pa.int64()})
+SCHEMA = pa.schema(
+    {"ts": pa.timestamp("s"), "payer": pa.string(), "payee": pa.string(), "amount": pa.int64()}
+)
 TRAIL = """
     ORDER BY ts
     MEASURES MATCH_NUMBER() AS trail, CLASSIFIER() AS step, FIRST(amount) - amount AS kept
