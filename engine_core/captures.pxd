@@ -93,6 +93,7 @@ cdef class Definitions:
     cdef Input *inputs          # by source; each reads the value and the validity of its place below
     cdef Str *values
     cdef uint8_t *valid
+    cdef uint8_t *unknown       # by source: UNKNOWN_INPUT where the row has not come
     cdef Capture *captures
     cdef readonly int n_captures
     cdef readonly int n_words   # of a thread's block; 0: nothing is captured

@@ -37,6 +37,10 @@ LABEL = LABEL_COLUMN
 NUMBER = NUMBER_COLUMN
 
 
+cdef enum:
+    UNKNOWN_INPUT = 100         # in place of a fault's code: the row has not come
+
+
 cdef inline uint64_t slot_of(int32_t row, int variable) noexcept nogil:
     return <uint64_t><uint32_t>row | (<uint64_t>variable << 32)
 
@@ -97,11 +101,12 @@ cdef class Definitions:
         self.inputs = <Input *>calloc(n + 1, sizeof(Input))
         self.values = <Str *>calloc(n + 1, sizeof(Str))
         self.valid = <uint8_t *>calloc(n + 1, 1)
+        self.unknown = <uint8_t *>calloc(n + 1, 1)
         self.captures = <Capture *>calloc(self.n_captures + 1, sizeof(Capture))
         self.operands = <Operand *>calloc(self.n_operands + 1, sizeof(Operand))
         self.name = <Str *>calloc(len(names) + 1, sizeof(Str))
         if (self.program == NULL or self.frames == NULL or self.rests == NULL or self.sources == NULL or self.inputs == NULL
-                or self.values == NULL or self.valid == NULL or self.captures == NULL or self.operands == NULL
+                or self.unknown == NULL or self.values == NULL or self.valid == NULL or self.captures == NULL or self.operands == NULL
                 or self.name == NULL):
             raise MemoryError("no memory for a pattern's definitions")
         out_init(&self.labels, KIND_UTF8, 0)
@@ -229,6 +234,7 @@ cdef class Definitions:
         free(self.inputs)
         free(self.values)
         free(self.valid)
+        free(self.unknown)
         free(self.captures)
         free(self.operands)
         free(self.operand_inputs)
@@ -517,6 +523,7 @@ cdef class Definitions:
         cdef int32_t at, label
         cdef int64_t length = 0
         cdef int i
+        cdef bint pending = False
         if path.registers == NULL and r.reads:
             length = self._walk_trace(path)
             if length < 0:
@@ -527,6 +534,7 @@ cdef class Definitions:
             value = &self.values[r.first_input + i]
             valid = &self.valid[r.first_input + i]
             valid[0] = 0
+            self.inputs[r.first_input + i].vec.err = NULL
             value.data = NULL
             value.size = 0
             if s.kind == SOURCE_NUMBER:
@@ -544,7 +552,11 @@ cdef class Definitions:
                 if at >= 0 and s.physical != 0:
                     at = history_walk(h, at, s.physical)
                     if at == ROW_UNKNOWN:
-                        return NOT_YET
+                        # Like a fault: an AND or OR may settle the row all the same.
+                        self.unknown[r.first_input + i] = UNKNOWN_INPUT
+                        self.inputs[r.first_input + i].vec.err = &self.unknown[r.first_input + i]
+                        pending = True
+                        continue
                     if s.column == LABEL_COLUMN:
                         label = variable if at == row else self._label(at, length)
                 if at < 0 or (s.column == LABEL_COLUMN and label < 0):
@@ -563,14 +575,21 @@ cdef class Definitions:
                 (<uint8_t *>value)[0] = <uint8_t>d.word
             else:
                 (<uint64_t *>value)[0] = d.word
-        return TRUE_ROW
+        return NOT_YET if pending else TRUE_ROW
 
     cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil:
         cdef const Rest *r = &self.rests[rest]
         cdef int result = self._fill(h, path, r, row, variable, fault)
-        if result != TRUE_ROW:
+        cdef bint pending = result == NOT_YET
+        cdef const uint8_t *err
+        if result == FAULTY_ROW:
             return result
-        if (<Program>self.program[rest]).run(&self.frames[rest], self.inputs + r.first_input, 0, 1, fault) != STATUS_OK:
+        result = (<Program>self.program[rest]).run(&self.frames[rest], self.inputs + r.first_input, 0, 1, fault)
+        if pending:
+            err = self.frames[rest].registers[(<Program>self.program[rest]).results[0]].err
+            if err != NULL and err[0] == UNKNOWN_INPUT:
+                return NOT_YET
+        if result != STATUS_OK:
             return FAULTY_ROW
         result = (<Program>self.program[rest]).results[0]
         if self.frames[rest].registers[result].valid != NULL and not self.frames[rest].registers[result].valid[0]:

@@ -102,6 +102,8 @@ cdef class Results:
     cdef int add(self, const History *history, const KeyMap *keys, const Labelled *match, Fault *fault) noexcept nogil
     # As Output.take: NULL when there is nothing. A fault (stage STAGE_RESULT + 1) takes its match out; call again.
     cdef int take(self, BatchC **out, Fault *fault) noexcept nogil
+    # Whether the rows behind the match that its leaves read (NEXT) have come.
+    cdef bint ready(self, const History *history, const Labelled *match) noexcept nogil
     cdef int64_t waiting(self) noexcept nogil       # rows that take would give
     cdef str context(self, const Fault *fault)      # which measure a fault is about
 

@@ -27,7 +27,7 @@ from .builder cimport (OutColumn, out_free, out_gather, out_init, out_push_bytes
                        out_push_null, out_push_word, out_reserve, out_truncate)
 from .column cimport (KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I64, KIND_U64, KIND_BOOL, KIND_UTF8, bit_get,
                       half_to_double, index_read)
-from .history cimport History, history_walk
+from .history cimport History, history_walk, ROW_UNKNOWN
 from .keymap cimport KeyMap, keymap_emit
 from .operator cimport STAGE_RESULT
 from .registers cimport TYPE_F64, TYPE_STR
@@ -559,6 +559,33 @@ cdef class Results:
             for i in range(self.n_leaves):
                 out_truncate(&self.output.leaves[i], length)
         return status
+
+    cdef bint ready(self, const History *history, const Labelled *match) noexcept nogil:
+        cdef const ResultLeaf *leaf
+        cdef int64_t i, k, count
+        cdef int n
+        if self.ahead == 0 or match.kind != FOUND:
+            return True
+        for n in range(self.n_leaves):
+            leaf = &self.leaves[n]
+            if leaf.physical <= 0 or leaf.arguments[0].source != FROM_HISTORY or \
+                    (leaf.kind != RESULT_FIRST and leaf.kind != RESULT_LAST):
+                continue
+            if leaf.final and leaf.whole and leaf.offset == 0:
+                if history_walk(history, match.first if leaf.kind == RESULT_FIRST else match.last, leaf.physical) == ROW_UNKNOWN:
+                    return False
+                continue
+            count = 0
+            for k in range(match.n):
+                i = match.n - 1 - k if leaf.kind == RESULT_LAST else k
+                if not (leaf.variables >> self.variable_of[match.positions[i]]) & 1:
+                    continue
+                if count >= leaf.offset and history_walk(history, match.rows[i], leaf.physical) == ROW_UNKNOWN:
+                    return False
+                if count >= leaf.offset and (leaf.final or leaf.kind == RESULT_FIRST):
+                    break
+                count += 1
+        return True
 
     cdef int64_t waiting(self) noexcept nogil:
         return self.output.waiting()

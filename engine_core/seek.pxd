@@ -65,5 +65,8 @@ cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t va
 # `dead`: no search will be for a row at or before this one any more, in this partition.
 cdef int32_t seek_next(Seeks *s, const History *h, const Exit *e, uint64_t value, int32_t after, int32_t dead,
                        int32_t track) noexcept nogil
+cdef bint seek_below(int type, uint64_t a, uint64_t b) noexcept nogil
+cdef bint is_nan(int type, uint64_t word) noexcept nogil
+cdef uint64_t chain_key(uint64_t value, int32_t track) noexcept nogil
 # A thread's value as exits compare it: of a text its hash.
 cdef uint64_t seek_word(int type, uint64_t word, const uint8_t *data, int64_t size) noexcept nogil

@@ -44,7 +44,7 @@ cdef void seeks_free(Seeks *s) noexcept nogil:
     memset(s, 0, sizeof(Seeks))
 
 
-cdef inline bint below(int type, uint64_t a, uint64_t b) noexcept nogil:
+cdef bint seek_below(int type, uint64_t a, uint64_t b) noexcept nogil:
     cdef double x, y
     if type == TYPE_F64:
         memcpy(&x, &a, 8)
@@ -55,7 +55,7 @@ cdef inline bint below(int type, uint64_t a, uint64_t b) noexcept nogil:
     return <int64_t>a < <int64_t>b
 
 
-cdef inline bint is_nan(int type, uint64_t word) noexcept nogil:
+cdef bint is_nan(int type, uint64_t word) noexcept nogil:
     cdef double x
     if type != TYPE_F64:
         return False
@@ -74,7 +74,7 @@ cdef uint64_t seek_word(int type, uint64_t word, const uint8_t *data, int64_t si
     return word
 
 
-cdef inline uint64_t chain_key(uint64_t value, int32_t track) noexcept nogil:
+cdef uint64_t chain_key(uint64_t value, int32_t track) noexcept nogil:
     return hash_u64(value, <uint64_t>track * 0x9e3779b97f4a7c15ull + 1) | 1
 
 
@@ -159,9 +159,9 @@ cdef int level_add(Tree *t, int level, int64_t at, uint64_t low, uint64_t high, 
     elif t.column < 0:
         t.low[level][at] |= low
     else:
-        if below(t.type, low, t.low[level][at]) or is_nan(t.type, t.low[level][at]):
+        if seek_below(t.type, low, t.low[level][at]) or is_nan(t.type, t.low[level][at]):
             t.low[level][at] = low
-        if below(t.type, t.high[level][at], high) or is_nan(t.type, t.high[level][at]):
+        if seek_below(t.type, t.high[level][at], high) or is_nan(t.type, t.high[level][at]):
             t.high[level][at] = high
     return STATUS_OK
 
@@ -219,12 +219,12 @@ cdef inline bint block_may(const Tree *t, const Exit *e, uint64_t value, int lev
     if t.column < 0:
         return (t.low[level][at] >> e.condition) & 1
     if e.kind == SEEK_LESS:
-        return below(t.type, t.low[level][at], value)
+        return seek_below(t.type, t.low[level][at], value)
     if e.kind == SEEK_LESS_EQUAL:
-        return not below(t.type, value, t.low[level][at])
+        return not seek_below(t.type, value, t.low[level][at])
     if e.kind == SEEK_GREATER:
-        return below(t.type, value, t.high[level][at])
-    return not below(t.type, t.high[level][at], value)
+        return seek_below(t.type, value, t.high[level][at])
+    return not seek_below(t.type, t.high[level][at], value)
 
 
 cdef int32_t tree_next(const Tree *t, const Seeks *s, const History *h, const Exit *e, uint64_t value, int64_t at) noexcept nogil:
@@ -321,12 +321,12 @@ cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t va
     if not d.valid:
         return False
     if e.kind == SEEK_LESS:
-        return below(t.type, d.word, value)
+        return seek_below(t.type, d.word, value)
     if e.kind == SEEK_LESS_EQUAL:
-        return not below(t.type, value, d.word)
+        return not seek_below(t.type, value, d.word)
     if e.kind == SEEK_GREATER:
-        return below(t.type, value, d.word)
-    return not below(t.type, d.word, value)
+        return seek_below(t.type, value, d.word)
+    return not seek_below(t.type, d.word, value)
 
 
 cdef int32_t seek_next(Seeks *s, const History *h, const Exit *e, uint64_t value, int32_t after, int32_t dead,

@@ -30,6 +30,7 @@ from .operator cimport Operator
 from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
                         ordering_restore, ordering_save)
 from .registers cimport CHUNK
+from .parking cimport parking_free, parking_init
 from .results cimport Results
 from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_MASK, Chain, Exit, Seeks, Tree
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
@@ -78,7 +79,7 @@ cdef class ThreadMatcher(Operator):
             keys: partition columns; single: whether the key is one number;
             order: (column, type, descending, nulls_first) each; timed: the first of them is WITHIN's time;
             within: interval in its unit or None; skip: SKIPS number; skip_variables: mask; eager, numbered, unmatched: bool;
-            max_steps: of one attempt, 0 for no limit; ahead, back: rows that measures walk to beside a row of a match;
+            max_steps: of one attempt, 0 for no limit;
             condition_names, rest_names, skip_name: for messages; fingerprint: 16 bytes that tell one plan from another;
             make_conditions, make_results: functions that make fresh ones, for `restore`.
 
@@ -116,9 +117,8 @@ cdef class ThreadMatcher(Operator):
         if t.eager and (t.skip != SKIPS["next"] or t.unmatched):
             raise ValueError("only SKIP TO NEXT ROW without unmatched rows can be eager")
         t.n_words = self.definitions.n_words
-        t.back = max(self.definitions.back, plan["back"])
-        t.ahead = max(self.definitions.ahead, plan["ahead"])
-        t.shown_ahead = plan["ahead"]
+        t.back = max(self.definitions.back, self.results.back)
+        t.ahead = max(self.definitions.ahead, self.results.ahead)
         self._program(plan)
         self.n_keys = len(keys)
         self._seeks(plan)
@@ -235,6 +235,9 @@ cdef class ThreadMatcher(Operator):
                     raise ValueError(f"exit {k} of position {i} searches another tree")
                 if e.kind == SEEK_MASK and e.condition < 0:
                     raise ValueError(f"exit {k} of position {i} has no condition")
+        t.indexed = t.eager and len(plan["exits"]) > 0
+        if parking_init(t) != STATUS_OK:
+            raise MemoryError("no memory for a pattern's indexes")
         return 0
 
     cdef int _state(self) except -1:
@@ -257,6 +260,7 @@ cdef class ThreadMatcher(Operator):
 
     def __dealloc__(self):
         cdef Threads *t = &self.threads
+        parking_free(t)
         if self.ready:
             threads_free(t)
         ordering_free(&self.ordering)

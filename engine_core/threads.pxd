@@ -56,6 +56,11 @@ cdef struct Attempt:            # all threads that begin at one row
     uint32_t generation         # tells a timer's attempt from a later one in the same place
     uint8_t state               # Outcome
     uint8_t used
+    uint8_t parked              # nobody looks at it until a row calls for one of its tickets
+    uint32_t ticket
+    int32_t active_before       # neighbours among the track's active attempts (indexed only)
+    int32_t active_after
+    uint8_t active
     uint8_t waits               # all of its threads wait (seek)
     uint8_t armed               # it has its timer
     uint8_t given               # its match is out (numbered only: it stays for the count of those behind it)
@@ -63,6 +68,7 @@ cdef struct Attempt:            # all threads that begin at one row
 cdef struct Track:              # a partition
     int32_t head                # attempts, by start
     int32_t tail
+    int32_t active              # of the attempts that every row is shown to (indexed only)
     int32_t newest              # its newest row, or NO_ROW if nobody needs it
     int32_t waiting             # where the next attempt begins; ROW_UNKNOWN: at the next row that comes
     int32_t covered             # the last row of any match so far, or NO_ROW
@@ -77,6 +83,38 @@ cdef struct Due:                # a timer: an attempt's window closes
     int64_t sequence
     int32_t attempt
     uint32_t generation
+
+cdef struct Ticket:             # an attempt that waits for one of a thread's exits
+    uint64_t value
+    int32_t attempt
+    uint32_t number             # the attempt's ticket number then; another one now: it is void
+    int32_t condition           # the row must meet it too, or -1
+    int32_t following           # in a bucket: the next ticket, or NONE
+
+cdef struct Bucket:             # tickets for equality, by partition and value
+    uint64_t key                # 0: free
+    int32_t first
+
+cdef struct Heap:               # tickets for one comparison with one column, those that the smallest change wakes first
+    int32_t kind                # seek's
+    int32_t tree
+    Ticket *tickets
+    int64_t n
+    int64_t room
+
+cdef struct Parking:
+    Bucket **buckets            # by chain
+    int64_t *capacity
+    int64_t *used
+    Ticket *tickets             # of all buckets
+    int32_t n_tickets
+    int32_t room
+    int32_t spare
+    Heap *heaps                 # 4 comparisons for each tree, and one list for the conditions
+    int64_t issued              # tickets that may be void by now
+    int32_t *woken              # scratch: attempts to be run
+    int32_t n_woken
+    int32_t woken_room
 
 cdef struct Threads:
     # the program
@@ -105,9 +143,10 @@ cdef struct Threads:
     int32_t n_words             # of a block of registers
     int32_t back                # rows beside a kept row that may be read
     int32_t ahead
-    int32_t shown_ahead         # rows behind a match that its measures read
     # the state
     Seeks seeks
+    Parking parking
+    bint indexed                # eager, and there are waiting positions: attempts are parked
     KeyMap keys
     History history
     Trace trace
@@ -141,12 +180,19 @@ cdef struct Threads:
     int32_t *match_rows         # scratch: a match's recorded rows
     int32_t *match_positions
     int64_t match_room
+    int32_t *turn               # scratch: (start, attempt) of those that a row is shown to
+    int64_t turn_room
     Fault fault                 # the first that waits to be told
 
 cdef int threads_init(Threads *t) noexcept nogil
 cdef void threads_free(Threads *t) noexcept nogil
 cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start, Definitions d) noexcept nogil
 cdef void attempt_drop(Threads *t, int32_t attempt) noexcept nogil
+# The state of a waiting thread's key for its exit `i`, which is computed if nobody has asked yet: a KeyState.
+cdef int attempt_key(Threads *t, const Attempt *a, int32_t thread, int i, Definitions d) noexcept nogil
+# Puts an attempt among its track's active ones, or takes it out.
+cdef void attempt_activate(Threads *t, int32_t attempt) noexcept nogil
+cdef void attempt_rest(Threads *t, int32_t attempt) noexcept nogil
 # Steps an attempt over the rows that there are.
 cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept nogil
 cdef void threads_list_drop(Threads *t, int32_t thread) noexcept nogil

@@ -58,6 +58,7 @@ cdef void threads_free(Threads *t) noexcept nogil:
     free(t.reached)
     free(t.match_rows)
     free(t.match_positions)
+    free(t.turn)
 
 
 cdef int32_t thread_new(Threads *t) noexcept nogil:
@@ -142,12 +143,13 @@ cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start
     cdef int32_t at = t.attempts_spare, thread
     cdef int64_t room
     cdef int32_t list_ = t.n_positions + at_start
-    cdef uint32_t generation = 0
+    cdef uint32_t generation = 0, ticket = 0
     cdef Attempt *a
     cdef void *p
     if at != NONE:
         t.attempts_spare = t.attempts[at].after
         generation = t.attempts[at].generation + 1
+        ticket = t.attempts[at].ticket + 1
     else:
         if t.n_attempts == t.attempts_room:
             room = 2 * <int64_t>t.attempts_room + 64
@@ -182,6 +184,9 @@ cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start
     a.last = NO_ROW
     a.length = 0 if t.accepts[list_] else -1
     a.waits = 0
+    a.parked = 0
+    a.ticket = ticket
+    a.active = 0
     a.number = t.tracks[track].matches + 1
     a.steps = 0
     a.generation = generation
@@ -206,6 +211,7 @@ cdef int32_t attempt_new(Threads *t, int32_t track, int32_t start, bint at_start
 cdef void attempt_drop(Threads *t, int32_t attempt) noexcept nogil:
     """Takes it out of its track's list, with all it holds."""
     cdef Attempt *a = &t.attempts[attempt]
+    attempt_rest(t, attempt)
     threads_list_drop(t, a.threads)
     trace_drop(&t.trace, a.node)
     if a.before != NONE:
@@ -242,29 +248,62 @@ cdef inline void wait_on(Thread *thread, const Thread *before) noexcept nogil:
         thread.value[i] = before.value[i]
 
 
+cdef int attempt_key(Threads *t, const Attempt *a, int32_t thread, int i, Definitions d) noexcept nogil:
+    cdef Thread *at = &t.threads[thread]
+    cdef int key = t.seeks.exits[at.position * EXITS_MAX + i].key
+    cdef Path path
+    if key >= 0 and at.key_state[i] == KEY_UNKNOWN:
+        path.trace = &t.trace
+        path.variable = t.variable
+        path.number = a.number
+        path.registers = block_at(t, at.registers) if t.n_words else NULL
+        path.node = at.node
+        at.key_state[i] = <uint8_t>d.key(&t.history, &path, key, &at.value[i])
+    return at.key_state[i]
+
+
+cdef void attempt_activate(Threads *t, int32_t attempt) noexcept nogil:
+    cdef Attempt *a = &t.attempts[attempt]
+    cdef Track *p = &t.tracks[a.track]
+    if a.active:
+        return
+    a.active = 1
+    a.active_before = NONE
+    a.active_after = p.active
+    if p.active != NONE:
+        t.attempts[p.active].active_before = attempt
+    p.active = attempt
+
+
+cdef void attempt_rest(Threads *t, int32_t attempt) noexcept nogil:
+    cdef Attempt *a = &t.attempts[attempt]
+    if not a.active:
+        return
+    a.active = 0
+    if a.active_before != NONE:
+        t.attempts[a.active_before].active_after = a.active_after
+    else:
+        t.tracks[a.track].active = a.active_after
+    if a.active_after != NONE:
+        t.attempts[a.active_after].active_before = a.active_before
+
+
 cdef int32_t attempt_wake(Threads *t, const Attempt *a, int32_t following, Definitions d) noexcept nogil:
     """The first row from `following` on at which a waiting thread may find its way out, or NO_ROW."""
     cdef int32_t thread = a.threads, best = NO_ROW, row
     cdef int32_t newest = t.tracks[a.track].newest
     cdef const Exit *e
     cdef Thread *at
-    cdef Path path
-    cdef int i
-    path.trace = &t.trace
-    path.variable = t.variable
-    path.number = a.number
+    cdef int i, state
     while thread != NONE:
         at = &t.threads[thread]
         for i in range(t.seeks.n_exits[at.position]):
             e = &t.seeks.exits[at.position * EXITS_MAX + i]
             if e.key >= 0:
-                if at.key_state[i] == KEY_UNKNOWN:
-                    path.registers = block_at(t, at.registers) if t.n_words else NULL
-                    path.node = at.node
-                    at.key_state[i] = <uint8_t>d.key(&t.history, &path, e.key, &at.value[i])
-                if at.key_state[i] == KEY_NULL:
+                state = attempt_key(t, a, thread, i, d)
+                if state == KEY_NULL:
                     continue
-                if at.key_state[i] == KEY_ANY:
+                if state == KEY_ANY:
                     return following
             row = at.wake[i]
             if row < following:

@@ -18,7 +18,7 @@ from .captures cimport Definitions
 from .history cimport (NO_ROW, ROW_UNKNOWN, History, history_collect, history_new_number, history_restore, history_save)
 from .seek cimport EXITS_MAX, seeks_rebuild
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
-from .threads cimport (DECIDED, NONE, OPEN, Attempt, Thread, Threads, Track, attempt_new, block_new, thread_new,
+from .threads cimport (DECIDED, NONE, OPEN, Attempt, Thread, Threads, Track, attempt_activate, attempt_new, block_new, thread_new,
                        threads_list_drop)
 from .trace cimport NO_NODE, Node, trace_add, trace_drop
 from .tracks cimport track_arm, tracks_reserve
@@ -53,6 +53,8 @@ cdef int threads_collect(Threads *t, Definitions d) noexcept nogil:
         at = p.head
         while at != NONE:
             a = &t.attempts[at]
+            if a.parked:
+                a.cursor = p.newest     # none of the rows so far could move it
             mark(h, a.start)
             mark(h, a.cursor)
             mark(h, a.last)
@@ -316,6 +318,8 @@ cdef int restore_attempt(Threads *t, int32_t track, Definitions d, Reader *r, in
     a.state = <unsigned char>state
     if restore_threads(t, a, d, r, n_nodes) != STATUS_OK or (state == DECIDED) != (t.attempts[at].threads == NONE):
         return STATUS_STATE
+    if t.indexed:
+        attempt_activate(t, at)
     return track_arm(t, at) if state == OPEN else STATUS_OK
 
 

@@ -11,16 +11,17 @@ Faults      SKIP TO a variable that the match has not, or to the match's own fir
 Cost        what stepping costs (threads); besides a few ns a row.
 """
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
+from libc.stdlib cimport qsort, realloc
 from libc.string cimport memset
 
 from .captures cimport Definitions
-from .history cimport NO_ROW, ROW_UNKNOWN, history_walk
+from .history cimport NO_ROW, ROW_UNKNOWN
 from .results cimport EMPTY, FOUND, UNMATCHED, Labelled, Results
+from .parking cimport parking_take, parking_tidy, parking_wake
 from .seek cimport seeks_add
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_SKIP, Fault, fault_set
 from .threads cimport (STAGE_SKIP, DECIDED, EXHAUSTED, NONE, OPEN, SKIP_NEXT, SKIP_PAST_LAST, SKIP_TO_FIRST, Attempt, Due, Outcome,
-                       Threads, Track, attempt_drop, attempt_new, attempt_run, threads_fault)
+                       Threads, Track, attempt_activate, attempt_drop, attempt_new, attempt_rest, attempt_run, threads_fault)
 
 
 cdef int tracks_reserve(Threads *t, int64_t n) noexcept nogil:
@@ -35,6 +36,7 @@ cdef int tracks_reserve(Threads *t, int64_t n) noexcept nogil:
         t.tracks_room = room
     for i in range(t.n_tracks, n):
         t.tracks[i].first = NO_ROW
+        t.tracks[i].active = NONE
         t.tracks[i].head = t.tracks[i].tail = NONE
         t.tracks[i].newest = t.tracks[i].covered = NO_ROW
         t.tracks[i].waiting = ROW_UNKNOWN
@@ -108,54 +110,72 @@ cdef int track_arm(Threads *t, int32_t attempt) noexcept nogil:
 
 # ---------------------------------------------------------------- settling
 
-cdef int give(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number,
-              Results results) noexcept nogil:
-    """Hands a match (or the row of none) over. A fault of its values is kept, and is no reason to stop."""
-    cdef Labelled m
+cdef int label(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number, Labelled *m) noexcept nogil:
+    """A match (or the row of none) as Results takes it; its rows are in the scratch until the next call. Status."""
     cdef int32_t node
     cdef int64_t n = 0, room
     cdef void *p
-    cdef Fault fault
-    cdef int status
-    memset(&m, 0, sizeof(Labelled))
-    memset(&fault, 0, sizeof(Fault))
+    memset(m, 0, sizeof(Labelled))
     m.kind = kind
     m.partition = <uint32_t>partition
     m.number = number
     m.first = m.last = row
-    if kind == FOUND:
-        m.last = a.last
-        m.length = a.length
-        node = a.node
-        while node >= 0:
-            n += 1
-            node = t.trace.nodes[node].parent
-        if n > t.match_room:
-            room = 2 * n + 64
-            p = realloc(t.match_rows, room * sizeof(int32_t))
-            if p == NULL:
-                return STATUS_NO_MEMORY
-            t.match_rows = <int32_t *>p
-            p = realloc(t.match_positions, room * sizeof(int32_t))
-            if p == NULL:
-                return STATUS_NO_MEMORY
-            t.match_positions = <int32_t *>p
-            t.match_room = room
-        m.n = n
-        node = a.node
-        while node >= 0:
-            n -= 1
-            t.match_rows[n] = t.trace.nodes[node].row
-            t.match_positions[n] = t.trace.nodes[node].position
-            node = t.trace.nodes[node].parent
-        m.rows = t.match_rows
-        m.positions = t.match_positions
+    if kind != FOUND:
+        return STATUS_OK
+    m.last = a.last
+    m.length = a.length
+    node = a.node
+    while node >= 0:
+        n += 1
+        node = t.trace.nodes[node].parent
+    if n > t.match_room:
+        room = 2 * n + 64
+        p = realloc(t.match_rows, room * sizeof(int32_t))
+        if p == NULL:
+            return STATUS_NO_MEMORY
+        t.match_rows = <int32_t *>p
+        p = realloc(t.match_positions, room * sizeof(int32_t))
+        if p == NULL:
+            return STATUS_NO_MEMORY
+        t.match_positions = <int32_t *>p
+        t.match_room = room
+    m.n = n
+    node = a.node
+    while node >= 0:
+        n -= 1
+        t.match_rows[n] = t.trace.nodes[node].row
+        t.match_positions[n] = t.trace.nodes[node].position
+        node = t.trace.nodes[node].parent
+    m.rows = t.match_rows
+    m.positions = t.match_positions
+    return STATUS_OK
+
+
+cdef int give(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number,
+              Results results) noexcept nogil:
+    """Hands a match (or the row of none) over. A fault of its values is kept, and is no reason to stop."""
+    cdef Labelled m
+    cdef Fault fault
+    cdef int status = label(t, partition, kind, a, row, number, &m)
+    if status != STATUS_OK:
+        return status
+    memset(&fault, 0, sizeof(Fault))
     status = results.add(&t.history, &t.keys, &m, &fault)
     if status == STATUS_NO_MEMORY:
         return status
     if status != STATUS_OK:
         threads_fault(t, &fault)
     return STATUS_OK
+
+
+cdef bint readable(Threads *t, const Attempt *a, Results results) noexcept nogil:
+    """Whether the rows behind a decided attempt's match that its measures read (NEXT) have come."""
+    cdef Labelled m
+    if results.ahead == 0 or a.length <= 0 or t.ended:
+        return True
+    if label(t, a.track, FOUND, a, a.start, 0, &m) != STATUS_OK:
+        return True             # without memory `give` will tell
+    return results.ready(&t.history, &m)
 
 
 cdef bint skip_target(Threads *t, const Attempt *a, int32_t *target) noexcept nogil:
@@ -182,12 +202,6 @@ cdef bint skip_target(Threads *t, const Attempt *a, int32_t *target) noexcept no
 
 
 # ---------------------------------------------------------------- in turn
-
-cdef inline bint readable(const Threads *t, const Attempt *a) noexcept nogil:
-    """Whether the rows behind the match that its measures read (NEXT) have come."""
-    return t.shown_ahead == 0 or a.length < 0 or \
-        history_walk(&t.history, a.last if a.length > 0 else a.start, t.shown_ahead) != ROW_UNKNOWN
-
 
 cdef int settle(Threads *t, int32_t attempt, Results results) noexcept nogil:
     """The first attempt of its track is decided, and its match can be read."""
@@ -246,7 +260,7 @@ cdef int track_turn(Threads *t, int32_t partition, Definitions d, Results result
             return STATUS_NO_MEMORY
         if outcome == OPEN:
             return track_arm(t, p.head)
-        if not readable(t, &t.attempts[p.head]):
+        if not readable(t, &t.attempts[p.head], results):
             return STATUS_OK
         status = settle(t, p.head, results)
         if status != STATUS_OK:
@@ -267,7 +281,7 @@ cdef int count_off(Threads *t, Track *p, Results results) noexcept nogil:
             number += 1
         elif a.state != DECIDED:
             break
-        if a.state == DECIDED and not a.given and readable(t, a):
+        if a.state == DECIDED and not a.given and readable(t, a, results):
             a.given = 1
             if a.length >= 0:
                 status = give(t, a.track, FOUND if a.length else EMPTY, a, a.start, number, results)
@@ -288,12 +302,71 @@ cdef int settle_eager(Threads *t, int32_t attempt, Results results) noexcept nog
     cdef int status = STATUS_OK
     if t.numbered:
         return count_off(t, &t.tracks[a.track], results)
-    if not readable(t, a):
+    if not readable(t, a, results):
         return STATUS_OK
     if a.length >= 0:
         status = give(t, a.track, FOUND if a.length else EMPTY, a, a.start, 0, results)
     attempt_drop(t, attempt)
     return status
+
+
+cdef int by_start_first(const void *a, const void *b) noexcept nogil:
+    # Pairs of (start, attempt).
+    return ((<const int32_t *>a)[0] > (<const int32_t *>b)[0]) - ((<const int32_t *>a)[0] < (<const int32_t *>b)[0])
+
+
+cdef int track_called(Threads *t, uint32_t partition, int32_t row, Definitions d, Results results) noexcept nogil:
+    """As track_eager, where attempts are parked: the row is shown to the active attempts and to those that it calls."""
+    cdef Track *p = &t.tracks[partition]
+    cdef bint first = row == p.first
+    cdef int32_t at
+    cdef int64_t n = 0, i, room
+    cdef void *memory
+    cdef Outcome outcome
+    cdef int status = parking_wake(t, row, <int32_t>partition)
+    if status != STATUS_OK:
+        return status
+    for i in range(t.parking.n_woken):
+        attempt_activate(t, t.parking.woken[i])
+    if t.start_always[first] or (t.history.mask[row] & t.start_mask[first]) != 0:
+        at = attempt_new(t, partition, row, first, d)
+        if at == NONE:
+            return STATUS_NO_MEMORY
+        attempt_activate(t, at)
+        status = track_arm(t, at)
+    at = p.active
+    while at != NONE:
+        if 2 * n + 2 > t.turn_room:
+            room = 4 * n + 64
+            memory = realloc(t.turn, room * sizeof(int32_t))
+            if memory == NULL:
+                return STATUS_NO_MEMORY
+            t.turn = <int32_t *>memory
+            t.turn_room = room
+        t.turn[2 * n] = t.attempts[at].start
+        t.turn[2 * n + 1] = at
+        n += 1
+        at = t.attempts[at].active_after
+    if n > 1:
+        qsort(t.turn, n, 2 * sizeof(int32_t), by_start_first)
+    for i in range(n):
+        if status != STATUS_OK:
+            return status
+        at = t.turn[2 * i + 1]
+        if t.attempts[at].given:
+            continue
+        outcome = attempt_run(t, at, d)
+        if outcome == EXHAUSTED:
+            return STATUS_NO_MEMORY
+        if outcome == DECIDED:
+            if not t.numbered:
+                status = settle_eager(t, at, results)
+        elif t.attempts[at].waits and t.attempts[at].cursor == row and parking_take(t, at, d):
+            t.attempts[at].parked = 1
+            attempt_rest(t, at)
+    if status == STATUS_OK and t.numbered:
+        status = count_off(t, p, results)
+    return status if status != STATUS_OK else parking_tidy(t, d)
 
 
 cdef int track_eager(Threads *t, int32_t partition, int32_t row, Definitions d, Results results) noexcept nogil:
@@ -355,6 +428,8 @@ cdef int track_row(Threads *t, uint32_t partition, int32_t row, Definitions d, R
     if t.seeks.n_chains or t.seeks.n_trees:
         if seeks_add(&t.seeks, &t.history, row, <int32_t>partition) != STATUS_OK:
             return STATUS_NO_MEMORY
+    if t.indexed:
+        return track_called(t, partition, row, d, results)
     if t.eager:
         return track_eager(t, partition, row, d, results)
     if p.head == NONE:

@@ -54,7 +54,8 @@ class View:
         if kind == "agg":
             return self.aggregate(node)
         _, side, _, n, semantics = logical
-        found = self.mapped(node[1], semantics)
+        # RUNNING tells LAST where to begin looking; FIRST looks from the match's first row on all the same (as in Trino).
+        found = self.mapped(node[1], "FINAL" if side == "FIRST" else semantics)
         if n >= len(found):
             return None
         return self.cell(node, (found[n] if side == "FIRST" else found[-1 - n]) + moved)

@@ -76,7 +76,9 @@ def assemble(
         raise ValueError(f"execution is one of 'a', 'b', 'c', 'd' or None, not {execution!r}")
     if chosen < own and not (chosen == "a" and own == "b"):
         raise ValueError(f"this pattern runs in class ({own}), not in ({chosen}): explain() says why")
-    if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1):
+    if max_steps is not None and (
+        isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1
+    ):
         raise ValueError(f"max_steps is a whole number of steps from 1, or None, not {max_steps!r}")
     after: After | None = None
     operator: PatternMatcher | ThreadMatcher
@@ -86,9 +88,14 @@ def assemble(
         )
     else:
         operator, output_schema, after = thread_matcher(
-            plan, positions=positions, traced=chosen == "d", max_steps=max_steps or (STEPS_DEFAULT if chosen == "d" else 0)
+            plan,
+            positions=positions,
+            traced=chosen == "d",
+            max_steps=max_steps or (STEPS_DEFAULT if chosen == "d" else 0),
         )
-    schema = pa.schema(list(plan.schema)[: len(plan.schema) - len(plan.derived)], metadata=plan.schema.metadata)
+    schema = pa.schema(
+        list(plan.schema)[: len(plan.schema) - len(plan.derived)], metadata=plan.schema.metadata
+    )
     if not plan.derived and after is None:
         return Assembled(operator, schema, output_schema, plan, None, operator)
     outer, output_schema = with_library(operator, schema, output_schema, plan.derived, after)

@@ -327,6 +327,8 @@ class _Program:
                 steps += 1
                 at, ended = divmod(entered, 2)
                 if at == end:
+                    if not ended and reached and reached[-1] == MATCH_AT_END:
+                        reached.pop()  # what may end here in any case need not ask whether the partition does
                     reached.append(MATCH_AT_END if ended else MATCH)
                     if not ended:
                         break

@@ -67,7 +67,9 @@ def find_exits(plan: Plan, unread: Iterable[bool]) -> Exits:
 
 def _exit(plan: Plan, variable: int, found: Exits) -> Exit | None:
     condition, rest = plan.condition_of[variable], plan.rest_of[variable]
-    searched = [] if rest < 0 else [s for c in conjuncts(plan.rests[rest]) if (s := _search(c, plan)) is not None]
+    searched = (
+        [] if rest < 0 else [s for c in conjuncts(plan.rests[rest]) if (s := _search(c, plan)) is not None]
+    )
     for op, column, value in sorted(searched, key=lambda s: s[0] != "eq"):
         entry = (column, type_number(plan.schema.field(column).type))
         indexes = found.chains if op == "eq" else found.trees
@@ -77,7 +79,12 @@ def _exit(plan: Plan, variable: int, found: Exits) -> Exit | None:
         return SEEKS[op], condition, _number(indexes, entry), len(found.keys) - 1
     if condition < 0 or plan.partition:
         return None
-    return SEEKS["mask"], condition, _number(found.trees, (MASK_TREE, type_number(plan.conditions[condition].type))), -1
+    return (
+        SEEKS["mask"],
+        condition,
+        _number(found.trees, (MASK_TREE, type_number(plan.conditions[condition].type))),
+        -1,
+    )
 
 
 def _number(entries: list[tuple[int, int]], entry: tuple[int, int]) -> int:
@@ -98,7 +105,11 @@ def _search(node: Node, plan: Plan) -> tuple[str, int, Node] | None:
             # column - e < f is column < f + e; only for whole numbers, where that is exact.
             e = row.args[1]
             row = row.args[0]
-            if kernel_kind(row.type) != "i64" or kernel_kind(value.type) != "i64" or unit_ns(e.type) != unit_ns(value.type):
+            if (
+                kernel_kind(row.type) != "i64"
+                or kernel_kind(value.type) != "i64"
+                or unit_ns(e.type) != unit_ns(value.type)
+            ):
                 continue
             value = Node("add", row.type, (e, value))
         if row.op != "column" or kernel_kind(row.type) != kernel_kind(value.type):

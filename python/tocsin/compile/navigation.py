@@ -212,7 +212,13 @@ class Reads:
                     f"{name} inside {where.kind.upper()} means nothing: FIRST and LAST do not nest", e.span
                 )
             # What stands around is about rows of the partition; the text's RUNNING or FINAL is here.
-            return replace(where, kind=e.kind, offset=e.offset, final=final)
+            # RUNNING tells LAST where to begin; FIRST begins at the match's first row all the same (as in Trino).
+            return replace(
+                where,
+                kind=e.kind,
+                offset=e.offset,
+                final=final or (e.kind == "first" and where.mode == "measure"),
+            )
         if where.kind is not None:
             raise self.error(
                 f"{name} inside {where.kind.upper()}: PREV and NEXT can only stand around FIRST and LAST",

@@ -121,14 +121,18 @@ class Operations:
                 raise self.error(f"the value is out of the range of {node.type}", node.span)
         return node
 
-    def called(self, name: str, type: pa.DataType, args: tuple[Node, ...], span: Span, *options: object) -> Node:
+    def called(
+        self, name: str, type: pa.DataType, args: tuple[Node, ...], span: Span, *options: object
+    ) -> Node:
         """A function that the library computes. A fault of an argument is one of the result, made by the kernel."""
         made = self.make("call", type, args, (name, *options), span)
         if name == "check" or not can_fault(made):
             return made
         fine = self.make("call", _BOOL, (made,), ("fine",), span)
         value = self.make("call", type, (made,), ("attempt",), span)
-        words = f"an argument of {name.upper()} has no value: an overflow, a division by zero, or a failed cast"
+        words = (
+            f"an argument of {name.upper()} has no value: an overflow, a division by zero, or a failed cast"
+        )
         if kernel_kind(type) is None:
             return self.make("call", type, (value, fine), ("check", words), span)
         return self.make("check", type, (value, fine), words, span)

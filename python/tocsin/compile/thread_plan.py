@@ -73,7 +73,6 @@ def thread_matcher(
     )
     live = captures.live() if definitions.n_words else [0] * len(plan.positions)
     numbered_rests = any(_reads_number(leaf) for leaf in plan.define_leaves)
-    physical = [leaf.physical for leaf in plan.leaves]
     keys = plan.partition
     operator = ThreadMatcher(
         {
@@ -98,7 +97,9 @@ def thread_matcher(
             "trees": [(columns.index(c) if c >= 0 else c, type_) for c, type_ in exits.trees],
             "keys": list(keys),
             "single": len(keys) == 1 and kernel_kind(plan.schema.field(keys[0]).type) not in (None, "str"),
-            "order": [(c, type_number(plan.schema.field(c).type), down, first) for c, down, first in plan.order],
+            "order": [
+                (c, type_number(plan.schema.field(c).type), down, first) for c, down, first in plan.order
+            ],
             "timed": plan.time is not None,
             "within": plan.within,
             "skip": SKIPS[plan.skip],
@@ -107,8 +108,6 @@ def thread_matcher(
             "numbered": any(_reads_number(leaf) for leaf in plan.leaves),
             "unmatched": plan.empty == "unmatched",
             "max_steps": max_steps,
-            "back": max([0, *(-p for p in physical)]),
-            "ahead": max([0, *physical]),
             "condition_names": plan.condition_names,
             "rest_names": plan.rest_names,
             "skip_name": _skip_name(plan),
