@@ -12,6 +12,7 @@ SAYS = {
     "quickstart.py": "ann: 3 probes from 09:30:00, charge at 09:30:55",
     "condition.py": "sensor 1: 93.5 °C at load 0.9\nsensor 2: 97.0 °C at load 0.95",
     "live_engine.py": "the store has 10,000 events",
+    "money_trail.py": "1 HOP    cat -> dan: 700, 200 kept so far\nminute 75",
 }
 
 
