@@ -62,7 +62,7 @@ cdef class Definitions:
     """The rests of a pattern's definitions, verified.
 
     Args:
-        rests: (Program, [(kind, capture, slot, physical, column, type, current), …]) each; one result, a boolean.
+        rests: (Program, [(kind, capture, slot, physical, column, type, current), …]) each; its results, booleans, are the conjuncts.
         keys: the same, with a result of any type: what a thread's exits search for (seek).
         captures: (kind, count, variables, function, argument, by) each; see captures.pxd.
         operands: (column of the history or -1, type, result of the program) each: arguments of aggregates.
@@ -140,8 +140,9 @@ cdef class Definitions:
         self._bind_operands(operand_program, columns)
         for i in range(self.n_rests + self.n_keys):
             program, sources = rests[i]
-            if program.n_inputs != len(sources) or program.n_results != 1 or \
-                    (i < self.n_rests and program.types[program.results[0]] != TYPE_BOOL):
+            if program.n_inputs != len(sources) or program.n_results < 1 or (i >= self.n_rests and program.n_results > 1) or \
+                    (i < self.n_rests and any([program.types[program.results[k]] != TYPE_BOOL
+                                               for k in range(program.n_results)])):
                 raise ValueError("a rest has one result, a boolean, and a source for each input")
             self.program[i] = <void *>program
             self.rests[i].first_input = at
@@ -581,20 +582,23 @@ cdef class Definitions:
         cdef const Rest *r = &self.rests[rest]
         cdef int result = self._fill(h, path, r, row, variable, fault)
         cdef bint pending = result == NOT_YET
-        cdef const uint8_t *err
+        cdef bint unknown
+        cdef const Vec *out
+        cdef int i
         if result == FAULTY_ROW:
             return result
         result = (<Program>self.program[rest]).run(&self.frames[rest], self.inputs + r.first_input, 0, 1, fault)
-        if pending:
-            err = self.frames[rest].registers[(<Program>self.program[rest]).results[0]].err
-            if err != NULL and err[0] == UNKNOWN_INPUT:
-                return NOT_YET
-        if result != STATUS_OK:
-            return FAULTY_ROW
-        result = (<Program>self.program[rest]).results[0]
-        if self.frames[rest].registers[result].valid != NULL and not self.frames[rest].registers[result].valid[0]:
-            return FALSE_ROW
-        return TRUE_ROW if (<const uint8_t *>self.frames[rest].registers[result].data)[0] else FALSE_ROW
+        unknown = False
+        for i in range((<Program>self.program[rest]).n_results):
+            # One conjunct that is FALSE or NULL settles the row, whatever the others may become.
+            out = &self.frames[rest].registers[(<Program>self.program[rest]).results[i]]
+            if out.err != NULL and out.err[0]:
+                unknown = unknown or out.err[0] == UNKNOWN_INPUT
+            elif (out.valid != NULL and not out.valid[0]) or not (<const uint8_t *>out.data)[0]:
+                return FALSE_ROW
+        if pending and unknown:
+            return NOT_YET
+        return FAULTY_ROW if result != STATUS_OK else TRUE_ROW
 
     cdef int key(self, const History *h, const Path *path, int key, uint64_t *value) noexcept nogil:
         cdef int at = self.n_rests + key

@@ -180,6 +180,7 @@ cdef struct Threads:
     int32_t *match_rows         # scratch: a match's recorded rows
     int32_t *match_positions
     int64_t match_room
+    int32_t preferred           # of a step that was not taken: see step
     int32_t *turn               # scratch: (start, attempt) of those that a row is shown to
     int64_t turn_room
     Fault fault                 # the first that waits to be told

@@ -7,8 +7,8 @@ What        An attempt is all that may become of one start row: an ordered list 
             When no thread is left, the candidate is the match.
 Merging     two threads at one position with equal registers have the same future, and the less preferred one goes. Without
             registers to compare (`Definitions` with nothing captured) that is one thread per position and attempt.
-Not yet     a definition may read rows that have not come (NEXT). Then the step is undone and taken again when they have. A
-            more preferred thread that ends in the step comes first, so nothing waits for a verdict that does not matter.
+Not yet     a definition may read rows that have not come (NEXT). Then the step is undone and taken again when they have;
+            meanwhile the threads that are preferred to that verdict go ahead, and may settle the attempt without it.
 Faults      a definition's fault (overflow) ends its attempt without a match; the first fault is kept to be told.
 Invariants  every thread's position can go on; a list's threads are distinct; lists hold no position twice.
 Source      ordered threads: Pike's simulation, with captures as in Trino's matcher; preferment ISO/IEC 19075-5, 7.2.
@@ -31,7 +31,7 @@ from .trace cimport NO_NODE, trace_add, trace_drop, trace_free, trace_hold
 cdef int threads_init(Threads *t) noexcept nogil:
     """After the program was filled in: the state's scratch, and empty pools."""
     cdef int i
-    t.threads_spare = t.attempts_spare = NONE
+    t.threads_spare = t.attempts_spare = t.preferred = NONE
     t.trace.spare = NO_NODE
     t.chain = <int32_t *>malloc((t.n_positions + 1) * sizeof(int32_t))
     t.reached = <int32_t *>malloc((t.n_positions + 1) * sizeof(int32_t))
@@ -344,7 +344,8 @@ cdef inline void candidate_set(Threads *t, Attempt *a, int32_t node, int32_t las
 
 
 cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexcept nogil:
-    """Maps `row`. OPEN: done, and the attempt may be over; DECIDED stands here for NOT_YET: nothing was done."""
+    """Maps `row`. OPEN: done, and the attempt may be over; DECIDED stands here for NOT_YET: nothing was done, and
+    `t.preferred` are the new threads that are preferred to the one whose definition cannot be told yet."""
     cdef Attempt *a = &t.attempts[attempt]
     cdef uint64_t mask = t.history.mask[row]
     cdef int32_t thread = a.threads, head = NONE, tail = NONE, made, block, q
@@ -437,6 +438,9 @@ cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexc
                 break
         thread = t.threads[thread].next
     chains_clear(t)
+    if outcome == DECIDED:
+        t.preferred = head
+        return outcome
     if outcome != OPEN:
         threads_list_drop(t, head)
         if outcome == FAILED:
@@ -475,6 +479,33 @@ cdef inline bint may_end(const Threads *t, const Attempt *a) noexcept nogil:
     return False
 
 
+cdef Outcome go_ahead(Threads *t, int32_t attempt, int32_t row, Definitions d) noexcept nogil:
+    """Whether what is preferred to a verdict that is not known yet settles the attempt without it; else all is undone."""
+    cdef Attempt *a = &t.attempts[attempt]
+    cdef Attempt before = a[0]
+    cdef Fault fault = t.fault
+    cdef Outcome outcome
+    if t.preferred == NONE:
+        return OPEN
+    a.threads = t.preferred
+    t.preferred = NONE
+    a.cursor = row
+    a.waits = 0
+    a.node = NO_NODE
+    a.length = -1
+    outcome = attempt_run(t, attempt, d)
+    if outcome == DECIDED and a.length >= 0:
+        threads_list_drop(t, before.threads)
+        trace_drop(&t.trace, before.node)
+        return DECIDED
+    threads_list_drop(t, a.threads)
+    trace_drop(&t.trace, a.node)
+    before.steps = a.steps
+    a[0] = before
+    t.fault = fault
+    return EXHAUSTED if outcome == EXHAUSTED else OPEN
+
+
 cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept nogil:
     cdef Attempt *a = &t.attempts[attempt]
     cdef int32_t following, thread, wake
@@ -511,7 +542,7 @@ cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept no
             break
         outcome = step(t, attempt, following, d)
         if outcome == DECIDED:
-            return OPEN
+            return go_ahead(t, attempt, following, d)
         if outcome == EXHAUSTED:
             return EXHAUSTED
     threads_list_drop(t, a.threads)

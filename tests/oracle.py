@@ -24,7 +24,8 @@ and a later one without it map the same rows alike, they wait for nothing):
     input has ended. Once the window has closed (a row of ANY partition with time >= first.time + d has come) no row
     is to come any more that a path could consume. The attempt is DECIDED once the search in order of preference
     ends at a complete path, or at none, before it meets an undecided one.
-  - All modes but "next", and "next" where unmatched rows are shown: a match is certain when its own attempt and every earlier attempt of its partition are
+  - All modes but "next", and "next" where unmatched rows are shown
+    or a condition reads MATCH_NUMBER(): a match is certain when its own attempt and every earlier attempt of its partition are
     decided (an undecided one may still end elsewhere, and so move this one).
   - next: when its own attempt is decided; and if a measure or a condition reads MATCH_NUMBER(), when besides every
     earlier attempt of its partition is COUNTED: has a complete path (it will match, whichever wins), or is decided.
@@ -49,7 +50,7 @@ from oracle_attempt import Holds, described, find, match_letters
 from oracle_expression import EvaluationError, Instant, OracleError, Span, parse, walk
 from oracle_match import View, check, is_local
 from oracle_pattern import Program, compile_pattern, variables
-from oracle_value import checked, evaluate
+from oracle_value import PENDING, checked, evaluate
 
 __all__ = ["EvaluationError", "OracleError", "match_letters", "run", "values_of"]
 
@@ -104,7 +105,7 @@ def _conditions(
         if key not in told or not (ended or told[key][1] < known):
             seen = [*labels, variable]
             view = View(table, subsets, rows, start, seen, len(seen) - 1, number, known, ended)
-            value = view.value(trees[variable])
+            value = _all_of([view.value(part) for part in _conjuncts(trees[variable])])
             if not ended and view.read >= known:
                 return value  # more rows may say more
             told[key] = value, view.read
@@ -118,6 +119,17 @@ def _conditions(
             for i, row in enumerate(rows):
                 checked(holds(v, [], i, i, 1, len(rows), True), f"DEFINE {v}, row {row}")
     return holds
+
+
+def _conjuncts(tree: tuple) -> list[tuple]:
+    return [*_conjuncts(tree[1]), *_conjuncts(tree[2])] if tree[0] == "and" else [tree]
+
+
+def _all_of(values: list[Any]) -> Any:
+    """The AND of a definition's parts, of which only TRUE counts: one that is FALSE or NULL settles it."""
+    if any(v is False or v is None for v in values):
+        return False
+    return next((v for v in values if v is PENDING), next((v for v in values if v is not True), True))
 
 
 def sort_key(text: str) -> tuple[str, bool, bool]:
@@ -199,6 +211,9 @@ def run(
         raise OracleError(f"SKIP TO {skip}")
     trees = [*definitions.values(), *shown.values()]
     results: list[tuple[float, int, dict]] = []
+    in_order = all_rows == "unmatched" or any(
+        node[0] == "match_number" for tree in definitions.values() for node in walk(tree)
+    )
     for part in groups.values():
         holds = _conditions(data, definitions, unions, part)
         found = find(
@@ -210,7 +225,7 @@ def run(
             times=times,
             within=span,
             numbered=any(node[0] == "match_number" for tree in trees for node in walk(tree)),
-            ordered=all_rows == "unmatched",
+            ordered=in_order,
             subsets=unions,
         )
         before: float = -1  # when what was shown of this partition was certain
@@ -218,7 +233,7 @@ def run(
             wanted = all_rows == "unmatched" or match["kind"] == "found"
             if not (wanted or (match["kind"] == "empty" and all_rows != "omit")):
                 continue
-            earliest = -1 if skip == "next" and all_rows != "unmatched" else before
+            earliest = -1 if skip == "next" and not in_order else before
             before, out = _output(match, data, unions, part, shown, keys, all_rows, earliest)
             results += [(before, part[match["start"]], row) for row in out]
     return [row for _, _, row in sorted(results, key=lambda r: r[:2])]

@@ -16,9 +16,26 @@ import tocsin
 
 CASES = {"deep": 20_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 300)
 
-PATTERNS = ["A X*? B", "A X* B", "A X*? B Y*? C", "A X* B Y* C", "A+? X*? B", "(A X*? B)+", "A X*? (B | C)", "A X*? (B Y*? C | D)"]
+PATTERNS = [
+    "A X*? B",
+    "A X* B",
+    "A X*? B Y*? C",
+    "A X* B Y* C",
+    "A+? X*? B",
+    "(A X*? B)+",
+    "A X*? (B | C)",
+    "A X*? (B Y*? C | D)",
+]
 EQUAL = ["B.k = A.j", "B.s = A.s", "B.f = A.f", "B.k = A.j + 1", "B.b = A.b"]
-RANGE = ["B.x > A.x", "B.x < A.x", "B.f >= 2 * A.f", "B.t - A.t <= 5", "A.x >= B.x + 1", "B.t - A.t > 3", "B.x <= MAX(A.x)"]
+RANGE = [
+    "B.x > A.x",
+    "B.x < A.x",
+    "B.f >= 2 * A.f",
+    "B.t - A.t <= 5",
+    "A.x >= B.x + 1",
+    "B.t - A.t > 3",
+    "B.x <= MAX(A.x)",
+]
 LOCAL = ["B.x > 2", "B.b", "B.x < PREV(B.x)"]
 
 
@@ -55,7 +72,9 @@ def clause(r: Random) -> str:
 
     pattern = r.choice(PATTERNS)
     define = {"A": r.choice(LOCAL).replace("B.", "A.") if r.random() < 0.6 else "TRUE"}
-    define |= {v: condition(v, ["A", "B"] if v == "C" and "B" in pattern else ["A"]) for v in "BCD" if v in pattern}
+    define |= {
+        v: condition(v, ["A", "B"] if v == "C" and "B" in pattern else ["A"]) for v in "BCD" if v in pattern
+    }
     measures = ["A.t AS a", "LAST(B.t) AS b", "COUNT(*) AS n", "LAST(t) AS e", "MATCH_NUMBER() AS m"]
     skip = r.choice(["SKIP PAST LAST ROW", "SKIP TO NEXT ROW", "SKIP TO NEXT ROW", "SKIP TO LAST B"])
     if "(B |" in pattern or "|" in pattern:

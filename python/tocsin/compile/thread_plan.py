@@ -19,7 +19,7 @@ from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, Node, kernel_kind,
 from tocsin.compile.plan import Plan
 from tocsin.compile.program import ProgramBuilder, make_conditions, type_number
 from tocsin.compile.results import After, layout, make_results, result_columns, result_type
-from tocsin.compile.trees import walk
+from tocsin.compile.trees import conjuncts, walk
 from tocsin.errors import PatternError
 from tocsin_core.aggregate import AGGREGATES
 from tocsin_core.captures import CAPTURES, LABEL, NUMBER, SOURCES, Definitions
@@ -183,7 +183,8 @@ class _Captures:
     def rest(self, node: Node, *, key: bool = False) -> tuple[object, list[Source]]:
         """The program of a rest (or of a key that threads search for) and its sources."""
         builder = ProgramBuilder()
-        builder.add(node)
+        for part in [node] if key else conjuncts(node):
+            builder.add(part)
         reads = 0
         sources: list[Source] = []
         for attr, type_ in zip(builder.sources, builder.inputs, strict=True):
