@@ -216,7 +216,7 @@ cdef object fault_exception(const Fault *fault, str context):
         kind = EvaluationError
         message = f"the match that begins at event {fault.value} "
         message += ("begins with the row to skip to, so it would be found again and again" if fault.other
-                    else "has no row of that variable to skip to") + "; it is left out; SKIP PAST LAST ROW always has a row"
+                    else "has no row of that variable to skip to") + "; SKIP PAST LAST ROW always has a row"
     else:
         kind, message = TocsinError, f"unknown outcome {fault.code}: {fault_text(fault, 'no text')}{place}"
     return kind(f"{context}: {message}" if context else message)

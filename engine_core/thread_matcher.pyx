@@ -443,7 +443,7 @@ cdef class ThreadMatcher(Operator):
     cdef str context(self, const Fault *fault):
         cdef str left_out = " (its match is left out)"
         if fault.more:
-            left_out = f" (this and {fault.more} more matches are left out)"
+            left_out = f" (its match is left out, and so are those of {fault.more} more faults)"
         if fault.code == STATUS_UNSORTED or fault.code == STATUS_NULL_TIME:
             return f"ORDER BY {self.input.names[fault.item]}"
         if fault.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
@@ -451,9 +451,9 @@ cdef class ThreadMatcher(Operator):
         if fault.stage == STAGE_DEFINITION:
             return (self.plan["rest_names"][fault.item] if fault.item >= 0 else "an aggregate in DEFINE") + left_out
         if fault.stage == STAGE_SKIP:
-            return f"AFTER MATCH SKIP TO {self.plan['skip_name']}"
+            return f"AFTER MATCH SKIP TO {self.plan['skip_name']}{left_out}"
         if fault.stage == STAGE_STEPS:
-            return f"the pattern{left_out}"
+            return f"one start row{left_out}"
         return self.results.context(fault)
 
     @property

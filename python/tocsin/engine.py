@@ -146,7 +146,9 @@ class Engine:
         self._streams[name] = Stream(self, self._runtime, name, schema, time, wait, log, first)
         return self._streams[name]
 
-    def trigger(self, name: str, source: str | Stream | Trigger, definition: Any) -> Trigger:
+    def trigger(
+        self, name: str, source: str | Stream | Trigger, definition: Any, *, max_steps: int | None = None
+    ) -> Trigger:
         """Set a trigger on a stream, or on another trigger's matches; it sees the events from the next batch on.
 
         Args:
@@ -154,6 +156,7 @@ class Engine:
             source: a Stream, a Trigger, or the name of one.
             definition: a condition (`tc.col("price") > 3`, or as text, "price > 3"), a MATCH_RECOGNIZE clause as text,
                 or an Operator of the core (not one that another trigger has).
+            max_steps: as in match_recognize: how many steps one attempt may take; beyond, it is left out and reported.
 
         Returns:
             The Trigger. A condition passes whole events on; the matches of a clause are its partition columns, then
@@ -193,7 +196,7 @@ class Engine:
             if mismatch:
                 raise SchemaError(f"trigger {name!r}, source {parent.name!r}: {mismatch}")
         else:
-            operator, schema = build_operator(definition, parent.schema)
+            operator, schema = build_operator(definition, parent.schema, max_steps=max_steps)
             timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None

@@ -12,6 +12,7 @@ from tocsin.compile.clauses import compile_clause
 from tocsin.compile.execution import execution_class, labelled, reasons, unheld
 from tocsin.compile.ir import CLASSIFIER, Leaf, Node
 from tocsin.compile.plan import Plan
+from tocsin.compile.thread_plan import waits
 from tocsin.compile.trees import column_of, walk
 from tocsin.sql.clause import Clause, is_clause
 
@@ -155,6 +156,9 @@ def _stepped(plan: Plan, kind: str) -> list[str]:
     ahead = max([ahead, *(leaf.physical for leaf in plan.define_leaves)])
     if ahead > 0:
         lines.append(f"  NEXT       the verdict on a row waits for the {ahead} row(s) behind it")
+    if kind == "c":
+        for variable, found in waits(plan).items():
+            lines.append(f"  waits      at {variable}: an attempt goes straight to the row with {' or '.join(found)}")
     lines.append(
         "  per event  one step per open attempt and different content of its registers"
         if kind == "c"

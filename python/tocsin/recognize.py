@@ -29,17 +29,19 @@ def match_recognize(
         clause: the clause's text, with or without MATCH_RECOGNIZE ( ... ) around it.
         execution: run in a lower execution class than the pattern's own ("a" to "d", see `explain`), to compare
             them; the matches are the same.
-        max_steps: how many steps one attempt may take; LimitError beyond. None: no limit in classes (a) to (c), ten
-            million in (d).
+        max_steps: how many steps one attempt may take; LimitError beyond. None: no limit in class (c), ten million in
+            (d). Classes (a) and (b) take a bounded number for each row, and have no use for it.
 
     Returns:
         A pyarrow.Table: the partition columns, then the measures, one row per match, in the order in which
-        the matches became certain.
+        the matches became certain. With ALL ROWS PER MATCH a row for each row of a match, and the other columns of the
+        input behind the measures.
 
     Raises:
         PatternError: the clause is wrong or not supported; the message shows the place.
-        SchemaError: `data` is no table. EvaluationError: integer overflow or division by zero in a condition.
-        OrderError: ORDER BY begins with a time (a date, time or whole number, ascending), and a row has none.
+        SchemaError: `data` is no table. EvaluationError: integer overflow or division by zero in a condition or measure,
+        or AFTER MATCH SKIP TO a variable that a match does not have. OrderError: WITHIN, and a row has no time.
+        LimitError: `max_steps`.
 
     Example:
         >>> import tocsin as tc

@@ -21,7 +21,9 @@ from tocsin.sql.clause import Clause
 from tocsin_core.operator import Operator
 
 
-def build_operator(definition: str | Clause | Expression, schema: pa.Schema) -> tuple[Operator, pa.Schema]:
+def build_operator(
+    definition: str | Clause | Expression, schema: pa.Schema, *, max_steps: int | None = None
+) -> tuple[Operator, pa.Schema]:
     """The operator of a trigger's definition over events of `schema`, and the schema of its matches.
 
     Raises PatternError with the place for what is wrong in it or not supported; TypeError for no definition.
@@ -29,7 +31,7 @@ def build_operator(definition: str | Clause | Expression, schema: pa.Schema) -> 
     >>> build_operator("price > 3", pa.schema({"price": pa.float64()}))[1].names
     ['price']
     """
-    assembled = build(definition, schema)
+    assembled = build(definition, schema, max_steps=max_steps)
     return assembled.operator, assembled.output_schema
 
 

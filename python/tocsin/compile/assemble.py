@@ -116,10 +116,16 @@ def assemble_condition(condition: Node, schema: pa.Schema) -> Assembled:
     return Assembled(operator, schema, schema, None, condition)
 
 
-def build(definition: str | Clause | Expression, schema: pa.Schema, *, positions: bool = False) -> Assembled:
+def build(
+    definition: str | Clause | Expression,
+    schema: pa.Schema,
+    *,
+    positions: bool = False,
+    max_steps: int | None = None,
+) -> Assembled:
     """The operator of a trigger's definition: the text of a clause or of a condition, or a Python expression."""
     if isinstance(definition, Clause) or (isinstance(definition, str) and is_clause(definition)):
-        return assemble(compile_clause(definition, schema), positions=positions)
+        return assemble(compile_clause(definition, schema), positions=positions, max_steps=max_steps)
     if not isinstance(definition, (str, Expression)):
         raise TypeError(
             f"a trigger waits for a clause (text with PATTERN), a condition (text, or an expression made with col), "

@@ -39,6 +39,25 @@ class Exits:
     keys: list[Node] = field(default_factory=list)
 
 
+def described(exits: Exits, plan: Plan) -> dict[str, list[str]]:
+    """In words: per variable at which threads wait, what is searched for."""
+    names = {number: name for name, number in SEEKS.items()}
+    symbols = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+    said: dict[str, list[str]] = {}
+    for position, ways in exits.exits.items():
+        found = []
+        for kind, condition, index, _ in ways:
+            name = names[kind]
+            column = -1 if name == "mask" else (exits.chains if name == "eq" else exits.trees)[index][0]
+            found.append(
+                plan.condition_names[condition]
+                if column < 0
+                else f"{plan.schema.field(column).name} {symbols[name]} a value of the match"
+            )
+        said[plan.variables[plan.positions[position]]] = found
+    return said
+
+
 def find_exits(plan: Plan, unread: Iterable[bool]) -> Exits:
     """The waiting positions of a plan.
 

@@ -13,7 +13,7 @@ from typing import cast
 
 import pyarrow as pa
 
-from tocsin.compile.exits import find_exits
+from tocsin.compile.exits import described, find_exits
 from tocsin.compile.fingerprint import fingerprint
 from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, Node, kernel_kind, value_type
 from tocsin.compile.plan import Plan
@@ -115,6 +115,17 @@ def thread_matcher(
         }
     )
     return operator, output_schema, after
+
+
+def waits(plan: Plan) -> dict[str, list[str]]:
+    """Where threads of the plan wait instead of being stepped, and for what, in words (class (c))."""
+    columns = history_columns(plan)
+    captures = _Captures(plan, columns)
+    for node in plan.rests:
+        captures.rest(node)
+    results = make_results(plan, False, columns)[0]
+    unread = captures.unread(results.recorded | plan.skip_variables, results.every)
+    return described(find_exits(plan, unread), plan)
 
 
 def history_columns(plan: Plan) -> list[int]:
