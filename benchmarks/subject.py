@@ -45,24 +45,36 @@ def sequence_clause(within_us: int | None = WITHIN_US, kinds: Sequence[int] = (0
     """
 
 
-def runs_clause(pattern: str) -> str:
-    """A pattern of a (kind = 0) and b (kind = 1) in one partition."""
+def runs_clause(pattern: str, variables: str = "ab") -> str:
+    """A pattern of a (kind = 0), b (kind = 1), … in one partition."""
+    define = ", ".join(f"{variable} AS kind = {kind}" for kind, variable in enumerate(variables))
     return f"""
         ORDER BY ts
         MEASURES FIRST(ts) AS start_ts, LAST(ts) AS end_ts
         ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW
         PATTERN ({pattern})
-        DEFINE a AS kind = 0, b AS kind = 1
+        DEFINE {define}
     """
 
 
-def match(data: Data, clause: str) -> Callable[[], pa.Table]:
-    """One call over the whole table."""
+def match(data: Data, clause: str, execution: str | None = None) -> Callable[[], pa.Table]:
+    """One call over the whole table, in the pattern's own execution class or forced into a lower one."""
 
     def run() -> pa.Table:
         import tocsin as tc
 
-        return tc.match_recognize(data.table, clause)
+        return tc.match_recognize(data.table, clause, execution=execution)
+
+    return run
+
+
+def query(data: Data, clause: str) -> Callable[[], pa.Table]:
+    """The same through a SQL query that does nothing else."""
+
+    def run() -> pa.Table:
+        import tocsin as tc
+
+        return tc.sql(f"SELECT * FROM events MATCH_RECOGNIZE ({clause})", events=data.table)
 
     return run
 
