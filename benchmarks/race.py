@@ -174,7 +174,7 @@ class Race:
                     said.pop(runner.name, None)
                     return None
 
-            for runner in list(runners):
+            for runner in runners.copy():
                 timed = attempt(runner)
                 if timed is None:
                     continue
@@ -194,7 +194,7 @@ class Race:
             own: list[Timed] = []
 
             def turn() -> None:
-                for runner in list(runners):
+                for runner in runners.copy():
                     timed = attempt(runner)
                     if timed is None:
                         continue

@@ -29,6 +29,10 @@ VSHAPE = """
     DEFINE down AS price < PREV(price), up AS price > PREV(price)
 """
 
+VSHAPE_ALL_ROWS = VSHAPE.replace("ONE ROW PER MATCH", "ALL ROWS PER MATCH")
+# One row a match with as many measures, under the names of the columns that ALL ROWS answers with.
+VSHAPE_ONE_ROW = VSHAPE.replace("AS start_price", "AS price").replace("AS start_ts", "AS ts")
+
 
 def sequence_clause(within_us: int | None = WITHIN_US, kinds: Sequence[int] = (0, 1, 2)) -> str:
     """`s0 x1*? s1 x2*? s2 …` WITHIN so many microseconds (None: no WITHIN), step i being kind = kinds[i]."""

@@ -78,9 +78,7 @@ class Chains:
         columns = data.columns
         self.ts, self.amount = columns["ts"], columns["amount"]
         n = len(self.ts)
-        accounts, coded = np.unique(
-            np.concatenate([columns["account"], columns["target"]]), return_inverse=True
-        )
+        _, coded = np.unique(np.concatenate([columns["account"], columns["target"]]), return_inverse=True)
         account, target = coded[:n], coded[n:]
         rows = np.arange(n)
         order = np.argsort(account, kind="stable")
@@ -94,9 +92,7 @@ class Chains:
         self.next[order[:-1][together]] = order[1:][together]
         self.after = np.append(rows[1:], NONE)
 
-    def seek(
-        self, start: np.ndarray, row: np.ndarray, within_s: int, least: np.ndarray | None
-    ) -> np.ndarray:
+    def seek(self, start: np.ndarray, row: np.ndarray, within_s: int, least: np.ndarray | None) -> np.ndarray:
         """From `row` along its account: the first row less than `within_s` after `start`'s time whose amount is above
         `least`; NONE if there is none."""
         answer = np.full(len(row), NONE)
