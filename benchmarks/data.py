@@ -27,6 +27,8 @@ BATCH_ROWS = 4_096
 HANDOVER_BATCHES, HANDOVER_TURNS = 64, 312  # 19 968 batches: each of 64 in turn, 312 times
 SINGLE_EVENTS = 20_000
 PACE_PER_SECOND = 5_000
+ACCOUNTS = 10_000
+PASS_ON_S = 300
 
 
 @dataclass
@@ -144,6 +146,29 @@ def runs(events: int) -> Data:
     return Data({"ts": _ts(rng, events, 10), "kind": kind})
 
 
+def even_runs(events: int, rows: int = 2_500) -> Data:
+    """As `runs`, but each run has exactly `rows` rows and ends in 1 and 2 in turn: the same shape at any size."""
+    rng = np.random.default_rng(7)
+    kind = np.zeros(events, np.int32)
+    ends = np.arange(rows - 1, events, rows)
+    kind[ends] = np.arange(len(ends)) % 2 + 1
+    return Data({"ts": _ts(rng, events, 10), "kind": kind})
+
+
+def transfers(events: int) -> Data:
+    """ts (one event a second on average), account, target, amount, in one partition.
+
+    10 000 accounts with random 64-bit ids, whatever the number of events; some send and receive much more than
+    others (the n-th of them as 1 / sqrt(n)). Amounts are log-normal in cents, 55 in the middle. The pace is the
+    same at every size, so WITHIN holds as many open attempts in a small run as in a big one.
+    """
+    rng = np.random.default_rng(8)
+    ids = _keys(rng, ACCOUNTS, hashed=True)
+    account, target = (ids[(ACCOUNTS * rng.random(events) ** 2).astype(np.int64)] for _ in range(2))
+    amount = np.rint(rng.lognormal(4.0, 1.2, events) * 100) / 100
+    return Data({"ts": _ts(rng, events, 1_000_000), "account": account, "target": target, "amount": amount})
+
+
 def wide(events: int) -> Data:
     """Eight columns (ts, id, six values), for hand-over and storing in batches of 4 096 rows."""
     rng = np.random.default_rng(6)
@@ -153,7 +178,8 @@ def wide(events: int) -> Data:
 
 
 GENERATORS: dict[str, Callable[[int], Data]] = {
-    make.__name__: make for make in (orders, sequence, sequence_dense, vshape, open_attempts, runs, wide)
+    make.__name__: make
+    for make in (orders, sequence, sequence_dense, vshape, open_attempts, runs, even_runs, transfers, wide)
 }
 
 

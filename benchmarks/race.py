@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from benchmarks.timing import Timed, measured, summed
 ROOT = Path(__file__).resolve().parent.parent
 RIVALS_PYTHON = BUILD / "rivals" / "bin" / "python"
 ROUNDS = 5
+RIVAL_LIMIT_S = 60
 
 
 @dataclass
@@ -48,8 +50,15 @@ class MissingError(Exception):
     """A rival that cannot run here, and why."""
 
 
+class SlowError(Exception):
+    """A rival's run was ended because it took longer than RIVAL_LIMIT_S."""
+
+
 class Rival:
-    """A file of benchmarks/rivals in a process of its own; `run()` lets it run once and gives a Timed."""
+    """A file of benchmarks/rivals in a process of its own; `run()` lets it run once and gives a Timed.
+
+    A run that takes longer than RIVAL_LIMIT_S ends the process and raises SlowError.
+    """
 
     def __init__(self, module: str, events: int, columns: Sequence[str], folder: Path) -> None:
         found: list[str] = []
@@ -90,6 +99,10 @@ class Rival:
         assert self._child.stdin is not None
         self._child.stdin.write("run\n")
         self._child.stdin.flush()
+        # One line answers one line, so none can wait in the pipe's buffer where select does not see it.
+        if not select.select([self._child.stdout], [], [], RIVAL_LIMIT_S)[0]:
+            self._child.kill()
+            raise SlowError(f"more than {RIVAL_LIMIT_S} s for one run")
         said = self._line()
         return Timed(said["seconds"], tuple(said["checksum"]), said["detail"])
 
@@ -151,8 +164,21 @@ class Race:
                 processes.append(rival)
                 runners.append(Reference(rival.name, rival.run, **options))
             said: dict[str, dict[str, Any]] = {}
-            for runner in runners:
-                rows, total = summed(measured(runner.run), columns)
+
+            def attempt(runner: Reference) -> Timed | None:
+                try:
+                    return measured(runner.run)
+                except SlowError as slow:  # out of the race, and the table says why
+                    absent.append({"name": runner.name, "note": str(slow)})
+                    runners.remove(runner)
+                    said.pop(runner.name, None)
+                    return None
+
+            for runner in runners.copy():
+                timed = attempt(runner)
+                if timed is None:
+                    continue
+                rows, total = summed(timed, columns)
                 if runner.exact:
                     assert (rows, total) == judged, f"{row}: {runner.name} says {(rows, total)}, not {judged}"
                 said[runner.name] = {
@@ -168,8 +194,10 @@ class Race:
             own: list[Timed] = []
 
             def turn() -> None:
-                for runner in runners:
-                    timed = measured(runner.run)
+                for runner in runners.copy():
+                    timed = attempt(runner)
+                    if timed is None:
+                        continue
                     said[runner.name]["seconds"].append(timed.seconds)
                     said[runner.name]["detail"] = timed.detail
 

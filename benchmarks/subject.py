@@ -29,6 +29,10 @@ VSHAPE = """
     DEFINE down AS price < PREV(price), up AS price > PREV(price)
 """
 
+VSHAPE_ALL_ROWS = VSHAPE.replace("ONE ROW PER MATCH", "ALL ROWS PER MATCH")
+# One row a match with as many measures, under the names of the columns that ALL ROWS answers with.
+VSHAPE_ONE_ROW = VSHAPE.replace("AS start_price", "AS price").replace("AS start_ts", "AS ts")
+
 
 def sequence_clause(within_us: int | None = WITHIN_US, kinds: Sequence[int] = (0, 1, 2)) -> str:
     """`s0 x1*? s1 x2*? s2 …` WITHIN so many microseconds (None: no WITHIN), step i being kind = kinds[i]."""
@@ -45,24 +49,36 @@ def sequence_clause(within_us: int | None = WITHIN_US, kinds: Sequence[int] = (0
     """
 
 
-def runs_clause(pattern: str) -> str:
-    """A pattern of a (kind = 0) and b (kind = 1) in one partition."""
+def runs_clause(pattern: str, variables: str = "ab") -> str:
+    """A pattern of a (kind = 0), b (kind = 1), … in one partition."""
+    define = ", ".join(f"{variable} AS kind = {kind}" for kind, variable in enumerate(variables))
     return f"""
         ORDER BY ts
         MEASURES FIRST(ts) AS start_ts, LAST(ts) AS end_ts
         ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW
         PATTERN ({pattern})
-        DEFINE a AS kind = 0, b AS kind = 1
+        DEFINE {define}
     """
 
 
-def match(data: Data, clause: str) -> Callable[[], pa.Table]:
-    """One call over the whole table."""
+def match(data: Data, clause: str, execution: str | None = None) -> Callable[[], pa.Table]:
+    """One call over the whole table, in the pattern's own execution class or forced into a lower one."""
 
     def run() -> pa.Table:
         import tocsin as tc
 
-        return tc.match_recognize(data.table, clause)
+        return tc.match_recognize(data.table, clause, execution=execution)
+
+    return run
+
+
+def query(data: Data, clause: str) -> Callable[[], pa.Table]:
+    """The same through a SQL query that does nothing else."""
+
+    def run() -> pa.Table:
+        import tocsin as tc
+
+        return tc.sql(f"SELECT * FROM events MATCH_RECOGNIZE ({clause})", events=data.table)
 
     return run
 
