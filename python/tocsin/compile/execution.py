@@ -22,6 +22,7 @@ from tocsin.compile.sites import Sites
 ExecutionClass = Choice["a", "b", "c", "d"]
 
 # What the row-local matcher computes of a finished match.
+LONG = 64  # positions: what all attempts together would occupy at each row, at 0.5 us each
 _SIMPLE = frozenset(
     ("first", "last", "count", "count_rows", "sum", "min", "max", "classifier", "match_number")
 )
@@ -72,6 +73,11 @@ def reasons(plan: Plan) -> list[str]:
         found.append("the pattern asks for the start of its partition (^)")
     if any(MATCH_AT_END in after for after in plan.follow):
         found.append("the pattern asks for the end of its partition ($)")
+    if len(plan.positions) > LONG and plan.skip != "next" and _is_bounded(plan):
+        found.append(
+            f"it is a long chain ({len(plan.positions)} positions, no loop): one attempt after the other costs less than "
+            "all of them at once"
+        )
     if any(not _is_simple(leaf) for leaf in plan.leaves):
         found.append("a measure reads more of the match than the row-local matcher computes")
     return found
@@ -84,6 +90,11 @@ def labelled(plan: Plan) -> bool:
         leaf.kind != "match_number" and sites.place(leaf, len(plan.variables)) == "rows"
         for leaf in plan.leaves
     )
+
+
+def _is_bounded(plan: Plan) -> bool:
+    """Whether no match is longer than the pattern: then an attempt that fails has cost no more than that."""
+    return all(q > p for p, after in enumerate(plan.follow) for q in after if q >= 0)
 
 
 def _is_simple(leaf: Leaf) -> bool:
