@@ -18,7 +18,7 @@ from libc.string cimport memset
 from .aggregate cimport Datum, datum_read
 from .captures cimport KEY_ANY, KEY_NULL, Definitions
 from .seek cimport (EXITS_MAX, SEEK_EQUAL, SEEK_GREATER, SEEK_GREATER_EQUAL, SEEK_LESS, SEEK_LESS_EQUAL, SEEK_MASK, Exit,
-                    chain_key, is_nan, seek_below)
+                    chain_key, is_nan, seek_also, seek_below)
 from .status cimport STATUS_NO_MEMORY, STATUS_OK
 from .threads cimport NONE, Attempt, Bucket, Heap, Parking, Threads, Ticket, attempt_key
 
@@ -187,6 +187,8 @@ cdef bint parking_take(Threads *t, int32_t attempt, Definitions d) noexcept nogi
             if e.key >= 0 and t.threads[thread].key_state[i] == KEY_NULL:
                 continue
             ticket.value = t.threads[thread].value[i]
+            ticket.also = t.threads[thread].also[i]
+            ticket.exit = e
             ticket.attempt = attempt
             ticket.number = a.ticket
             ticket.condition = e.condition
@@ -246,7 +248,8 @@ cdef int wake_bucket(Threads *t, int chain, int32_t row) noexcept nogil:
     at = bucket.first
     while at != NONE:
         following = p.tickets[at].following
-        if p.tickets[at].condition >= 0 and not (t.history.mask[row] >> p.tickets[at].condition) & 1 \
+        if ((p.tickets[at].condition >= 0 and not (t.history.mask[row] >> p.tickets[at].condition) & 1)
+                or not seek_also(&t.history, p.tickets[at].exit, p.tickets[at].also, row)) \
                 and not is_void(t, &p.tickets[at]):
             p.tickets[at].following = kept
             kept = at

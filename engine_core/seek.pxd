@@ -20,6 +20,10 @@ cdef struct Exit:               # a way out of a waiting position
     int32_t condition           # the row's condition that must hold, or -1
     int32_t index               # which Chain or Tree
     int32_t key                 # which of the Definitions' keys gives the thread's value
+    int32_t also                # SEEK_EQUAL: a second comparison that must hold, of SEEK_LESS … SEEK_GREATER_EQUAL, or -1
+    int32_t also_column         # of the history
+    int32_t also_type
+    int32_t also_key
 
 cdef struct ChainSlot:
     uint64_t key                # of partition and value; 0: free
@@ -60,10 +64,12 @@ cdef int seeks_add(Seeks *s, const History *h, int32_t row, int32_t track) noexc
 # After a collection: all rows anew. Status.
 cdef int seeks_rebuild(Seeks *s, const History *h) noexcept nogil
 # Whether a row can take the exit, for a thread with this value.
-cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, int32_t row) noexcept nogil
+cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also, int32_t row) noexcept nogil
+# Whether a row meets the exit's second comparison with `also`.
+cdef bint seek_also(const History *h, const Exit *e, uint64_t also, int32_t row) noexcept nogil
 # The first row behind `after` of the partition that can, or NO_ROW.
 # `dead`: no search will be for a row at or before this one any more, in this partition.
-cdef int32_t seek_next(Seeks *s, const History *h, const Exit *e, uint64_t value, int32_t after, int32_t dead,
+cdef int32_t seek_next(Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also, int32_t after, int32_t dead,
                        int32_t track) noexcept nogil
 cdef bint seek_below(int type, uint64_t a, uint64_t b) noexcept nogil
 cdef bint is_nan(int type, uint64_t word) noexcept nogil

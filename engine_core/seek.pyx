@@ -233,7 +233,7 @@ cdef int32_t tree_next(const Tree *t, const Seeks *s, const History *h, const Ex
     cdef int64_t block
     while at < t.n_rows:
         if at % SEEK_FAN:
-            if seek_fits(s, h, e, value, <int32_t>at):
+            if seek_fits(s, h, e, value, 0, <int32_t>at):
                 return <int32_t>at
             at += 1
             continue
@@ -242,7 +242,7 @@ cdef int32_t tree_next(const Tree *t, const Seeks *s, const History *h, const Ex
         block = at // SEEK_FAN
         if block_may(t, e, value, 0, block):
             while True:
-                if seek_fits(s, h, e, value, <int32_t>at):
+                if seek_fits(s, h, e, value, 0, <int32_t>at):
                     return <int32_t>at
                 at += 1
                 if at % SEEK_FAN == 0 or at >= t.n_rows:
@@ -307,29 +307,37 @@ cdef int seeks_rebuild(Seeks *s, const History *h) noexcept nogil:
     return status
 
 
-cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, int32_t row) noexcept nogil:
+cdef inline bint compares(const History *h, int kind, int column, int type, uint64_t value, int32_t row) noexcept nogil:
     cdef Datum d
+    datum_read(&d, type, &h.columns[column], row)
+    if not d.valid:
+        return False
+    if kind == SEEK_LESS:
+        return seek_below(type, d.word, value)
+    if kind == SEEK_LESS_EQUAL:
+        return not seek_below(type, value, d.word)
+    if kind == SEEK_GREATER:
+        return seek_below(type, value, d.word)
+    return not seek_below(type, d.word, value)
+
+
+cdef bint seek_also(const History *h, const Exit *e, uint64_t also, int32_t row) noexcept nogil:
+    return e.also < 0 or compares(h, e.also, e.also_column, e.also_type, also, row)
+
+
+cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also, int32_t row) noexcept nogil:
     cdef const Tree *t
     if e.condition >= 0 and not (h.mask[row] >> e.condition) & 1:
         return False
     if e.kind == SEEK_MASK:
         return True
     if e.kind == SEEK_EQUAL:
-        return s.chains[e.index].key[row] == chain_key(value, h.track[row])
+        return s.chains[e.index].key[row] == chain_key(value, h.track[row]) and seek_also(h, e, also, row)
     t = &s.trees[e.index]
-    datum_read(&d, t.type, &h.columns[t.column], row)
-    if not d.valid:
-        return False
-    if e.kind == SEEK_LESS:
-        return seek_below(t.type, d.word, value)
-    if e.kind == SEEK_LESS_EQUAL:
-        return not seek_below(t.type, value, d.word)
-    if e.kind == SEEK_GREATER:
-        return seek_below(t.type, value, d.word)
-    return not seek_below(t.type, d.word, value)
+    return compares(h, e.kind, t.column, t.type, value, row)
 
 
-cdef int32_t seek_next(Seeks *s, const History *h, const Exit *e, uint64_t value, int32_t after, int32_t dead,
+cdef int32_t seek_next(Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also, int32_t after, int32_t dead,
                        int32_t track) noexcept nogil:
     cdef Chain *c
     cdef ChainSlot *slot
@@ -346,6 +354,7 @@ cdef int32_t seek_next(Seeks *s, const History *h, const Exit *e, uint64_t value
     while slot.first != NO_ROW and slot.first <= dead:
         slot.first = c.following[slot.first]
     row = slot.first
-    while row != NO_ROW and (row <= after or (e.condition >= 0 and not (h.mask[row] >> e.condition) & 1)):
+    while row != NO_ROW and (row <= after or (e.condition >= 0 and not (h.mask[row] >> e.condition) & 1)
+                             or not seek_also(h, e, also, row)):
         row = c.following[row]
     return row

@@ -32,7 +32,7 @@ from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit
 from .registers cimport CHUNK
 from .parking cimport parking_free, parking_init
 from .results cimport Results
-from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_MASK, Chain, Exit, Seeks, Tree
+from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_LESS, SEEK_MASK, Chain, Exit, Seeks, Tree
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
                       STATUS_UNSORTED, Fault, fault_set)
 from .threads cimport (FOLLOW_MATCH, FOLLOW_MATCH_AT_END, STAGE_DEFINITION, STAGE_SKIP, STAGE_STEPS, Threads, threads_free,
@@ -74,7 +74,8 @@ cdef class ThreadMatcher(Operator):
             first, first_at_start, follow: positions in order of preference, -1 a match, -2 a match if the partition ends;
             recorded: per position, whether its rows go into the trace; live: per position, a mask of captures;
             history: (input column, Kind, width) of each kept column;
-            exits: per waiting position (SEEKS number, condition, chain or tree, key) each; chains, trees: (column of the
+            exits: per waiting position (SEEKS number, condition, chain or tree, key, SEEKS number of a second comparison or -1,
+            its column, type and key) each; chains, trees: (column of the
             history, type) each, a tree's column -1 for the conditions;
             keys: partition columns; single: whether the key is one number;
             order: (column, type, descending, nulls_first) each; timed: the first of them is WITHIN's time;
@@ -226,7 +227,12 @@ cdef class ThreadMatcher(Operator):
             s.n_exits[i] = len(exits)
             for k in range(len(exits)):
                 e = &s.exits[i * EXITS_MAX + k]
-                e.kind, e.condition, e.index, e.key = exits[k]
+                e.kind, e.condition, e.index, e.key, e.also, e.also_column, e.also_type, e.also_key = exits[k]
+                if e.also >= 0 and (e.kind != SEEK_EQUAL or not SEEK_LESS <= e.also <= SEEK_GREATER_EQUAL
+                                    or not 0 <= e.also_column < n or not 0 <= e.also_key < self.definitions.n_keys):
+                    raise ValueError(f"exit {k} of position {i} compares what is not there")
+                if e.also < 0 and e.also_key >= 0:
+                    raise ValueError(f"exit {k} of position {i} compares nothing")
                 if not SEEK_MASK <= e.kind <= SEEK_GREATER_EQUAL or not -1 <= e.condition < self.conditions.count or \
                         not 0 <= e.index < (s.n_chains if e.kind == SEEK_EQUAL else s.n_trees) or \
                         not -1 <= e.key < self.definitions.n_keys or (e.key < 0) != (e.kind == SEEK_MASK):

@@ -5,7 +5,7 @@ from .captures cimport Definitions
 from .history cimport History
 from .keymap cimport KeyMap
 from .operator cimport STAGE_RESULT
-from .seek cimport EXITS_MAX, Seeks
+from .seek cimport EXITS_MAX, Exit, Seeks
 from .status cimport Fault
 from .trace cimport Trace
 
@@ -37,6 +37,7 @@ cdef struct Thread:             # one way in which an attempt may have mapped it
     int32_t registers           # its block, or NONE
     int32_t next
     uint64_t value[EXITS_MAX]   # waiting: what its exits search for
+    uint64_t also[EXITS_MAX]    # ... and compare besides
     int32_t wake[EXITS_MAX]     # the row that each found, or NO_ROW
     uint8_t key_state[EXITS_MAX]
     int32_t same                # within a step: the new thread before it at the same position, or NONE
@@ -86,6 +87,8 @@ cdef struct Due:                # a timer: an attempt's window closes
 
 cdef struct Ticket:             # an attempt that waits for one of a thread's exits
     uint64_t value
+    uint64_t also
+    const Exit *exit
     int32_t attempt
     uint32_t number             # the attempt's ticket number then; another one now: it is void
     int32_t condition           # the row must meet it too, or -1

@@ -18,7 +18,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from .captures cimport FALSE_ROW, FAULTY_ROW, KEY_ANY, KEY_NULL, KEY_UNKNOWN, NOT_YET, Definitions, Path
+from .captures cimport FALSE_ROW, FAULTY_ROW, KEY_ANY, KEY_KNOWN, KEY_NULL, KEY_UNKNOWN, NOT_YET, Definitions, Path
 from .history cimport NO_ROW, ROW_UNKNOWN, History, history_free
 from .keymap cimport keymap_free
 from .seek cimport EXITS_MAX, Exit, seek_fits, seek_next, seeks_free
@@ -246,6 +246,7 @@ cdef inline void wait_on(Thread *thread, const Thread *before) noexcept nogil:
         thread.wake[i] = before.wake[i]
         thread.key_state[i] = before.key_state[i]
         thread.value[i] = before.value[i]
+        thread.also[i] = before.also[i]
 
 
 cdef int attempt_key(Threads *t, const Attempt *a, int32_t thread, int i, Definitions d) noexcept nogil:
@@ -259,6 +260,9 @@ cdef int attempt_key(Threads *t, const Attempt *a, int32_t thread, int i, Defini
         path.registers = block_at(t, at.registers) if t.n_words else NULL
         path.node = at.node
         at.key_state[i] = <uint8_t>d.key(&t.history, &path, key, &at.value[i])
+        key = t.seeks.exits[at.position * EXITS_MAX + i].also_key
+        if at.key_state[i] == KEY_KNOWN and key >= 0:
+            at.key_state[i] = <uint8_t>d.key(&t.history, &path, key, &at.also[i])
     return at.key_state[i]
 
 
@@ -308,9 +312,10 @@ cdef int32_t attempt_wake(Threads *t, const Attempt *a, int32_t following, Defin
             row = at.wake[i]
             if row < following:
                 if following == newest:
-                    row = following if seek_fits(&t.seeks, &t.history, e, at.value[i], following) else NO_ROW
+                    row = following if seek_fits(&t.seeks, &t.history, e, at.value[i], at.also[i], following) else NO_ROW
                 else:
-                    row = seek_next(&t.seeks, &t.history, e, at.value[i], following - 1, NO_ROW if t.eager else a.start, a.track)
+                    row = seek_next(&t.seeks, &t.history, e, at.value[i], at.also[i], following - 1,
+                                    NO_ROW if t.eager else a.start, a.track)
                 at.wake[i] = row
             if row >= 0 and (best < 0 or row < best):
                 best = row

@@ -22,12 +22,14 @@ EXITS_MAX = 2
 MASK_TREE = -1
 _MIRRORED = {"eq": "eq", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 
-Exit = tuple[int, int, int, int]
+Exit = tuple[int, int, int, int, int, int, int, int]
+NOTHING = (-1, -1, 0, -1)  # no second comparison
 
 
 @dataclass
 class Exits:
-    """`exits`: per waiting position (SEEKS number, condition or -1, chain or tree, key or -1) each.
+    """`exits`: per waiting position (SEEKS number, condition or -1, chain or tree, key or -1, and for a second comparison
+    that a row must meet: SEEKS number or -1, column, type, key or -1) each.
 
     `chains`, `trees`: (column of the plan's schema, register type); a tree of column -1 is over the rows' conditions.
     `keys`: the values that threads search for.
@@ -46,7 +48,7 @@ def described(exits: Exits, plan: Plan) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {}
     for position, ways in exits.exits.items():
         found = []
-        for kind, condition, index, _ in ways:
+        for kind, condition, index, *_ in ways:
             name = names[kind]
             column = -1 if name == "mask" else (exits.chains if name == "eq" else exits.trees)[index][0]
             found.append(
@@ -95,15 +97,19 @@ def _exit(plan: Plan, variable: int, found: Exits) -> Exit | None:
         if op != "eq" and plan.partition:
             continue
         found.keys.append(value)
-        return SEEKS[op], condition, _number(indexes, entry), len(found.keys) - 1
+        key = len(found.keys) - 1
+        also = NOTHING
+        for second, other, bound in searched if op == "eq" else []:
+            if second != "eq":
+                found.keys.append(bound)
+                number = type_number(plan.schema.field(other).type)
+                also = (SEEKS[second], other, number, len(found.keys) - 1)
+                break
+        return SEEKS[op], condition, _number(indexes, entry), key, *also
     if condition < 0 or plan.partition:
         return None
-    return (
-        SEEKS["mask"],
-        condition,
-        _number(found.trees, (MASK_TREE, type_number(plan.conditions[condition].type))),
-        -1,
-    )
+    tree = _number(found.trees, (MASK_TREE, type_number(plan.conditions[condition].type)))
+    return SEEKS["mask"], condition, tree, -1, *NOTHING
 
 
 def _number(entries: list[tuple[int, int]], entry: tuple[int, int]) -> int:

@@ -92,7 +92,10 @@ def thread_matcher(
             "recorded": [every or bool((recorded >> v) & 1) for v in plan.positions],
             "live": live,
             "history": [(c, *history_layout(plan.schema.field(c).type)) for c in columns],
-            "exits": exits.exits,
+            "exits": {
+                p: [(*e[:5], columns.index(e[5]) if e[5] >= 0 else -1, *e[6:]) for e in ways]
+                for p, ways in exits.exits.items()
+            },
             "chains": [(columns.index(c), type_) for c, type_ in exits.chains],
             "trees": [(columns.index(c) if c >= 0 else c, type_) for c, type_ in exits.trees],
             "keys": list(keys),
