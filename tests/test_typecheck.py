@@ -838,7 +838,6 @@ def test_a_wrong_condition_is_refused(text, wrong):
         ("PARTITION BY i, I PATTERN (A)", "the column 'I' is twice in PARTITION BY"),
         ("PARTITION BY dec PATTERN (A)", "PARTITION BY a column of type decimal128(10, 2) is not supported"),
         ("ORDER BY list PATTERN (A)", "ORDER BY a column of type list<"),
-        ("ORDER BY i, i PATTERN (A)", "the column 'i' is twice in ORDER BY"),
         ("MEASURES i AS x, f AS X PATTERN (A)", "the measure 'X' has the name of another measure"),
         ('MEASURES i AS "x", f AS "x" PATTERN (A)', "the measure 'x' has the name of another measure"),
         (
