@@ -265,7 +265,9 @@ def _array_join(f: Functions, name: str, args: list[Node], span: Span) -> Node:
 
 def _joined(f: Functions, name: str, array: Node, by: Node, span: Span) -> Node:
     if category(array.type.value_type) != "string":
-        raise f.error(f"{name.upper()} joins texts, and this is an array of {array.type.value_type}", array.span)
+        raise f.error(
+            f"{name.upper()} joins texts, and this is an array of {array.type.value_type}", array.span
+        )
     return f.called("array_join", _TEXT, (array, by), span)
 
 

@@ -15,9 +15,9 @@ A node is immutable. `op` is one of
     cast      attr: None for a widening to float64, or another name for the same value; an int: the multiplier from
               a coarser to a finer unit of time; "check", "try": to a narrower number, rounded half away from zero,
               where a value out of its range is a fault, or NULL
-    lists     whether two lists are equal; attr: "equal" (NULL where only elements that are NULL leave it open) or "alike"
-              (never NULL), and whether their numbers are floating. Only in definitions, of arguments that are lists
-              carried as bytes (lists.py)
+    lists     whether two lists are equal; attr: "equal" (NULL where only an element that is NULL leaves it open) or
+              "alike" (a NULL is like a NULL, NaN like NaN), and whether their numbers are floating. Only in
+              definitions, of lists that are carried as bytes (lists.py)
     check     args[0]; a fault where args[1] is FALSE; attr: the fault in words
     if        args: a condition, the value where it is TRUE, the value where it is not; all CASE, COALESCE and
               NULLIF come down to it. A fault in the branch that is not taken is none

@@ -51,7 +51,7 @@ class DefinedLists:
         name, *options = cast(tuple[str, ...], part.attr)
         if name == "same_list":
             left, right = self._carried(part.args)
-            real = kernel_kind(self._elements_type(left)) == "f64"
+            real = kernel_kind(left.type.value_type) == "f64"
             made = (self._bytes(left), self._bytes(right))
             return self.nodes.make("lists", pa.bool_(), made, (options[0], real), part.span)
         if name in ("is_null", "is_not_null"):
@@ -59,7 +59,9 @@ class DefinedLists:
             return self.operations.null_test(value, name == "is_not_null", part.span)
         if name == "cardinality" and part.args[0].op == "leaf":
             return self._cardinality(part)
-        shown = {"element": "one element", "within": "one element", "array": "ARRAY[…]"}.get(name, name.upper())
+        shown = {"element": "one element", "within": "one element", "array": "ARRAY[…]"}.get(
+            name, name.upper()
+        )
         raise self.operations.error(
             f"{shown} of ARRAY_AGG is not supported in DEFINE: there it can be compared with an array of constants or "
             "another ARRAY_AGG, and counted with CARDINALITY",
@@ -73,15 +75,21 @@ class DefinedLists:
         leaf = self.leaves.list[leaf_of(part.args[0])]
         rows = replace(leaf, kind="count_rows", column=-1, type=pa.int64(), arguments=())
         count = self.leaves.node(rows, self.nodes, part.span)
-        none = self.operations.compare("eq", count, self.operations.const(pa.int64(), 0, part.span), part.span)
-        return self.functions.choose(none, self.operations.const(pa.int64(), None, part.span), count, part.span)
+        none = self.operations.compare(
+            "eq", count, self.operations.const(pa.int64(), 0, part.span), part.span
+        )
+        return self.functions.choose(
+            none, self.operations.const(pa.int64(), None, part.span), count, part.span
+        )
 
     # Two lists in one type -------------------------------------------------------------------------------
 
     def _carried(self, lists: tuple[Node, ...]) -> list[Node]:
         """The lists with elements of one type."""
         own = [list(self._elements(node)) for node in lists]
-        found = iter(self.functions.unified([e for elements in own for e in elements], "a comparison", lists[0].span))
+        found = iter(
+            self.functions.unified([e for elements in own for e in elements], "a comparison", lists[0].span)
+        )
         return [self._with_elements(node, found) for node in lists]
 
     def _elements(self, node: Node) -> Iterator[Node]:
@@ -89,8 +97,10 @@ class DefinedLists:
         if node.op == "leaf" and self._is_list_leaf(node):
             leaf = self.leaves.list[leaf_of(node)]
             inner = node.type.value_type
-            yield leaf.arguments[0] if leaf.arguments else self.nodes.make(
-                "column", inner, (), (leaf.column, 0), node.span
+            yield (
+                leaf.arguments[0]
+                if leaf.arguments
+                else self.nodes.make("column", inner, (), (leaf.column, 0), node.span)
             )
         elif node.op == "call" and node.attr == ("array",) and all(a.op == "const" for a in node.args):
             yield from node.args
@@ -122,9 +132,6 @@ class DefinedLists:
         elements = tuple(next(found) for _ in node.args)
         return self.nodes.make("call", pa.list_(elements[0].type), elements, node.attr, node.span)
 
-    def _elements_type(self, node: Node) -> pa.DataType:
-        return node.type.value_type
-
     # A list as bytes -------------------------------------------------------------------------------------
 
     def _bytes(self, node: Node) -> Node:
@@ -136,7 +143,9 @@ class DefinedLists:
             return self.leaves.node(leaf, self.nodes, node.span)
         if node.op == "call" and node.attr == ("if",):
             test = self.lowered(node.args[0])
-            return self.functions.choose(test, self._bytes(node.args[1]), self._bytes(node.args[2]), node.span)
+            return self.functions.choose(
+                test, self._bytes(node.args[1]), self._bytes(node.args[2]), node.span
+            )
         if node.op == "call" and node.attr == ("array",) and all(a.op == "const" for a in node.args):
             for element in node.args:
                 self.operations.in_range(element)

@@ -257,14 +257,26 @@ class Operations:
 
     def same_list(self, way: str, symbol: str, left: Node, right: Node, span: Span) -> Node:
         """Whether two lists have the same elements; `way`: "equal", or "alike" where a NULL is like a NULL."""
+        if {left.type.value_type, right.type.value_type} == {_UINT64, _INT64}:
+            left, right = self._unsigned_array(left), self._unsigned_array(right)
         elements = [self.const(value_type(n.type.value_type), 0, n.span) for n in (left, right)]
         kinds = {kernel_kind(e.type) for e in elements}
         if None in kinds or kinds == {"i64", "u64"}:
             raise self.error(
-                f"{symbol} cannot compare {type_name(left)} with {type_name(right)}: CAST their elements", span
+                f"{symbol} cannot compare {type_name(left)} with {type_name(right)}: CAST their elements",
+                span,
             )
         self._comparable(symbol, elements[0], elements[1], span)
         return self.called("same_list", _BOOL, (left, right), span, way)
+
+    def _unsigned_array(self, node: Node) -> Node:
+        """An array of constants, none below 0, as one of uint64; any other list as it is."""
+        if node.op != "call" or node.attr != ("array",):
+            return node
+        if any(a.op != "const" or (isinstance(a.attr, int) and a.attr < 0) for a in node.args):
+            return node
+        elements = tuple(self.const(_UINT64, a.attr, a.span) for a in node.args)
+        return self.called("array", pa.list_(_UINT64), elements, node.span)
 
     def remedy(self, node: Node) -> str:
         """What to do with a value that the kernel cannot read."""
