@@ -1,7 +1,7 @@
 """Captures: what a thread's definitions can still read of the rows before, as a block of words; and the definitions' rests."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from .aggregate cimport Datum
+from .aggregate cimport N_FUNCTIONS, Datum
 from .builder cimport OutColumn
 from .expression cimport Program
 from .history cimport History
@@ -38,9 +38,12 @@ cdef struct Capture:
     int32_t count
     uint64_t variables
     bint overwritten            # a row of `variables` leaves nothing of what was there before
-    int32_t function            # CAPTURE_AGGREGATE: aggregate.pxd's number
+    int32_t function            # CAPTURE_AGGREGATE: aggregate.pxd's number, or FUNCTION_LIST
     int32_t argument            # its arguments: numbers of Operand, or -1
     int32_t by
+
+cdef enum:
+    FUNCTION_LIST = N_FUNCTIONS # ARRAY_AGG; of the trace only: no block of fixed size holds a list
 
 cdef struct Operand:            # an aggregate's argument on one row
     int32_t column              # of the history, LABEL_COLUMN, NUMBER_COLUMN, or -1: result `result` of the operands' program
@@ -109,6 +112,9 @@ cdef class Definitions:
     cdef list names
     cdef Str *name              # of the variables
     cdef OutColumn labels       # the same as a column, by variable
+    cdef OutColumn pool         # scratch of one question: texts that the operands' program computed
+    cdef OutColumn lists        # the same: elements of lists, a list in consecutive rows
+    cdef Datum *pooled          # by source: where in these its text is, should it be in one (`column`)
     cdef int32_t *path_rows     # scratch: a trace from its first row on
     cdef int32_t *path_variables
     cdef int64_t path_room
@@ -140,6 +146,8 @@ cdef class Definitions:
     cdef int32_t _label(self, int32_t row, int64_t length) noexcept nogil
     cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable, Fault *fault) noexcept nogil
     cdef bint _of_history(self, int operand) noexcept nogil
+    cdef int _push_element(self, const Datum *value, Fault *fault) noexcept nogil
+    cdef void _bind_pooled(self, const Rest *r) noexcept nogil
     cdef int _operand(self, const History *h, int operand, int32_t row, int variable, int64_t number, Datum *out,
                       Fault *fault) noexcept nogil
     cdef int _operands(self, const History *h, int32_t row, int variable, int64_t number, Fault *fault) noexcept nogil

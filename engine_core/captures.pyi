@@ -4,6 +4,7 @@ SOURCES: dict[str, int]
 CAPTURES: dict[str, int]
 LABEL: int
 NUMBER: int
+LIST: int
 
 class Definitions:
     n_rests: int

@@ -8,6 +8,8 @@ Registers   Each thread has a block of words with just what its definitions can 
             any more (`forget`, by the automaton's position) is blanked, so that more blocks are equal.
 Without     If `registers` is NULL the thread's trace is walked instead, from the last row to the first, for each question.
             That is the slow way, for what no register can hold, and the judge of the quick one in tests.
+Lists       ARRAY_AGG, and aggregates over texts that a program computes, exist in this way only. Their bytes are in
+            scratch columns (`pool`, `lists`), which are emptied before each question; registers.pxd has a list's form.
 Not yet     A source that walks to a row which has not come makes the verdict NOT_YET. At the end of input it is NULL.
 Source      registers on threads: Laurikari's tagged automata, used for conditions as in Trino's matcher; the semantics of
             running values in definitions: ISO/IEC 19075-5, 4.14 and 5.3.
@@ -20,11 +22,11 @@ from libc.string cimport memcpy, memset
 
 from .aggregate cimport (AGG_ANY_VALUE, AGG_MAX, AGG_MAX_BY, AGG_MIN, AGG_MIN_BY, N_FUNCTIONS, Accumulator, Datum,
                          accumulator_add, accumulator_value, datum_read, text_at)
-from .builder cimport OutColumn, out_free, out_init, out_push_bytes
+from .builder cimport OutColumn, out_free, out_init, out_push_bytes, out_truncate
 from .column cimport KIND_UTF8
 from .expression cimport Program
 from .history cimport NO_ROW, ROW_UNKNOWN, History, history_walk
-from .registers cimport TYPE_BOOL, TYPE_I64, TYPE_STR, Vec
+from .registers cimport TAG_NULL, TAG_TEXT, TAG_WORD, TYPE_BOOL, TYPE_I64, TYPE_STR, Vec
 from .seek cimport is_nan, seek_word
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .vector cimport Str
@@ -35,6 +37,7 @@ SOURCES = {"row": SOURCE_ROW, "first": SOURCE_FIRST, "last": SOURCE_LAST, "aggre
 CAPTURES = {"first": CAPTURE_FIRST, "last": CAPTURE_LAST, "aggregate": CAPTURE_AGGREGATE}
 LABEL = LABEL_COLUMN
 NUMBER = NUMBER_COLUMN
+LIST = FUNCTION_LIST
 
 
 cdef enum:
@@ -102,14 +105,17 @@ cdef class Definitions:
         self.values = <Str *>calloc(n + 1, sizeof(Str))
         self.valid = <uint8_t *>calloc(n + 1, 1)
         self.unknown = <uint8_t *>calloc(n + 1, 1)
+        self.pooled = <Datum *>calloc(n + 1, sizeof(Datum))
         self.captures = <Capture *>calloc(self.n_captures + 1, sizeof(Capture))
         self.operands = <Operand *>calloc(self.n_operands + 1, sizeof(Operand))
         self.name = <Str *>calloc(len(names) + 1, sizeof(Str))
         if (self.program == NULL or self.frames == NULL or self.rests == NULL or self.sources == NULL or self.inputs == NULL
                 or self.unknown == NULL or self.values == NULL or self.valid == NULL or self.captures == NULL or self.operands == NULL
-                or self.name == NULL):
+                or self.name == NULL or self.pooled == NULL):
             raise MemoryError("no memory for a pattern's definitions")
         out_init(&self.labels, KIND_UTF8, 0)
+        out_init(&self.pool, KIND_UTF8, 0)
+        out_init(&self.lists, KIND_UTF8, 0)
         for i in range(len(names)):
             name = names[i]
             self.name[i].data = <const uint8_t *><const char *>name
@@ -121,7 +127,7 @@ cdef class Definitions:
             c.kind, c.count, c.variables, c.function, c.argument, c.by = captures[i]
             if c.kind == CAPTURE_AGGREGATE:
                 c.words = sizeof(Accumulator) // 8
-                if not 0 <= c.function < N_FUNCTIONS:
+                if not 0 <= c.function < N_FUNCTIONS + traced:
                     raise ValueError(f"no aggregate {c.function}")
                 for k in (c.argument, c.by):
                     if not -1 <= k < self.n_operands:
@@ -211,6 +217,8 @@ cdef class Definitions:
         for i in range(self.n_operands):
             if self.operands[i].column == -1 and not 0 <= self.operands[i].result < n_results:
                 raise ValueError(f"operand {i} has no value")
+            if self.operands[i].column == -1 and self._is_text(i) and not self.traced:
+                raise ValueError(f"operand {i} is a text that is computed, and no register holds one")
 
     cdef _check_column(self, int column, int type, list columns, int least):
         if column == LABEL_COLUMN or column == NUMBER_COLUMN:
@@ -222,6 +230,8 @@ cdef class Definitions:
     def __dealloc__(self):
         cdef int i
         out_free(&self.labels)
+        out_free(&self.pool)
+        out_free(&self.lists)
         if self.frames != NULL:
             for i in range(self.n_rests + self.n_keys):
                 if self.program[i] != NULL and self.frames[i].registers != NULL:
@@ -236,6 +246,7 @@ cdef class Definitions:
         free(self.values)
         free(self.valid)
         free(self.unknown)
+        free(self.pooled)
         free(self.captures)
         free(self.operands)
         free(self.operand_inputs)
@@ -400,6 +411,7 @@ cdef class Definitions:
         cdef const Operand *o
         cdef const uint8_t *valid
         cdef const void *data
+        cdef const Str *text
         cdef int status
         out.valid = False
         out.type = 0
@@ -417,6 +429,15 @@ cdef class Definitions:
         valid = self.operand_frame.registers[self.operand_program.results[o.result]].valid
         out.type = o.type
         out.valid = valid == NULL or valid[0]
+        if o.type == TYPE_STR:
+            if out.valid:
+                text = <const Str *>data
+                status = out_push_bytes(&self.pool, text.data, text.size)
+                if status != STATUS_OK:
+                    return fault_set(fault, status, -1, -1, 0, 0, "a pattern's definitions")
+                out.row = <int32_t>(self.pool.length - 1)
+                out.column = &self.pool
+            return STATUS_OK
         out.word = (<const uint8_t *>data)[0] if o.type == TYPE_BOOL else (<const uint64_t *>data)[0]
         return STATUS_OK
 
@@ -487,7 +508,7 @@ cdef class Definitions:
         cdef Accumulator a
         cdef Datum value, key
         cdef const OutColumn *texts = NULL
-        cdef int64_t i
+        cdef int64_t i, begin = self.lists.length
         cdef int32_t at
         cdef int status, label
         memset(&a, 0, sizeof(Accumulator))
@@ -505,15 +526,65 @@ cdef class Definitions:
             status = self._operand(h, c.argument, at, label, path.number, &value, fault)
             if status == STATUS_OK:
                 status = self._operand(h, c.by, at, label, path.number, &key, fault)
+            if status == STATUS_OK and c.function == FUNCTION_LIST:
+                status = self._push_element(&value, fault)
             if status != STATUS_OK:
                 return status
-            accumulator_add(&a, c.function, &value, &key)
+            if c.function != FUNCTION_LIST:
+                accumulator_add(&a, c.function, &value, &key)
+        if c.function == FUNCTION_LIST:
+            out.type = TYPE_STR
+            out.valid = self.lists.length > begin
+            out.row = <int32_t>begin
+            out.word = <uint64_t>self.lists.length
+            out.column = &self.lists
+            return STATUS_OK
         if self._is_text(c.argument):
-            texts = &h.columns[self.operands[c.argument].column] if self._of_history(c.argument) else &self.labels
+            if self._of_history(c.argument):
+                texts = &h.columns[self.operands[c.argument].column]
+            else:
+                texts = &self.pool if self.operands[c.argument].column == -1 else &self.labels
         status = accumulator_value(&a, c.function, s.type, texts, out)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, "+")
         return STATUS_OK
+
+    cdef int _push_element(self, const Datum *value, Fault *fault) noexcept nogil:
+        """A value as an element of the list that `lists` ends with."""
+        cdef uint8_t head[9]
+        cdef Str text
+        cdef int status
+        head[0] = TAG_NULL
+        if not value.valid:
+            status = out_push_bytes(&self.lists, head, 1)
+        elif value.type != TYPE_STR:
+            head[0] = TAG_WORD
+            memcpy(&head[1], &value.word, 8)
+            status = out_push_bytes(&self.lists, head, 9)
+        else:
+            text_at(value.column, value.row, &text)
+            head[0] = TAG_TEXT
+            memcpy(&head[1], &text.size, 8)
+            status = out_push_bytes(&self.lists, head, 9)
+            if status == STATUS_OK:
+                status = out_push_bytes(&self.lists, text.data, text.size)
+        if status != STATUS_OK:
+            fault_set(fault, status, -1, -1, 0, 0, "a pattern's definitions")
+        return status
+
+    cdef void _bind_pooled(self, const Rest *r) noexcept nogil:
+        """Points the inputs at the scratch columns, which move no more."""
+        cdef int i
+        cdef int64_t stop
+        cdef const Datum *d
+        cdef Str *value
+        for i in range(r.first_input, r.first_input + r.n_sources):
+            d = &self.pooled[i]
+            if d.column != NULL:
+                stop = <int64_t>d.word if d.column == &self.lists else d.row + 1
+                value = &self.values[i]
+                value.data = d.column.values + d.column.offsets[d.row]
+                value.size = d.column.offsets[stop] - d.column.offsets[d.row]
 
     cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable, Fault *fault) noexcept nogil:
         """The inputs of a program: TRUE_ROW when they are there, else the verdict that comes of it."""
@@ -525,6 +596,8 @@ cdef class Definitions:
         cdef int64_t length = 0
         cdef int i
         cdef bint pending = False
+        out_truncate(&self.pool, 0)
+        out_truncate(&self.lists, 0)
         if path.registers == NULL and r.reads:
             length = self._walk_trace(path)
             if length < 0:
@@ -536,6 +609,7 @@ cdef class Definitions:
             valid = &self.valid[r.first_input + i]
             valid[0] = 0
             self.inputs[r.first_input + i].vec.err = NULL
+            self.pooled[r.first_input + i].column = NULL
             value.data = NULL
             value.size = 0
             if s.kind == SOURCE_NUMBER:
@@ -570,12 +644,15 @@ cdef class Definitions:
             if not d.valid:
                 continue
             valid[0] = 1
-            if s.type == TYPE_STR:
+            if s.type == TYPE_STR and (d.column == &self.pool or d.column == &self.lists):
+                self.pooled[r.first_input + i] = d
+            elif s.type == TYPE_STR:
                 text_at(d.column, d.row, value)
             elif s.type == TYPE_BOOL:
                 (<uint8_t *>value)[0] = <uint8_t>d.word
             else:
                 (<uint64_t *>value)[0] = d.word
+        self._bind_pooled(r)
         return NOT_YET if pending else TRUE_ROW
 
     cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil:

@@ -3,6 +3,7 @@ COMPARISONS: dict[str, int]
 ARITHMETIC: dict[str, int]
 MATH: dict[str, int]
 MATH2: dict[str, int]
+LISTS: dict[str, int]
 CASTS: dict[str | None, int]
 TYPES: dict[str, int]
 

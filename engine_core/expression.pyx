@@ -21,12 +21,12 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from .column cimport KIND_DICT, Column, column_bytes, column_valid
-from .registers cimport (CAST_CHECK, CAST_TRY, CAST_WIDEN, CHUNK, ERR_DIVISION, ERR_OVERFLOW, OP_AND,
+from .registers cimport (CAST_CHECK, CAST_TRY, CAST_WIDEN, CHUNK, ERR_DIVISION, ERR_OVERFLOW, LISTS_ALIKE, LISTS_EQUAL, OP_AND,
                          OP_ARITHMETIC, OP_CAST, OP_CHECK, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IN, OP_IF,
-                         OP_IS_NOT_NULL, OP_IS_NULL, OP_LOAD, OP_MATH, OP_MATH2, OP_NEGATE, OP_NOT, OP_OR,
+                         OP_IS_NOT_NULL, OP_IS_NULL, OP_LISTS, OP_LOAD, OP_MATH, OP_MATH2, OP_NEGATE, OP_NOT, OP_OR,
                          TYPE_BOOL, TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64, VALUE_BYTES, Frame, Input,
                          Instruction, ValueSet, Vec, arithmetic, both_valid, carry_err, cast, check, choose,
-                         column_in, compare, compute, data_buffer, in_set, load, logic, negate, set_has_str,
+                         column_in, compare, compare_lists, compute, data_buffer, in_set, load, logic, negate, set_has_str,
                          valid_buffer, wide)
 from .status cimport STATUS_DIVISION, STATUS_NO_MEMORY, STATUS_OK, STATUS_OVERFLOW, STATUS_VALUE, Fault, fault_set
 from .vector cimport Str, not_bytes
@@ -34,7 +34,7 @@ from .vector cimport Str, not_bytes
 OPS = {"load": OP_LOAD, "const": OP_CONST, "compare": OP_COMPARE, "arithmetic": OP_ARITHMETIC, "neg": OP_NEGATE,
        "and": OP_AND, "or": OP_OR, "not": OP_NOT, "is_null": OP_IS_NULL, "is_not_null": OP_IS_NOT_NULL,
        "cast": OP_CAST, "in": OP_IN, "column_in": OP_COLUMN_IN, "if": OP_IF, "math": OP_MATH, "math2": OP_MATH2,
-       "check": OP_CHECK}
+       "check": OP_CHECK, "lists": OP_LISTS}
 COMPARISONS = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
 ARITHMETIC = {"add": 0, "sub": 1, "mul": 2, "div": 3, "mod": 4}
 MATH = {name: number for number, name in enumerate((
@@ -42,6 +42,7 @@ MATH = {name: number for number, name in enumerate((
     "asin", "acos", "atan", "sinh", "cosh", "tanh", "degrees", "radians", "float32"))}
 MATH2 = {name: 32 + number for number, name in enumerate((
     "power", "atan2", "round_to", "trunc_to", "floor_div", "floor_mod"))}
+LISTS = {"equal": LISTS_EQUAL, "alike": LISTS_ALIKE}
 CASTS = {None: CAST_WIDEN, "check": CAST_CHECK, "try": CAST_TRY}
 TYPES = {"i64": TYPE_I64, "u64": TYPE_U64, "f64": TYPE_F64, "bool": TYPE_BOOL, "str": TYPE_STR}
 
@@ -203,7 +204,7 @@ cdef class Program:
             a = self.types[ins.a]
             if ins.a not in written:
                 raise ValueError(f"register {ins.a} is read before it is written")
-        if op in (OP_COMPARE, OP_ARITHMETIC, OP_AND, OP_OR, OP_IF, OP_MATH2, OP_CHECK):
+        if op in (OP_COMPARE, OP_ARITHMETIC, OP_AND, OP_OR, OP_IF, OP_MATH2, OP_CHECK, OP_LISTS):
             self._register(ins.b)
             b = self.types[ins.b]
             if ins.b not in written:
@@ -242,6 +243,8 @@ cdef class Program:
             ok = (a == d and b == TYPE_BOOL and 0 <= ins.imm < self.n_constants
                   and self.constant_types[ins.imm] == TYPE_STR and not self.constant_null[ins.imm])
             self.can_fault = True
+        elif op == OP_LISTS:
+            ok = a == b == TYPE_STR and d == TYPE_BOOL and ins.sub in (LISTS_EQUAL, LISTS_ALIKE)
         elif op == OP_CAST and ins.sub != CAST_WIDEN:
             ok = (ins.sub in (CAST_CHECK, CAST_TRY) and ins.imm in (8, 16, 32, 64) and d == TYPE_I64
                   and a in (TYPE_I64, TYPE_U64, TYPE_F64))
@@ -396,6 +399,8 @@ cdef class Program:
                 code = compute(frame, ins, self.types[ins.dst], n, track)
             elif ins.op == OP_CHECK:
                 code = check(frame, ins, n, track)
+            elif ins.op == OP_LISTS:
+                compare_lists(frame, ins, n)
             elif ins.op == OP_IN:
                 ta = self.types[ins.a]
                 wide(frame, ins.a, n)

@@ -66,6 +66,18 @@ cdef enum Op:
     OP_MATH = 14            # dst <- function sub of a
     OP_MATH2 = 15           # dst <- function sub of a and b
     OP_CHECK = 16           # dst <- a; a fault where b is FALSE, constants[imm] says which
+    OP_LISTS = 17           # dst <- lists a and b are equal; imm: their numbers are doubles
+
+cdef enum:                  # Instruction.sub of OP_LISTS
+    LISTS_EQUAL = 0         # NULL where only an element that is NULL leaves it open
+    LISTS_ALIKE = 1         # never NULL: a NULL is like a NULL, a NaN like a NaN
+
+# A list is carried as a text: for each element a tag and, behind it, 8 bytes of a number (or a text's size, and its bytes).
+cdef enum ListTag:
+    TAG_END = -1            # no element is left
+    TAG_NULL = 0
+    TAG_WORD = 1
+    TAG_TEXT = 2
 
 cdef enum:                  # Instruction.sub of OP_CAST
     CAST_WIDEN = 0          # every value has a counterpart
@@ -106,3 +118,4 @@ cdef int cast(Frame *frame, const Instruction *ins, int source, int target, int6
 cdef void choose(Frame *frame, const Instruction *ins, int type, int64_t n) noexcept nogil
 cdef int compute(Frame *frame, const Instruction *ins, int type, int64_t n, bint track) noexcept nogil
 cdef int check(Frame *frame, const Instruction *ins, int64_t n, bint track) noexcept nogil
+cdef void compare_lists(Frame *frame, const Instruction *ins, int64_t n) noexcept nogil

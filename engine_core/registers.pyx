@@ -560,3 +560,74 @@ cdef int check(Frame *frame, const Instruction *ins, int64_t n, bint track) noex
                 d.err[i] = ERR_CHECK
                 d.valid[i] = 0
     return code
+
+
+cdef int next_element(const Str *text, int64_t *at, Str *element) noexcept nogil:
+    """The ListTag of the element at `at`, and its bytes; `at` goes on to the next."""
+    cdef int tag
+    cdef int64_t size = 0
+    element.data = NULL
+    element.size = 0
+    if at[0] >= text.size:
+        return TAG_END
+    tag = text.data[at[0]]
+    at[0] += 1
+    if tag == TAG_WORD:
+        size = 8
+    elif tag == TAG_TEXT and text.size - at[0] >= 8:
+        memcpy(&size, text.data + at[0], 8)
+        at[0] += 8
+    if size < 0 or size > text.size - at[0]:
+        return TAG_END
+    element.data = text.data + at[0]
+    element.size = size
+    at[0] += size
+    return tag
+
+
+cdef int lists_equal(const Str *a, const Str *b, bint alike, bint real) noexcept nogil:
+    """1: equal, 0: not, -1: unknown."""
+    cdef int64_t i = 0, j = 0
+    cdef Str x, y
+    cdef double u, v
+    cdef int left, right, result = 1
+    while True:
+        left = next_element(a, &i, &x)
+        right = next_element(b, &j, &y)
+        if left == TAG_END or right == TAG_END:
+            return result if left == right else 0       # of another length: whatever is in them
+        if left == TAG_NULL or right == TAG_NULL:
+            if not alike:
+                result = -1
+            elif left != right:
+                return 0
+        elif real and x.size == 8 and y.size == 8:
+            memcpy(&u, x.data, 8)
+            memcpy(&v, y.data, 8)
+            if u != v and not (alike and u != u and v != v):
+                return 0
+        elif compare_sign_str(x, y) != 0:
+            return 0
+
+
+cdef void compare_lists(Frame *frame, const Instruction *ins, int64_t n) noexcept nogil:
+    cdef Vec *a = &frame.registers[ins.a]
+    cdef Vec *b = &frame.registers[ins.b]
+    cdef Vec *d = &frame.registers[ins.dst]
+    cdef uint8_t *out = <uint8_t *>data_buffer(frame, ins.dst)
+    cdef uint8_t *valid = valid_buffer(frame, ins.dst)
+    cdef int64_t i
+    cdef int equal
+    both_valid(frame, ins.dst, a, b, n)
+    if d.valid == NULL:
+        memset(valid, 1, n)
+        d.valid = valid
+    d.data = out
+    d.scalar = False
+    for i in range(n):
+        equal = 0
+        if valid[i]:
+            equal = lists_equal(&(<const Str *>a.data)[i], &(<const Str *>b.data)[i], ins.sub == LISTS_ALIKE, ins.imm != 0)
+        out[i] = equal == 1
+        valid[i] = valid[i] and equal >= 0
+    carry_err(frame, ins.dst, a, b, n)

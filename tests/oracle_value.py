@@ -113,7 +113,17 @@ def _operate(op: str, x: Any, y: Any) -> Any:
         return bad
     if x is None or y is None:
         return None
+    if isinstance(x, list) and op in ("=", "<>"):
+        same = _same_list(x, y)
+        return same if same is None or op == "=" else not same
     return _COMPARE[op](_bytes(x), _bytes(y)) if op in _COMPARE else _arithmetic(op, x, y)
+
+
+def _same_list(x: list, y: list) -> bool | None:
+    if len(x) != len(y):
+        return False
+    pairs = [None if a is None or b is None else a == b for a, b in zip(x, y, strict=True)]
+    return False if False in pairs else None if None in pairs else True
 
 
 def _logic(kind: str, x: Any, y: Any) -> Any:

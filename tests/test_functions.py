@@ -61,6 +61,9 @@ operations = Operations(Nodes(), Source("the text of a clause"))
 f = Functions(operations)
 
 
+NULL_INT = operations.const(pa.int64(), None, NOWHERE)
+
+
 def c(name: str) -> Node:
     return operations.nodes.make("column", TABLE[name].type, (), (NAMES.index(name), 0))
 
@@ -72,6 +75,10 @@ def k(value: Any, type: pa.DataType | None = None) -> Node:
 
 def call(name: str, *arguments: Any) -> Node:
     return f.call(name, [a if isinstance(a, Node) else k(a) for a in arguments], (4, 8))
+
+
+def array(*values: Any) -> Node:
+    return call("array", *values)
 
 
 def cast(x: Node, type: str, attempt: bool = False) -> Node:
@@ -313,6 +320,25 @@ CASES = [
     (call("contains", c("list"), 3), [False, False, NULL, True, False]),
     (call("contains", c("list"), 1), [True, False, NULL, NULL, False]),
     (call("subscript", call("array", c("i"), 7), 2), [7] * 5),
+    (
+        call("concat_ws", "-", c("s"), "x", c("n")),
+        ["Ab c-x- 12 ", "-x-x", "x", "2024-3-01-x--7", "é😀x-x-1e3"],
+    ),
+    (
+        call("concat_ws", c("n"), call("array", c("s"), "x")),
+        ["Ab c 12 x", "xx", NULL, "2024-3-01-7x", "é😀x1e3x"],
+    ),
+    (
+        call("array_join", call("array", c("s"), "x", None), "/"),
+        ["Ab c/x", "/x", "x", "2024-3-01/x", "é😀x/x"],
+    ),
+    (operations.compare("eq", c("list"), array(1, 2), NOWHERE), [True, False, NULL, False, False]),
+    (operations.compare("ne", c("list"), array(NULL_INT, 3), NOWHERE), [True, True, NULL, NULL, True]),
+    (operations.compare("eq", c("list"), array(4.0), NOWHERE), [False, False, NULL, False, True]),
+    (f.distinct(c("list"), array(NULL_INT, 3), False, NOWHERE), [True, True, True, False, True]),
+    (f.distinct(c("list"), c("list"), True, NOWHERE), [True] * 5),
+    (operations.compare("eq", call("array", c("u")), array(5), NOWHERE), [False, False, NULL, False, True]),
+    (f.distinct(call("array", c("d")), array(math.nan), True, NOWHERE), [False, False, False, True, False]),
     (operations.null_test(c("list"), False, NOWHERE), [False, False, True, False, False]),
 ]
 
@@ -388,7 +414,12 @@ REFUSALS = [
     (lambda: f.like(c("s"), k("a"), "##", False, (4, 8)), "ESCAPE takes one character"),
     (lambda: f.case(None, [c("i")], [k(1)], None, (4, 8)), "WHEN takes a condition"),
     (lambda: operations.compare("eq", c("dec"), k(1), (4, 8)), "CAST"),
-    (lambda: operations.compare("eq", c("list"), c("list"), (4, 8)), "CARDINALITY"),
+    (lambda: operations.compare("lt", c("list"), c("list"), (4, 8)), "CARDINALITY"),
+    (lambda: operations.compare("eq", c("list"), k(1), (4, 8)), "CARDINALITY"),
+    (lambda: operations.compare("eq", c("list"), array("a"), (4, 8)), "cannot compare"),
+    (lambda: operations.compare("eq", call("array", c("u")), c("list"), (4, 8)), "CAST their elements"),
+    (lambda: call("array_join", c("list"), ","), "ARRAY_JOIN joins texts"),
+    (lambda: call("concat_ws", ",", c("list")), "CONCAT_WS joins texts"),
     (lambda: plus("add", c("dec"), k(1)), "CAST"),
     (lambda: plus("mul", c("t"), k(1, MONTHS)), "months are added to"),
     (lambda: plus("add", c("i"), k(1, MONTHS)), "months are added to"),

@@ -838,7 +838,6 @@ def test_a_wrong_condition_is_refused(text, wrong):
         ("PARTITION BY i, I PATTERN (A)", "the column 'I' is twice in PARTITION BY"),
         ("PARTITION BY dec PATTERN (A)", "PARTITION BY a column of type decimal128(10, 2) is not supported"),
         ("ORDER BY list PATTERN (A)", "ORDER BY a column of type list<"),
-        ("ORDER BY i, i PATTERN (A)", "the column 'i' is twice in ORDER BY"),
         ("MEASURES i AS x, f AS X PATTERN (A)", "the measure 'X' has the name of another measure"),
         ('MEASURES i AS "x", f AS "x" PATTERN (A)', "the measure 'x' has the name of another measure"),
         (
@@ -941,6 +940,20 @@ def test_a_wrong_condition_is_refused(text, wrong):
         (
             "MEASURES MAX(name || CAST(MATCH_NUMBER() AS VARCHAR)) AS x PATTERN (A)",
             "CONCAT over MATCH_NUMBER is",
+        ),
+        (
+            "PATTERN (A) DEFINE A AS ARRAY_AGG(i)[1] = 1",
+            "one element of ARRAY_AGG is not supported in DEFINE",
+        ),
+        (
+            "PATTERN (A) DEFINE A AS CONTAINS(ARRAY_AGG(i), 1)",
+            "CONTAINS of ARRAY_AGG is not supported in DEFINE",
+        ),
+        ("PATTERN (A) DEFINE A AS ARRAY_AGG(i) < ARRAY[1]", "< cannot compare list<item: int64>"),
+        ("PATTERN (A) DEFINE A AS ARRAY_AGG(i) = ARRAY['a']", "= cannot compare number with string"),
+        (
+            "PATTERN (A B) DEFINE B AS ARRAY_AGG(i) = ARRAY[A.i]",
+            "ARRAY_AGG is compared here with what is neither an array of constants nor another ARRAY_AGG",
         ),
         ("PATTERN (A) DEFINE A AS nope(i) = 1", "there is no function NOPE"),
         (
@@ -1171,3 +1184,20 @@ def test_a_bound_in_a_finer_unit_keeps_its_meaning(operator, seconds, halves):
     text = f"dur {operator} INTERVAL '{halves / 2}' SECOND"
     node = compile_condition(text, pa.schema({"dur": pa.duration("s")}))
     assert getattr(seconds, f"__{node.op}__")(node.args[1].attr) == expected
+
+
+PLAIN = pa.schema({"f": pa.float64(), "name": pa.string(), "i": pa.int64()})
+
+
+def test_a_column_twice_in_order_by_is_once_in_the_order() -> None:
+    plan = compile_clause("ORDER BY i DESC, name, i ASC ALL ROWS PER MATCH PATTERN (A)", PLAIN)
+    names = [PLAIN.field(index).name for index, _, _ in plan.order]
+    assert (names, plan.order[0][1]) == (["i", "name"], True)
+    assert plan.output_schema.names[:3] == ["i", "name", "f"]
+
+
+def test_lists_of_definitions_meet_in_one_type() -> None:
+    clause = "PATTERN (A B) DEFINE B AS ARRAY_AGG(A.i) = ARRAY[1.5, NULL] AND CARDINALITY(ARRAY_AGG(A.i)) = 2"
+    plan = compile_clause(clause, PLAIN)
+    kinds = sorted((leaf.kind, str(leaf.type), len(leaf.arguments)) for leaf in plan.define_leaves)
+    assert kinds == [("array_agg", "binary", 1), ("count_rows", "int64", 0)]

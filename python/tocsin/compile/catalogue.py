@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tocsin.compile.ir import Node, can_fault, kernel_kind, unit_ns, value_type
 from tocsin.compile.library_text import regex_fault
-from tocsin.compile.operations import category, is_null, type_name
+from tocsin.compile.operations import category, is_list, is_null, type_name
 from tocsin.language.source import Span, nearest
 from tocsin.language.temporal import FIELDS
 
@@ -245,6 +245,30 @@ def _replace(f: Functions, name: str, args: list[Node], span: Span) -> Node:
 @_function("concat", 1, MANY)
 def _concat(f: Functions, name: str, args: list[Node], span: Span) -> Node:
     return f.called("concat", _TEXT, tuple(f.text(a, "||") for a in args), span)
+
+
+@_function("concat_ws", 2, MANY)
+def _concat_ws(f: Functions, name: str, args: list[Node], span: Span) -> Node:
+    """The texts, or those of one array, with a separator between; a NULL is left out."""
+    by = f.text(args[0], name)
+    if len(args) == 2 and is_list(args[1].type):
+        return _joined(f, name, args[1], by, span)
+    texts = tuple(f.text(a, name) for a in args[1:])
+    return f.called("array_join", _TEXT, (f.called("array", pa.list_(_TEXT), texts, span), by), span)
+
+
+@_function("array_join", 2)
+def _array_join(f: Functions, name: str, args: list[Node], span: Span) -> Node:
+    """The texts of an array, with a separator between; a NULL is left out."""
+    return _joined(f, name, _list(f, args[0], name), f.text(args[1], name), span)
+
+
+def _joined(f: Functions, name: str, array: Node, by: Node, span: Span) -> Node:
+    if category(array.type.value_type) != "string":
+        raise f.error(
+            f"{name.upper()} joins texts, and this is an array of {array.type.value_type}", array.span
+        )
+    return f.called("array_join", _TEXT, (array, by), span)
 
 
 @_function("starts_with ends_with contains_text", 2)
@@ -523,8 +547,7 @@ def _last_day(f: Functions, name: str, args: list[Node], span: Span) -> Node:
 
 
 def _list(f: Functions, node: Node, name: str) -> Node:
-    t = pa.types
-    if not (t.is_list(node.type) or t.is_large_list(node.type) or t.is_fixed_size_list(node.type)):
+    if not is_list(node.type):
         raise f.error(f"{name.upper()} takes an array, not {type_name(node)}", node.span)
     return node
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Literal as Choice
 
 from tocsin.compile.automata import MATCH_AT_END
-from tocsin.compile.ir import CLASSIFIER, Leaf, kernel_kind
+from tocsin.compile.ir import CLASSIFIER, Leaf, Node, kernel_kind
 from tocsin.compile.plan import Plan
 from tocsin.compile.sites import Sites
 
@@ -51,8 +51,15 @@ def unheld(plan: Plan) -> list[Leaf]:
     return [
         leaf
         for leaf in plan.define_leaves
-        if leaf.kind == "array_agg" or (leaf.column == CLASSIFIER and leaf.physical)
+        if leaf.kind == "array_agg"
+        or (leaf.column == CLASSIFIER and leaf.physical)
+        or (leaf.kind != "count" and any(map(is_computed_text, leaf.arguments)))
     ]
+
+
+def is_computed_text(argument: Node | None) -> bool:
+    """Whether an aggregate's argument is a text that is in no column, so that a row's number cannot stand for it."""
+    return argument is not None and argument.op != "column" and kernel_kind(argument.type) == "str"
 
 
 def reasons(plan: Plan) -> list[str]:

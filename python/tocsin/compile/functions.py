@@ -20,7 +20,7 @@ import pyarrow as pa
 from tocsin.compile.catalogue import FUNCTIONS, REFUSED
 from tocsin.compile.ir import Node, is_text, kernel_kind, unit_ns
 from tocsin.compile.library_text import quoted_regex
-from tocsin.compile.operations import Operations, category, constant_ns, is_null, retyped, type_name
+from tocsin.compile.operations import Operations, category, constant_ns, is_list, is_null, retyped, type_name
 from tocsin.compile.sqltypes import integer_range, sql_type
 from tocsin.errors import PatternError
 from tocsin.language.source import Span, nearest
@@ -122,7 +122,10 @@ class Functions:
         o = self.operations
         if is_null(left) or is_null(right):
             return o.null_test(right if is_null(left) else left, not negated, span)
-        differ = o.compare("ne", left, right, span)
+        if is_list(left.type) and is_list(right.type):
+            differ = o.negation(o.same_list("alike", "IS DISTINCT FROM", left, right, span), span)
+        else:
+            differ = o.compare("ne", left, right, span)
         if kernel_kind(left.type) == kernel_kind(right.type) == "f64" and differ.op != "const":
             nans = [o.compare("ne", x, x, span) for x in (left, right)]
             differ = o.junction("and", [differ, o.negation(o.junction("and", nans, span), span)], span)

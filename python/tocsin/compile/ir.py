@@ -15,6 +15,9 @@ A node is immutable. `op` is one of
     cast      attr: None for a widening to float64, or another name for the same value; an int: the multiplier from
               a coarser to a finer unit of time; "check", "try": to a narrower number, rounded half away from zero,
               where a value out of its range is a fault, or NULL
+    lists     whether two lists are equal; attr: "equal" (NULL where only an element that is NULL leaves it open) or
+              "alike" (a NULL is like a NULL, NaN like NaN), and whether their numbers are floating. Only in
+              definitions, of lists that are carried as bytes (lists.py)
     check     args[0]; a fault where args[1] is FALSE; attr: the fault in words
     if        args: a condition, the value where it is TRUE, the value where it is not; all CASE, COALESCE and
               NULLIF come down to it. A fault in the branch that is not taken is none
@@ -72,7 +75,8 @@ class Leaf:
     match_number      the match's number in its partition, from 1
     count_rows        how many rows; count: how many values that are not NULL; count_if: how many that are true
     sum avg min max stddev_samp stddev_pop var_samp var_pop any_value array_agg min_by max_by bool_and bool_or …
-                      NULL without rows or values; see compile/aggregates.py
+                      NULL without rows or values; see compile/aggregates.py. In definitions an array_agg is binary: the
+                      list as lists.py carries it
 
     `variables` is a bit mask; `column` is -1 where there is none. `final`: over the whole match; else (RUNNING)
     over its rows up to the row that is shown, which only ALL ROWS PER MATCH tells apart. In a definition a leaf

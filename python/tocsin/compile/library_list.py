@@ -63,12 +63,54 @@ def _contains(args: Arrays, type: pa.DataType) -> pa.Array:
     return pa.array(found, mask=null | (unknown & ~found))
 
 
+def _array_join(args: Arrays, type: pa.DataType) -> pa.Array:
+    array = _listed(args[0])
+    parents, values = _elements(array)
+    there = values.is_valid()
+    kept = np.bincount(parents[there.to_numpy(zero_copy_only=False)], minlength=len(array))
+    offsets = np.concatenate(([0], np.cumsum(kept))).astype(np.int32)
+    mask = pc.is_null(array)
+    texts = pa.ListArray.from_arrays(pa.array(offsets), values.filter(there).cast(pa.string()))
+    joined = pc.binary_join(texts, args[1])
+    return pc.if_else(mask, pa.scalar(None, type), joined)
+
+
+def _elements(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Of the elements of all lists: which row each is of, and they themselves."""
+    values = pc.list_flatten(array)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64), values
+
+
+def _same_list(args: Arrays, type: pa.DataType, way: str) -> pa.Array:
+    left, right = _listed(args[0]), _listed(args[1])
+    sizes = [pc.fill_null(pc.list_value_length(a), -1).to_numpy(zero_copy_only=False) for a in (left, right)]
+    pairs = (sizes[0] == sizes[1]) & (sizes[0] >= 0)
+    places = np.flatnonzero(pairs)
+    rows, x = _elements(left.take(pa.array(places)))
+    _, y = _elements(right.take(pa.array(places)))
+    same = pc.equal(x, y)
+    if way == "alike":
+        nulls = pc.and_(pc.is_null(x), pc.is_null(y))
+        if pa.types.is_floating(x.type) and pa.types.is_floating(y.type):
+            same = pc.or_kleene(same, pc.and_kleene(pc.is_nan(x), pc.is_nan(y)))
+        same = pc.or_(pc.fill_null(same, False), nulls)
+    differ, unknown = np.zeros(len(left), bool), np.zeros(len(left), bool)
+    differ[places[rows[pc.fill_null(pc.invert(same), False).to_numpy(zero_copy_only=False)]]] = True
+    unknown[places[rows[same.is_null().to_numpy(zero_copy_only=False)]]] = True
+    null = (sizes[0] < 0) | (sizes[1] < 0)
+    return pa.array(pairs & ~differ, mask=null | (unknown & ~differ))
+
+
 LISTS: dict[str, Callable[..., pa.Array]] = {
     "cardinality": lambda a, t: pc.list_value_length(a[0]),
     "element": element,
     "within": _within,
     "array": _array,
     "contains": _contains,
+    "array_join": _array_join,
+    "same_list": _same_list,
     "is_null": lambda a, t: pc.is_null(a[0]),
     "is_not_null": lambda a, t: pc.is_valid(a[0]),
 }

@@ -29,6 +29,7 @@ from tocsin.compile.ir import (
     is_text,
     kernel_kind,
     unit_ns,
+    value_type,
 )
 from tocsin.errors import PatternError
 from tocsin.language.source import Source, Span
@@ -73,6 +74,12 @@ def category(type: pa.DataType) -> str:
     if t.is_decimal(type):
         return "decimal"
     return "interval of months" if type == MONTHS else str(type)
+
+
+def is_list(type: pa.DataType) -> bool:
+    """Whether values of `type` are arrays, of any layout."""
+    t = pa.types
+    return bool(t.is_list(type) or t.is_large_list(type) or t.is_fixed_size_list(type))
 
 
 def is_null(node: Node) -> bool:
@@ -187,6 +194,9 @@ class Operations:
         if is_null(left) or is_null(right):
             return self.boolean(None, span)
         left, right = self.as_temporal(left, right), self.as_temporal(right, left)
+        if op in ("eq", "ne") and is_list(left.type) and is_list(right.type):
+            equal = self.same_list("equal", SYMBOLS[op], left, right, span)
+            return self.negation(equal, span) if op == "ne" else equal
         self._comparable(SYMBOLS[op], left, right, span)
         if left.op == "const" and right.op == "const":
             return self.boolean(_fold_comparison(op, left, right), span)
@@ -245,6 +255,29 @@ class Operations:
             hint = "both sides must be of one kind"
         raise self.error(f"{symbol} cannot compare {type_name(left)} with {type_name(right)}: {hint}", span)
 
+    def same_list(self, way: str, symbol: str, left: Node, right: Node, span: Span) -> Node:
+        """Whether two lists have the same elements; `way`: "equal", or "alike" where a NULL is like a NULL."""
+        if {left.type.value_type, right.type.value_type} == {_UINT64, _INT64}:
+            left, right = self._unsigned_array(left), self._unsigned_array(right)
+        elements = [self.const(value_type(n.type.value_type), 0, n.span) for n in (left, right)]
+        kinds = {kernel_kind(e.type) for e in elements}
+        if None in kinds or kinds == {"i64", "u64"}:
+            raise self.error(
+                f"{symbol} cannot compare {type_name(left)} with {type_name(right)}: CAST their elements",
+                span,
+            )
+        self._comparable(symbol, elements[0], elements[1], span)
+        return self.called("same_list", _BOOL, (left, right), span, way)
+
+    def _unsigned_array(self, node: Node) -> Node:
+        """An array of constants, none below 0, as one of uint64; any other list as it is."""
+        if node.op != "call" or node.attr != ("array",):
+            return node
+        if any(a.op != "const" or (isinstance(a.attr, int) and a.attr < 0) for a in node.args):
+            return node
+        elements = tuple(self.const(_UINT64, a.attr, a.span) for a in node.args)
+        return self.called("array", pa.list_(_UINT64), elements, node.span)
+
     def remedy(self, node: Node) -> str:
         """What to do with a value that the kernel cannot read."""
         kind = category(node.type)
@@ -252,7 +285,7 @@ class Operations:
             return "write CAST(… AS DOUBLE), or AS BIGINT"
         if kind == "interval of months":
             return "months have no fixed length; write days"
-        if pa.types.is_list(node.type) or pa.types.is_large_list(node.type):
+        if is_list(node.type):
             return "take one element of it, as in x[1], or CARDINALITY(x)"
         return "convert the column before the match"
 

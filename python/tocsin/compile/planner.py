@@ -122,9 +122,9 @@ class _Planner:
         found: list[tuple[int, bool, bool]] = []
         for key in self.clause.order:
             index = self._key(key.expression, "ORDER BY")
-            if any(index == other for other, _, _ in found):
-                raise self.source.error(f"{_said(key.expression)} is twice in ORDER BY", key.expression.span)
-            found.append((index, key.descending, key.nulls_first))
+            # A column that is there already, in either direction, tells no two rows apart that it has not told.
+            if all(index != other for other, _, _ in found):
+                found.append((index, key.descending, key.nulls_first))
         return tuple(found)
 
     # Definitions -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tocsin.compile.ir import Node, kernel_kind
 from tocsin_core.conditions import Conditions
-from tocsin_core.expression import ARITHMETIC, CASTS, COMPARISONS, MATH, MATH2, OPS, TYPES, Program
+from tocsin_core.expression import ARITHMETIC, CASTS, COMPARISONS, LISTS, MATH, MATH2, OPS, TYPES, Program
 
 FLIPPED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 NO_OPERAND = 0
@@ -124,6 +124,9 @@ class ProgramBuilder:
             if name in MATH:
                 return self._instruction("math", type_, args[0], sub=MATH[name])
             return self._instruction("math2", type_, args[0], args[1], sub=MATH2[name])
+        if op == "lists":
+            way, real = cast(tuple[str, bool], node.attr)
+            return self._instruction("lists", boolean, args[0], args[1], LISTS[way], int(real))
         if op == "check":
             self.constants.append((TYPES["str"], cast(str, node.attr).encode()))
             return self._instruction("check", type_, args[0], args[1], imm=len(self.constants) - 1)

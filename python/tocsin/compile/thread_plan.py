@@ -13,6 +13,7 @@ from typing import cast
 
 import pyarrow as pa
 
+from tocsin.compile.execution import is_computed_text
 from tocsin.compile.exits import described, find_exits
 from tocsin.compile.fingerprint import fingerprint
 from tocsin.compile.ir import CLASSIFIER, MATCH_NUMBER, Leaf, Node, kernel_kind, value_type
@@ -22,7 +23,7 @@ from tocsin.compile.results import After, layout, make_results, result_columns, 
 from tocsin.compile.trees import conjuncts, walk
 from tocsin.errors import PatternError
 from tocsin_core.aggregate import AGGREGATES
-from tocsin_core.captures import CAPTURES, LABEL, NUMBER, SOURCES, Definitions
+from tocsin_core.captures import CAPTURES, LABEL, LIST, NUMBER, SOURCES, Definitions
 from tocsin_core.expression import TYPES
 from tocsin_core.schema import Schema
 from tocsin_core.thread_matcher import SKIPS, ThreadMatcher
@@ -230,11 +231,16 @@ class _Captures:
         function = leaf.kind
         if function == "sum" and kernel_kind(leaf.type) == "f64":
             function = "sum_real"
-        arguments = [self._operand(node) for node in leaf.arguments]
+        nodes = leaf.arguments
+        if function == "count" and is_computed_text(nodes[0] if nodes else None):
+            # Only whether it is there matters, and that any register holds.
+            function, nodes = "count_if", (Node("is_not_null", pa.bool_(), nodes),)
+        arguments = [self._operand(node) for node in nodes]
         if not arguments and leaf.kind != "count_rows":
             arguments = [self._column_operand(leaf.column)]
         arguments += [-1] * (2 - len(arguments))
-        number = self._capture(("aggregate", variables, AGGREGATES[function], *arguments))
+        number_of = LIST if function == "array_agg" else AGGREGATES[function]
+        number = self._capture(("aggregate", variables, number_of, *arguments))
         return (SOURCES["aggregate"], number, 0, 0, -1, type_, leaf.current)
 
     def _capture(self, key: tuple) -> int:  # type: ignore[type-arg]
@@ -259,11 +265,6 @@ class _Captures:
     def _operand(self, node: Node) -> int:
         if node.op == "column":
             return self._column_operand(cast(tuple[int, int], node.attr)[0])
-        if type_number(node.type) == TYPES["str"]:
-            raise PatternError(
-                "an aggregate over a text that is computed is not supported in DEFINE: compute it as a column before "
-                "the match"
-            )
         return self._add_operand(("node", id(node)), (-1, type_number(node.type), self.builder.add(node)))
 
     def _add_operand(self, key: object, entry: tuple[int, int, int]) -> int:

@@ -22,6 +22,7 @@ from tocsin.compile.aggregates import Aggregates
 from tocsin.compile.derive import Derivations
 from tocsin.compile.functions import Functions
 from tocsin.compile.ir import Node, Nodes, kernel_kind
+from tocsin.compile.lists import DefinedLists
 from tocsin.compile.navigation import Reads, Where
 from tocsin.compile.operations import Operations, is_null, type_name
 from tocsin.compile.scope import Columns, Variables
@@ -98,6 +99,7 @@ class TypeCheck:
         node = self._boolean(node, definition.condition.span, title)
         if node.op == "const" and node.attr is True:
             return None, None
+        node = DefinedLists(self.functions, self.reads.defined).lowered(node)
         node = self.derivations.pull(node, self.reads.defined)
         parts = conjuncts(node)
         of_row = [part for part in parts if _is_of_row(part)]
