@@ -21,8 +21,8 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from .column cimport KIND_DICT, Column, column_bytes, column_valid
-from .registers cimport (CAST_CHECK, CAST_TRY, CAST_WIDEN, CHUNK, ERR_DIVISION, ERR_OVERFLOW, LISTS_ALIKE, LISTS_EQUAL, OP_AND,
-                         OP_ARITHMETIC, OP_CAST, OP_CHECK, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IN, OP_IF,
+from .registers cimport (CAST_CHECK, CAST_TRY, CAST_WIDEN, CHUNK, ERR_DIVISION, ERR_OVERFLOW, LISTS_ALIKE, LISTS_EQUAL,
+                         OP_AND, OP_ARITHMETIC, OP_CAST, OP_CHECK, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IN, OP_IF,
                          OP_IS_NOT_NULL, OP_IS_NULL, OP_LISTS, OP_LOAD, OP_MATH, OP_MATH2, OP_NEGATE, OP_NOT, OP_OR,
                          TYPE_BOOL, TYPE_F64, TYPE_I64, TYPE_STR, TYPE_U64, VALUE_BYTES, Frame, Input,
                          Instruction, ValueSet, Vec, arithmetic, both_valid, carry_err, cast, check, choose,

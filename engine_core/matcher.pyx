@@ -28,10 +28,10 @@ from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag
 from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START,
                        LEAF_START_TIME, Leaf)
 from .operator cimport STAGE_RESULT, Operator
-from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init, ordering_restore,
-                        ordering_save)
+from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
+                        ordering_restore, ordering_save)
 from .parts cimport Attempts, attempts_free, attempts_init, attempts_reserve
-from .registers cimport CHUNK, TYPE_I64
+from .registers cimport CHUNK
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
                       STATUS_UNSORTED, Fault, fault_set)
 from .timers cimport attempts_advance

@@ -18,7 +18,7 @@ cdef struct Ordering:
     int64_t watermark           # no row with a time below may come (advance)
     bint has_watermark
 
-# From a plan's (column, type, descending, nulls_first) each. `timed`: the first is the time; ValueError for what is not there.
+# From a plan's (column, type, descending, nulls_first) each. `timed`: the first is the time. ValueError: not there.
 cdef int ordering_bind(Ordering *o, list order, bint timed, bint every, int n_columns) except -1
 cdef int ordering_init(Ordering *o) noexcept nogil
 cdef void ordering_free(Ordering *o) noexcept nogil

@@ -1,23 +1,23 @@
 """Parking: the attempts that wait, by what they wait for.
 
 What        With SKIP TO NEXT ROW every start is an attempt of its own at once, and most of them wait (seek): for a row whose
-            account is theirs, whose amount is above theirs, that meets a condition. Each such attempt leaves a ticket per way
-            out, and is not looked at until a row calls for one of its tickets. So a row costs the attempts that it moves.
+            account is theirs, whose amount is above theirs, that meets a condition. Each such attempt leaves a ticket per
+            way out, and is not looked at until a row calls for one of its tickets. So a row costs those that it moves.
 Buckets     equality: a hash table of partition and value; a bucket's tickets are a list.
-Heaps       `>` and `>=`: the smallest value first; `<` and `<=`: the largest; a row calls tickets off the top while they fit.
-            Conditions: a list, all of whose tickets a row that meets the condition calls.
+Heaps       `>` and `>=`: the smallest value first; `<` and `<=`: the largest; a row calls tickets off the top while they
+            fit. Conditions: a list, all of whose tickets a row that meets the condition calls.
 Void        a ticket is void when its attempt has gone or was moved by another of its tickets; it goes when it is called, or
             when void ones are most of all and everything is issued anew.
 Invariants  a parked attempt has a ticket for each exit of each of its threads that can ever be taken.
 Cost        issuing and calling: a hash look-up, or the logarithm of a heap.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 from .aggregate cimport Datum, datum_read
 from .captures cimport KEY_ANY, KEY_NULL, Definitions
-from .seek cimport (EXITS_MAX, SEEK_EQUAL, SEEK_GREATER, SEEK_GREATER_EQUAL, SEEK_LESS, SEEK_LESS_EQUAL, SEEK_MASK, Exit,
+from .seek cimport (EXITS_MAX, SEEK_EQUAL, SEEK_GREATER, SEEK_LESS, SEEK_LESS_EQUAL, SEEK_MASK, Exit,
                     chain_key, is_nan, seek_also, seek_below)
 from .status cimport STATUS_NO_MEMORY, STATUS_OK
 from .threads cimport NONE, Attempt, Bucket, Heap, Parking, Threads, Ticket, attempt_key

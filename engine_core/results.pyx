@@ -563,6 +563,7 @@ cdef class Results:
     cdef bint ready(self, const History *history, const Labelled *match) noexcept nogil:
         cdef const ResultLeaf *leaf
         cdef int64_t i, k, count
+        cdef int32_t row
         cdef int n
         if self.ahead == 0 or match.kind != FOUND:
             return True
@@ -572,7 +573,8 @@ cdef class Results:
                     (leaf.kind != RESULT_FIRST and leaf.kind != RESULT_LAST):
                 continue
             if leaf.final and leaf.whole and leaf.offset == 0:
-                if history_walk(history, match.first if leaf.kind == RESULT_FIRST else match.last, leaf.physical) == ROW_UNKNOWN:
+                row = match.first if leaf.kind == RESULT_FIRST else match.last
+                if history_walk(history, row, leaf.physical) == ROW_UNKNOWN:
                     return False
                 continue
             count = 0

@@ -64,7 +64,8 @@ cdef int seeks_add(Seeks *s, const History *h, int32_t row, int32_t track) noexc
 # After a collection: all rows anew. Status.
 cdef int seeks_rebuild(Seeks *s, const History *h) noexcept nogil
 # Whether a row can take the exit, for a thread with this value.
-cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also, int32_t row) noexcept nogil
+cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also,
+                    int32_t row) noexcept nogil
 # Whether a row meets the exit's second comparison with `also`.
 cdef bint seek_also(const History *h, const Exit *e, uint64_t also, int32_t row) noexcept nogil
 # The first row behind `after` of the partition that can, or NO_ROW.

@@ -227,7 +227,8 @@ cdef inline bint block_may(const Tree *t, const Exit *e, uint64_t value, int lev
     return not seek_below(t.type, t.high[level][at], value)
 
 
-cdef int32_t tree_next(const Tree *t, const Seeks *s, const History *h, const Exit *e, uint64_t value, int64_t at) noexcept nogil:
+cdef int32_t tree_next(const Tree *t, const Seeks *s, const History *h, const Exit *e, uint64_t value,
+                       int64_t at) noexcept nogil:
     """The first row from `at` on that fits."""
     cdef int level
     cdef int64_t block
@@ -325,7 +326,8 @@ cdef bint seek_also(const History *h, const Exit *e, uint64_t also, int32_t row)
     return e.also < 0 or compares(h, e.also, e.also_column, e.also_type, also, row)
 
 
-cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also, int32_t row) noexcept nogil:
+cdef bint seek_fits(const Seeks *s, const History *h, const Exit *e, uint64_t value, uint64_t also,
+                    int32_t row) noexcept nogil:
     cdef const Tree *t
     if e.condition >= 0 and not (h.mask[row] >> e.condition) & 1:
         return False

@@ -7,8 +7,9 @@ Flow        per batch      check the order of the rows, prepare the keys;
                            numbers -> rows that can begin or continue a match go into the history;
             per row        windows close; the row is linked into its partition; attempts step (tracks, threads);
             then           finished matches' rows -> the result's columns (results); unneeded rows leave the history.
-All or nothing  the order and the conditions are checked before any attempt steps. A fault that shows only later (a definition
-            over the match so far, a measure, a skip to a row that is not there) leaves out that match and is reported; the
+All or nothing  the order and the conditions are checked before any attempt steps. A fault that shows only later (a
+            definition over the match so far, a measure, a skip to a row that is not there) leaves out that match and is
+            reported; the
             events count as taken, and the other matches come with the next call.
 State       history, tracks, attempts, remembered PREV values, partition keys, the last row's order.
 Cost        see tracks, threads, captures; `explain` adds them up for a pattern.
@@ -21,8 +22,6 @@ from .batch cimport BatchC
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
 from .builder cimport out_init
 from .column cimport Column, column_time
-from .conditions cimport Conditions
-from .captures cimport Definitions
 from .history cimport history_append, history_init
 from .keymap cimport keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
 from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
@@ -31,7 +30,6 @@ from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit
                         ordering_restore, ordering_save)
 from .registers cimport CHUNK
 from .parking cimport parking_free, parking_init
-from .results cimport Results
 from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_LESS, SEEK_MASK, Chain, Exit, Seeks, Tree
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
                       STATUS_UNSORTED, Fault, fault_set)
@@ -74,8 +72,8 @@ cdef class ThreadMatcher(Operator):
             first, first_at_start, follow: positions in order of preference, -1 a match, -2 a match if the partition ends;
             recorded: per position, whether its rows go into the trace; live: per position, a mask of captures;
             history: (input column, Kind, width) of each kept column;
-            exits: per waiting position (SEEKS number, condition, chain or tree, key, SEEKS number of a second comparison or -1,
-            its column, type and key) each; chains, trees: (column of the
+            exits: per waiting position (SEEKS number, condition, chain or tree, key, SEEKS number of a second comparison or
+            -1, its column, type and key) each; chains, trees: (column of the
             history, type) each, a tree's column -1 for the conditions;
             keys: partition columns; single: whether the key is one number;
             order: (column, type, descending, nulls_first) each; timed: the first of them is WITHIN's time;

@@ -32,7 +32,7 @@ cdef enum Skip:
     SKIP_TO_LAST = 3
 
 cdef struct Thread:             # one way in which an attempt may have mapped its rows, most preferred first in its list
-    int32_t position            # where the last row was mapped; n_positions (+ 1) before the first (at the partition's start)
+    int32_t position            # of its last row; n_positions (+ 1) before the first one (at the partition's start)
     int32_t node                # its last recorded row
     int32_t registers           # its block, or NONE
     int32_t next

@@ -15,11 +15,11 @@ Source      ordered threads: Pike's simulation, with captures as in Trino's matc
 Cost        per row, attempt and thread about 30 ns, and what its definitions cost (captures).
 """
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from .captures cimport FALSE_ROW, FAULTY_ROW, KEY_ANY, KEY_KNOWN, KEY_NULL, KEY_UNKNOWN, NOT_YET, Definitions, Path
-from .history cimport NO_ROW, ROW_UNKNOWN, History, history_free
+from .history cimport NO_ROW, ROW_UNKNOWN, history_free
 from .keymap cimport keymap_free
 from .seek cimport EXITS_MAX, Exit, seek_fits, seek_next, seeks_free
 from .status cimport STATUS_LIMIT, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set

@@ -1,7 +1,8 @@
 """Tracks: one per partition: its attempts, where the next one begins, and the settling of those that are decided.
 
-Two ways    in turn    an attempt begins when all earlier ones of its partition are decided, at the row where AFTER MATCH SKIP
-                       says, and catches up on the rows that have come since. No work is done that a match could make void.
+Two ways    in turn    an attempt begins when all earlier ones of its partition are decided, at the row where AFTER MATCH
+                       SKIP says, and catches up on the rows that have come since. No work is done that a match could
+                       make void.
             eager      (SKIP TO NEXT ROW) every row begins its attempt at once: matches do not wait for earlier starts.
                        MATCH_NUMBER then waits until each earlier start is known to match or not.
 Time        an open attempt has a timer at its start's time plus WITHIN's interval; timers go off in the order of the start
@@ -10,7 +11,7 @@ Faults      SKIP TO a variable that the match has not, or to the match's own fir
             out, the fault is kept to be told, and matching goes on behind it.
 Cost        what stepping costs (threads); besides a few ns a row.
 """
-from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport qsort, realloc
 from libc.string cimport memset
 
@@ -20,8 +21,9 @@ from .results cimport EMPTY, FOUND, UNMATCHED, Labelled, Results
 from .parking cimport parking_take, parking_tidy, parking_wake
 from .seek cimport seeks_add
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_SKIP, Fault, fault_set
-from .threads cimport (STAGE_SKIP, DECIDED, EXHAUSTED, NONE, OPEN, SKIP_NEXT, SKIP_PAST_LAST, SKIP_TO_FIRST, Attempt, Due, Outcome,
-                       Threads, Track, attempt_activate, attempt_drop, attempt_new, attempt_rest, attempt_run, threads_fault)
+from .threads cimport (STAGE_SKIP, DECIDED, EXHAUSTED, NONE, OPEN, SKIP_NEXT, SKIP_PAST_LAST, SKIP_TO_FIRST, Attempt, Due,
+                       Outcome, Threads, Track, attempt_activate, attempt_drop, attempt_new, attempt_rest, attempt_run,
+                       threads_fault)
 
 
 cdef int tracks_reserve(Threads *t, int64_t n) noexcept nogil:
@@ -110,7 +112,8 @@ cdef int track_arm(Threads *t, int32_t attempt) noexcept nogil:
 
 # ---------------------------------------------------------------- settling
 
-cdef int label(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number, Labelled *m) noexcept nogil:
+cdef int label(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number,
+               Labelled *m) noexcept nogil:
     """A match (or the row of none) as Results takes it; its rows are in the scratch until the next call. Status."""
     cdef int32_t node
     cdef int64_t n = 0, room

@@ -24,9 +24,9 @@ and a later one without it map the same rows alike, they wait for nothing):
     input has ended. Once the window has closed (a row of ANY partition with time >= first.time + d has come) no row
     is to come any more that a path could consume. The attempt is DECIDED once the search in order of preference
     ends at a complete path, or at none, before it meets an undecided one.
-  - All modes but "next", and "next" where unmatched rows are shown
-    or a condition reads MATCH_NUMBER(): a match is certain when its own attempt and every earlier attempt of its partition are
-    decided (an undecided one may still end elsewhere, and so move this one).
+  - All modes but "next", and "next" where unmatched rows are shown or a condition reads MATCH_NUMBER(): a match is
+    certain when its own attempt and every earlier attempt of its partition are decided (an undecided one may still
+    end elsewhere, and so move this one).
   - next: when its own attempt is decided; and if a measure or a condition reads MATCH_NUMBER(), when besides every
     earlier attempt of its partition is COUNTED: has a complete path (it will match, whichever wins), or is decided.
   - An unmatched row: when its own and all earlier attempts are decided.

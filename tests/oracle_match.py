@@ -54,7 +54,7 @@ class View:
         if kind == "agg":
             return self.aggregate(node)
         _, side, _, n, semantics = logical
-        # RUNNING tells LAST where to begin looking; FIRST looks from the match's first row on all the same (as in Trino).
+        # RUNNING tells LAST where to begin looking; FIRST looks from the match's first row on in any case (as Trino).
         found = self.mapped(node[1], "FINAL" if side == "FIRST" else semantics)
         if n >= len(found):
             return None

@@ -303,8 +303,12 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
         while True:
             stream.push(numbers(1))
 
-    with pytest.raises(KeyboardInterrupt):
-        push_for_ever()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            push_for_ever()
+    finally:
+        signal.signal(signal.SIGINT, before)
     gate.set()
     engine.close()
 

@@ -596,7 +596,7 @@ def test_all_rows_shows_keys_then_measures_then_the_rest():
         ("i", "last[11 i]", "last[11 i]!"),
         ("FINAL LAST(A.i)", "last[1 i]", "last[1 i]"),
         ("RUNNING LAST(A.i)", "last[1 i]", "last[1 i]!"),
-        ("FIRST(i)", "first[11 i]!", "first[11 i]!"),
+        ("FIRST(i)", "first[11 i]", "first[11 i]"),
         ("PREV(FINAL FIRST(i, 1), 2)", "first[11 i 1]>-2", "first[11 i 1]>-2"),
         ("PREV(i)", "last[11 i]>-1", "last[11 i]!>-1"),
         ("NEXT(A.i, 2)", "last[1 i]>2", "last[1 i]!>2"),

@@ -158,7 +158,9 @@ def _stepped(plan: Plan, kind: str) -> list[str]:
         lines.append(f"  NEXT       the verdict on a row waits for the {ahead} row(s) behind it")
     if kind == "c":
         for variable, found in waits(plan).items():
-            lines.append(f"  waits      at {variable}: an attempt goes straight to the row with {' or '.join(found)}")
+            lines.append(
+                f"  waits      at {variable}: an attempt goes straight to the row with {' or '.join(found)}"
+            )
     lines.append(
         "  per event  one step per open attempt and different content of its registers"
         if kind == "c"

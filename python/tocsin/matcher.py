@@ -82,11 +82,11 @@ class Matcher:
 
         Raises:
             SchemaError: another schema. OrderError: a row that comes before its predecessor, or whose time is
-            null (under WITHIN). EvaluationError: an integer overflow or division by zero in a condition. In all these
-            cases nothing of the batch at fault was taken. (In a measure, in a definition that reads the match so far, or
-            in SKIP TO a variable that the match has not, and LimitError for `max_steps`: that match is left out, the rest
-            comes with the next call.) A push of several batches takes the ones before the fault; their matches come with the next call,
-            too. ClosedError: after `finish`.
+            null (under WITHIN). EvaluationError: an integer overflow or division by zero in a condition. In all
+            these cases nothing of the batch at fault was taken. (In a measure, in a definition that reads the match
+            so far, or in SKIP TO a variable that the match has not, and LimitError for `max_steps`: that match is
+            left out, the rest comes with the next call.) A push of several batches takes the ones before the fault;
+            their matches come with the next call, too. ClosedError: after `finish`.
 
         Example:
             >>> import pickle, pyarrow as pa, tocsin as tc
@@ -137,7 +137,9 @@ class Matcher:
         return self._take()
 
     def finish(self) -> pa.RecordBatch:
-        """End of input. Nothing can be pushed afterwards (ClosedError); a second call returns what waits behind a fault.
+        """End of input. Nothing can be pushed afterwards (ClosedError).
+
+        A second call returns what waits behind a fault.
 
         Returns:
             The matches that only the end can settle, as a record batch of `output_schema`.

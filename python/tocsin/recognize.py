@@ -11,7 +11,7 @@ from tocsin.compile.assemble import Assembled, assemble
 from tocsin.compile.clauses import compile_clause
 from tocsin.compile.execution import ExecutionClass
 from tocsin.compile.plan import Plan
-from tocsin.compile.with_library import derived_columns
+from tocsin.compile.with_library import DerivedColumns
 from tocsin.errors import OrderError
 from tocsin.sql.clause import Clause
 from tocsin.tables import as_table, core_batches
@@ -39,9 +39,9 @@ def match_recognize(
 
     Raises:
         PatternError: the clause is wrong or not supported; the message shows the place.
-        SchemaError: `data` is no table. EvaluationError: integer overflow or division by zero in a condition or measure,
-        or AFTER MATCH SKIP TO a variable that a match does not have. OrderError: WITHIN, and a row has no time.
-        LimitError: `max_steps`.
+        SchemaError: `data` is no table. EvaluationError: integer overflow or division by zero in a condition or
+        measure, or AFTER MATCH SKIP TO a variable that a match does not have. OrderError: WITHIN, and a row has no
+        time. LimitError: `max_steps`.
 
     Example:
         >>> import tocsin as tc
@@ -96,7 +96,7 @@ def sort(table: pa.Table, plan: Plan) -> pa.Table:
     n_columns = table.num_columns
     derived: dict[int, pa.ChunkedArray] = {}
     if any(column >= n_columns for column, _, _ in plan.order):
-        batches = [derived_columns(batch, plan.derived) for batch in table.to_batches()]
+        batches = [*map(DerivedColumns(plan.derived), table.to_batches())]
         computed = pa.Table.from_batches(batches) if batches else None
         derived = {n_columns + i: computed.column(i) for i in range(len(plan.derived))} if computed else {}
         if computed is None:

@@ -1,8 +1,8 @@
 """From a plan to an operator of the core: which of the matchers, and what stands around it.
 
 Classes (a) and (b) of execution.py run on the row-local matcher (row_local.py), (c) and (d) on the one that steps
-threads (thread_plan.py). Columns that a library computes before the match, and measures that it computes afterwards, make
-a Derive around the operator.
+threads (thread_plan.py). Columns that a library computes before the match, and measures that it computes afterwards,
+make a Derive around the operator.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from tocsin_core.operator import Operator
 from tocsin_core.rowfilter import RowFilter
 from tocsin_core.schema import Schema
 from tocsin_core.thread_matcher import ThreadMatcher
-
 
 STEPS_DEFAULT = 10_000_000
 
@@ -63,7 +62,8 @@ def assemble(
         plan: from compile_clause.
         positions: whether the output ends with the columns _first_sequence and _last_sequence (int64), the
             stream's sequence of the match's first and last row; the latter is NULL for an empty match.
-        groups_only: leave out the quicker of the two ways in which row-local attempts are stepped, to test one by the other.
+        groups_only: leave out the quicker of the two ways in which row-local attempts are stepped, to test one by
+            the other.
         execution: a class at or below the plan's own, to test one by the other; None: the plan's own.
         max_steps: how many steps one attempt may take; None: as many as it needs, in class (d) STEPS_DEFAULT.
 
@@ -76,9 +76,7 @@ def assemble(
         raise ValueError(f"execution is one of 'a', 'b', 'c', 'd' or None, not {execution!r}")
     if chosen < own and not (chosen == "a" and own == "b"):
         raise ValueError(f"this pattern runs in class ({own}), not in ({chosen}): explain() says why")
-    if max_steps is not None and (
-        isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1
-    ):
+    if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
         raise ValueError(f"max_steps is a whole number of steps from 1, or None, not {max_steps!r}")
     after: After | None = None
     operator: PatternMatcher | ThreadMatcher

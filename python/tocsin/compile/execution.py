@@ -82,8 +82,8 @@ def reasons(plan: Plan) -> list[str]:
         found.append("the pattern asks for the end of its partition ($)")
     if len(plan.positions) > LONG and plan.skip != "next" and _is_bounded(plan):
         found.append(
-            f"it is a long chain ({len(plan.positions)} positions, no loop): one attempt after the other costs less than "
-            "all of them at once"
+            f"it is a long chain ({len(plan.positions)} positions, no loop): one attempt after the other costs "
+            "less than all of them at once"
         )
     if any(not _is_simple(leaf) for leaf in plan.leaves):
         found.append("a measure reads more of the match than the row-local matcher computes")

@@ -28,8 +28,8 @@ NOTHING = (-1, -1, 0, -1)  # no second comparison
 
 @dataclass
 class Exits:
-    """`exits`: per waiting position (SEEKS number, condition or -1, chain or tree, key or -1, and for a second comparison
-    that a row must meet: SEEKS number or -1, column, type, key or -1) each.
+    """`exits`: per waiting position (SEEKS number, condition or -1, chain or tree, key or -1, and for a second
+    comparison that a row must meet: SEEKS number or -1, column, type, key or -1) each.
 
     `chains`, `trees`: (column of the plan's schema, register type); a tree of column -1 is over the rows' conditions.
     `keys`: the values that threads search for.

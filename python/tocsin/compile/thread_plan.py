@@ -1,8 +1,8 @@
 """From a plan to the matcher that steps threads (classes (c) and (d)): what is kept of rows, and what threads capture.
 
 A definition's rest reads values of the row in question and leaves of the match so far. Leaves of one kind over the same
-variables share a *capture*: the first or the last few rows, or an aggregate half way. At each position of the automaton it is
-known beforehand which captures can still be read from there on (`live`); the others are emptied, so that threads
+variables share a *capture*: the first or the last few rows, or an aggregate half way. At each position of the automaton
+it is known beforehand which captures can still be read from there on (`live`); the others are emptied, so that threads
 that can no longer be told apart become one.
 """
 

@@ -1,7 +1,8 @@
 """What a library computes around a matcher: columns before the match, measures after it.
 
-A derived column is a row-local tree of the plan; it is computed once per batch and stands behind the batch's own columns.
-A measure that the kernel cannot compute is computed from leaves that the matcher hands over as further columns.
+A derived column is a row-local tree of the plan; it is computed once per batch and stands behind the batch's own
+columns. A measure that the kernel cannot compute is computed from leaves that the matcher hands over as further
+columns.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from tocsin.compile.ir import Node
-from tocsin.compile.library import evaluate
+from tocsin.compile.library import Computation
 from tocsin.compile.plan import Derived
 from tocsin.compile.results import After
 from tocsin_core.derive import Derive
@@ -19,19 +20,22 @@ from tocsin_core.operator import Operator
 from tocsin_core.schema import Schema
 
 
-def derived_columns(batch: pa.RecordBatch, derived: tuple[Derived, ...]) -> pa.RecordBatch:
-    """The derived columns of a batch (of the events' schema), as a batch of as many rows.
+class DerivedColumns:
+    """Batches of events -> their derived columns, as batches of as many rows; the trees are compiled once."""
 
-    Raises:
-        EvaluationError: a row has no value, as in CAST('x' AS BIGINT).
-    """
+    def __init__(self, derived: tuple[Derived, ...]) -> None:
+        self._names = [d.name for d in derived]
+        self._computations = [Computation(d.node) for d in derived]
 
-    def column(node: Node) -> pa.Array:
-        return batch.column(cast(tuple[int, int], node.attr)[0])
+    def __call__(self, events: Any) -> pa.RecordBatch:
+        """Raises EvaluationError where a row has no value, as in CAST('x' AS BIGINT)."""
+        batch = pa.record_batch(events)
 
-    arrays = [evaluate(d.node, column, batch.num_rows) for d in derived]
-    fields = [pa.field(d.name, a.type) for d, a in zip(derived, arrays, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        def column(node: Node) -> pa.Array:
+            return batch.column(cast(tuple[int, int], node.attr)[0])
+
+        arrays = [computation.run(column, batch.num_rows) for computation in self._computations]
+        return pa.RecordBatch.from_arrays(arrays, names=self._names)
 
 
 def with_library(
@@ -48,16 +52,13 @@ def with_library(
         after: makes the final batches of inner's, or None.
     """
 
-    def before(batch: Any) -> pa.RecordBatch:
-        return derived_columns(pa.record_batch(batch), derived)
-
     if after is not None:
         output_schema = after.schema
     operator = Derive(
         inner,
         Schema.from_arrow(schema),
         Schema.from_arrow(output_schema),
-        before if derived else None,
+        DerivedColumns(derived) if derived else None,
         after,
     )
     return operator, output_schema
@@ -66,11 +67,8 @@ def with_library(
 def filter_with_library(inner: Operator, schema: pa.Schema, derived: tuple[Derived, ...]) -> Operator:
     """A row filter whose condition reads derived columns, which the rows that pass leave behind."""
 
-    def before(batch: Any) -> pa.RecordBatch:
-        return derived_columns(pa.record_batch(batch), derived)
-
     def after(rows: Any) -> pa.RecordBatch | None:
         return None if rows is None else pa.record_batch(rows).select(range(len(schema)))
 
     input = Schema.from_arrow(schema)
-    return Derive(inner, input, input, before, after)
+    return Derive(inner, input, input, DerivedColumns(derived), after)
