@@ -1,7 +1,7 @@
 """Captures: what a thread's definitions can still read of the rows before, as a block of words; and the definitions' rests."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from .aggregate cimport N_FUNCTIONS, Datum
+from .aggregate cimport N_FUNCTIONS, Accumulator, Datum
 from .builder cimport OutColumn
 from .expression cimport Program
 from .history cimport History
@@ -134,8 +134,8 @@ cdef class Definitions:
     cdef int key(self, const History *h, const Path *path, int key, uint64_t *value) noexcept nogil
     cdef void mark(self, History *h, uint64_t *registers) noexcept nogil
     cdef void renumber(self, const History *h, uint64_t *registers) noexcept nogil
-    # Whether a restored block names only rows and variables that there are.
-    cdef bint check(self, const History *h, const uint64_t *registers) noexcept nogil
+    # Whether a restored block can be that of a thread that began at row `start` and has come to `cursor` (NO_ROW: nowhere).
+    cdef bint check(self, const History *h, const uint64_t *registers, int32_t start, int32_t cursor) noexcept nogil
 
     cdef _check_source(self, const Source *s, int type, list columns)
     cdef _check_column(self, int column, int type, list columns, int least)
@@ -143,6 +143,8 @@ cdef class Definitions:
                     Datum *out) noexcept nogil
     cdef _bind_operands(self, object operand_program, list columns)
     cdef bint _is_text(self, int operand) noexcept nogil
+    cdef bint _check_aggregate(self, const History *h, const Capture *c, const Accumulator *a, int32_t start,
+                               int32_t cursor) noexcept nogil
     cdef int32_t _label(self, int32_t row, int64_t length) noexcept nogil
     cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable, Fault *fault) noexcept nogil
     cdef bint _of_history(self, int operand) noexcept nogil

@@ -60,6 +60,11 @@ cdef inline bint among(uint64_t variables, int variable) noexcept nogil:
     return (variables >> variable) & 1
 
 
+cdef inline bint is_between(const History *h, int32_t row, int32_t start, int32_t cursor) noexcept nogil:
+    """Whether a row is one of those that an attempt from `start` to `cursor` has consumed."""
+    return start <= row <= cursor and h.track[row] == h.track[start]
+
+
 @cython.no_gc_clear     # __dealloc__ needs the programs: the collector must not have taken them away by then
 cdef class Definitions:
     """The rests of a pattern's definitions, verified.
@@ -336,35 +341,52 @@ cdef class Definitions:
                 if slot[0] != <uint64_t>NO_SLOT:
                     slot[0] = slot_of(h.renumbered[slot_row(slot[0])], slot_variable(slot[0]))
 
-    cdef bint check(self, const History *h, const uint64_t *registers) noexcept nogil:
+    cdef bint check(self, const History *h, const uint64_t *registers, int32_t start, int32_t cursor) noexcept nogil:
         cdef int i, k
         cdef const Capture *c
-        cdef const Accumulator *a
         cdef uint64_t slot
-        cdef bint text
-        cdef int operand
+        cdef int32_t row, before
         for i in range(self.n_captures):
             c = &self.captures[i]
             if c.kind == CAPTURE_AGGREGATE:
-                a = <const Accumulator *>(registers + c.word)
-                for k in range(2):
-                    operand = c.argument if k == 0 else c.by
-                    text = self._is_text(operand)
-                    if a.rows[k] < 0 or a.rows[k] > (h.n_rows if self._of_history(operand) else self.labels.length) or \
-                            (a.rows[k] and not text):
-                        return False
-                    # MIN of a text without a row, though it has seen one, would read nothing.
-                    if text and a.count and a.rows[k] == 0 and not (k == 0 and a.missing) and \
-                            c.function in (AGG_MIN, AGG_MAX, AGG_ANY_VALUE, AGG_MIN_BY, AGG_MAX_BY):
-                        return False
+                if not self._check_aggregate(h, c, <const Accumulator *>(registers + c.word), start, cursor):
+                    return False
                 continue
             for k in range(c.count):
                 slot = registers[c.word + k]
                 if slot == <uint64_t>NO_SLOT:
                     continue
-                if not 0 <= slot_row(slot) < h.n_rows or not among(c.variables, slot_variable(slot) & 63) \
-                        or not 0 <= slot_variable(slot) < 64:
+                row = slot_row(slot)
+                if slot_variable(slot) < 0 or slot_variable(slot) >= self.labels.length or \
+                        not among(c.variables, slot_variable(slot)) or not is_between(h, row, start, cursor):
                     return False
+                if k:
+                    before = slot_row(registers[c.word + k - 1])
+                    if registers[c.word + k - 1] == <uint64_t>NO_SLOT or \
+                            (row <= before if c.kind == CAPTURE_FIRST else row >= before):
+                        return False
+        return True
+
+    cdef bint _check_aggregate(self, const History *h, const Capture *c, const Accumulator *a, int32_t start,
+                               int32_t cursor) noexcept nogil:
+        cdef bint by = c.function == AGG_MIN_BY or c.function == AGG_MAX_BY
+        cdef bint holds = by or c.function == AGG_MIN or c.function == AGG_MAX or c.function == AGG_ANY_VALUE
+        cdef int64_t rows = 0 if cursor < 0 else h.ordinal[cursor] - h.ordinal[start] + 1
+        cdef int k, operand
+        if a.count < 0 or a.count > rows or a.missing not in (0, 1) or (a.missing and not (by and a.count)):
+            return False
+        if c.argument >= 0 and self.operands[c.argument].type == TYPE_BOOL and a.low > 1:
+            return False
+        for k in range(2):
+            operand = c.by if k else c.argument
+            if not self._is_text(operand) or not holds or a.count == 0 or (a.missing and k == 0):
+                if a.rows[k] != 0:
+                    return False
+            elif self._of_history(operand):
+                if a.rows[k] < 1 or not is_between(h, a.rows[k] - 1, start, cursor):
+                    return False
+            elif not 1 <= a.rows[k] <= self.labels.length:
+                return False
         return True
 
     cdef bint _is_text(self, int operand) noexcept nogil:

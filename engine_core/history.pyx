@@ -220,6 +220,10 @@ cdef int restore_column(OutColumn *o, int64_t n, Reader *r) noexcept nogil:
         o.length = n
         o.null_count = n
         return STATUS_OK if nulls == n else STATUS_STATE
+    # Before memory is asked for: as many bytes as that must be there.
+    size = (n + 1) * 4 if o.kind == KIND_UTF8 else (n + 7) >> 3 if o.kind == KIND_BOOL else n * o.width
+    if size > r.size - r.at:
+        return STATUS_STATE
     if out_reserve(o, n) != STATUS_OK:
         return STATUS_NO_MEMORY
     if nulls:
@@ -241,8 +245,7 @@ cdef int restore_column(OutColumn *o, int64_t n, Reader *r) noexcept nogil:
         for i in range(n):
             if o.offsets[i] > o.offsets[i + 1]:
                 return STATUS_STATE
-        o.values = <uint8_t *>realloc(o.values, size + 64)
-        if o.values == NULL:
+        if grow(<void **>&o.values, size + 64) != STATUS_OK:
             return STATUS_NO_MEMORY
         o.bytes_capacity = size + 64
         o.bytes_used = size
@@ -258,8 +261,9 @@ cdef int restore_column(OutColumn *o, int64_t n, Reader *r) noexcept nogil:
 
 
 cdef int history_restore(History *h, Reader *r) noexcept nogil:
-    """Into an empty history of the same columns. Status; on STATUS_STATE it is to be freed."""
-    cdef int64_t n = reader_count(r, 44), i
+    """Into an empty history of the same columns, whose links are still to be checked (history_whole). Status; on
+    STATUS_STATE it is to be freed."""
+    cdef int64_t n = reader_count(r, 44)
     cdef int c, status
     if r.failed or n > INT32_MAX - 64:
         return STATUS_STATE
@@ -274,11 +278,6 @@ cdef int history_restore(History *h, Reader *r) noexcept nogil:
     reader_take(r, h.before, n * 4)
     if not reader_take(r, h.behind, n * 4):
         return STATUS_STATE
-    for i in range(n):
-        if h.before[i] < NO_ROW or h.before[i] >= i:
-            return STATUS_STATE
-        if h.behind[i] < ROW_UNKNOWN or h.behind[i] >= n or (h.behind[i] >= 0 and h.behind[i] <= i):
-            return STATUS_STATE
     for c in range(h.n_columns):
         status = restore_column(&h.columns[c], n, r)
         if status != STATUS_OK:
@@ -287,3 +286,30 @@ cdef int history_restore(History *h, Reader *r) noexcept nogil:
     h.live = h.n_rows
     refresh(h)
     return STATUS_OK
+
+
+cdef bint history_whole(const History *h, int64_t n_tracks, int64_t next_sequence, int32_t *newest,
+                        int32_t *unbroken) noexcept nogil:
+    # Neighbours in a partition are linked as long as both are kept; so ordinals say which links there are.
+    cdef int32_t row, last, track
+    cdef bint linked
+    cdef int64_t i
+    for i in range(n_tracks):
+        newest[i] = unbroken[i] = NO_ROW
+    for row in range(h.n_rows):
+        track = h.track[row]
+        if h.sequence[row] < 0 or h.sequence[row] >= next_sequence or (row and h.sequence[row] <= h.sequence[row - 1]) or \
+                not 0 <= track < n_tracks or h.ordinal[row] < 0:
+            return False
+        last = newest[track]
+        if last >= 0 and h.ordinal[last] >= h.ordinal[row]:
+            return False
+        linked = last >= 0 and h.ordinal[last] + 1 == h.ordinal[row]
+        if h.before[row] != (last if linked else NO_ROW):
+            return False
+        if last >= 0 and h.behind[last] != (row if linked else NO_ROW):
+            return False
+        if not linked:
+            unbroken[track] = row
+        newest[track] = row
+    return True

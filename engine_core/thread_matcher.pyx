@@ -530,7 +530,8 @@ cdef class ThreadMatcher(Operator):
         fresh.next_sequence = reader_i64(&r)
         fresh.finished = reader_i64(&r) != 0
         size = reader_count(&r, 1)
-        status = STATUS_STATE if r.failed or fresh.next_sequence < 0 else STATUS_OK
+        # No stream is as long as 2^62; so numbers of rows and matches, which are smaller, can be counted on without care.
+        status = STATUS_STATE if r.failed or not 0 <= fresh.next_sequence < <int64_t>1 << 62 else STATUS_OK
         if status == STATUS_OK:
             status = keymap_restore(&fresh.threads.keys, r.data + r.at, size)
             r.at += size
@@ -542,7 +543,7 @@ cdef class ThreadMatcher(Operator):
                 status = lag_restore(&fresh.conditions.lags, fresh.threads.keys.count, &r)
         if status == STATUS_OK:
             status = threads_restore(&fresh.threads, fresh.definitions, &r, fresh.next_sequence)
-        if status == STATUS_OK and (r.failed or r.at != r.size):
+        if status == STATUS_OK and (r.failed or r.at != r.size or fresh.finished != fresh.threads.ended):
             status = STATUS_STATE
         if status == STATUS_NO_MEMORY:
             raise MemoryError("no memory to restore a matcher")

@@ -453,7 +453,10 @@ cdef Outcome step(Threads *t, int32_t attempt, int32_t row, Definitions d) noexc
             fault.stage = STAGE_STEPS if fault.code == STATUS_LIMIT else STAGE_DEFINITION
             threads_fault(t, &fault)
             threads_list_drop(t, a.threads)
+            trace_drop(&t.trace, a.node)
             a.threads = NONE
+            a.node = NO_NODE
+            a.last = NO_ROW
             a.length = -1
         return outcome
     threads_list_drop(t, a.threads)

@@ -24,6 +24,7 @@ from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_SKIP, Fault, fault_set
 from .threads cimport (STAGE_SKIP, DECIDED, EXHAUSTED, NONE, OPEN, SKIP_NEXT, SKIP_PAST_LAST, SKIP_TO_FIRST, Attempt, Due,
                        Outcome, Threads, Track, attempt_activate, attempt_drop, attempt_new, attempt_rest, attempt_run,
                        threads_fault)
+from .trace cimport NO_NODE, trace_drop
 
 
 cdef int tracks_reserve(Threads *t, int64_t n) noexcept nogil:
@@ -290,6 +291,8 @@ cdef int count_off(Threads *t, Track *p, Results results) noexcept nogil:
                 status = give(t, a.track, FOUND if a.length else EMPTY, a, a.start, number, results)
                 if status != STATUS_OK:
                     return status
+                trace_drop(&t.trace, a.node)    # of its rows nobody asks any more
+                a.node = NO_NODE
         at = a.after
     at = p.head
     while at != NONE and t.attempts[at].given:
