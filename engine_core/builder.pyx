@@ -276,7 +276,8 @@ cdef void out_remove(OutColumn *o, int64_t start, int64_t stop) noexcept nogil:
         if o.kind == KIND_LIST:
             out_remove(o.child, begin, end)
         else:
-            memmove(o.values + begin, o.values + end, o.bytes_used - end)
+            if end < o.bytes_used:      # empty texts have no bytes, and perhaps no memory
+                memmove(o.values + begin, o.values + end, o.bytes_used - end)
             o.bytes_used -= end - begin
         for i in range(rest + 1):
             o.offsets[start + i] = o.offsets[stop + i] - (end - begin)

@@ -24,6 +24,7 @@ cdef enum Outcome:              # of stepping an attempt as far as its rows go
     DECIDED = 1                 # no row can change what it is
     FAILED = 2                  # a fault (status in Threads.fault): it is decided, and has no match
     EXHAUSTED = 3               # no memory: the state cannot be trusted any more
+    HELD_UP = 4                 # within threads.pyx: a definition reads a row that has not come
 
 cdef enum Skip:
     SKIP_PAST_LAST = 0

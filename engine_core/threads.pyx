@@ -487,34 +487,8 @@ cdef inline bint may_end(const Threads *t, const Attempt *a) noexcept nogil:
     return False
 
 
-cdef Outcome go_ahead(Threads *t, int32_t attempt, int32_t row, Definitions d) noexcept nogil:
-    """Whether what is preferred to a verdict that is not known yet settles the attempt without it; else all is undone."""
-    cdef Attempt *a = &t.attempts[attempt]
-    cdef Attempt before = a[0]
-    cdef Fault fault = t.fault
-    cdef Outcome outcome
-    if t.preferred == NONE:
-        return OPEN
-    a.threads = t.preferred
-    t.preferred = NONE
-    a.cursor = row
-    a.waits = 0
-    a.node = NO_NODE
-    a.length = -1
-    outcome = attempt_run(t, attempt, d)
-    if outcome == DECIDED and a.length >= 0:
-        threads_list_drop(t, before.threads)
-        trace_drop(&t.trace, before.node)
-        return DECIDED
-    threads_list_drop(t, a.threads)
-    trace_drop(&t.trace, a.node)
-    before.steps = a.steps
-    a[0] = before
-    t.fault = fault
-    return EXHAUSTED if outcome == EXHAUSTED else OPEN
-
-
-cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept nogil:
+cdef Outcome over_rows(Threads *t, int32_t attempt, Definitions d) noexcept nogil:
+    """Steps over the rows that have come. HELD_UP: the next row's step could not be taken, see step."""
     cdef Attempt *a = &t.attempts[attempt]
     cdef int32_t following, thread, wake
     cdef int64_t closes = INT64_MAX
@@ -550,10 +524,44 @@ cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept no
             break
         outcome = step(t, attempt, following, d)
         if outcome == DECIDED:
-            return go_ahead(t, attempt, following, d)
+            return HELD_UP
         if outcome == EXHAUSTED:
             return EXHAUSTED
     threads_list_drop(t, a.threads)
     a.threads = NONE
     a.state = DECIDED
     return DECIDED
+
+
+cdef Outcome attempt_run(Threads *t, int32_t attempt, Definitions d) noexcept nogil:
+    cdef Attempt *a = &t.attempts[attempt]
+    cdef Attempt before
+    cdef Fault fault
+    cdef Outcome outcome = over_rows(t, attempt, d)
+    if outcome != HELD_UP:
+        return outcome
+    # What is preferred to the verdict that is not known yet may settle the attempt without it; else all is undone.
+    before = a[0]
+    fault = t.fault
+    a.threads = NONE
+    a.node = NO_NODE
+    while outcome == HELD_UP and t.preferred != NONE:
+        threads_list_drop(t, a.threads)
+        trace_drop(&t.trace, a.node)
+        a.threads = t.preferred
+        t.preferred = NONE
+        a.cursor = a.start if a.cursor == NO_ROW else t.history.behind[a.cursor]
+        a.waits = 0
+        a.node = NO_NODE
+        a.length = -1
+        outcome = over_rows(t, attempt, d)
+    if outcome == DECIDED and a.length >= 0:
+        threads_list_drop(t, before.threads)
+        trace_drop(&t.trace, before.node)
+        return DECIDED
+    threads_list_drop(t, a.threads)
+    trace_drop(&t.trace, a.node)
+    before.steps = a.steps
+    a[0] = before
+    t.fault = fault
+    return EXHAUSTED if outcome == EXHAUSTED else OPEN

@@ -1,5 +1,7 @@
 """Execution classes: which way a plan runs and why, and what explain says of it."""
 
+import threading
+
 import pyarrow as pa
 import pytest
 
@@ -127,3 +129,24 @@ def test_explain_says_when_attempts_step_by_groups(clause, steps):
 
 def test_the_fallback_says_what_bounds_it():
     assert "max_steps" in line("PATTERN (A B) DEFINE B AS ARRAY_AGG(A.x) IS NULL", "per event")
+
+
+def test_verdicts_that_are_far_away_need_no_stack():
+    """At every row C asks for one a thousand rows on, and B, which is preferred, goes ahead of it each time."""
+    found = []
+
+    def run():
+        matcher = tc.Matcher(
+            "MEASURES COUNT(*) AS n PATTERN ((B | C)+ D) DEFINE C AS NEXT(x, 1000) > 0, D AS x < 0",
+            pa.schema({"x": pa.int64()}),
+        )
+        found.append(matcher.push({"x": [1] * 1000}).num_rows)
+
+    size = threading.stack_size(128 * 1024)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+    finally:
+        threading.stack_size(size)
+    thread.join()
+    assert found == [0]
