@@ -365,7 +365,9 @@ cdef int track_called(Threads *t, uint32_t partition, int32_t row, Definitions d
         if outcome == EXHAUSTED:
             return STATUS_NO_MEMORY
         if outcome == DECIDED:
-            if not t.numbered:
+            if t.numbered:
+                attempt_rest(t, at)     # no row changes it any more; count_off finds it in the track's list
+            else:
                 status = settle_eager(t, at, results)
         elif t.attempts[at].waits and t.attempts[at].cursor == row and parking_take(t, at, d):
             t.attempts[at].parked = 1
