@@ -1,4 +1,5 @@
-"""Captures: what a thread's definitions can still read of the rows before, as a block of words; and the definitions' rests."""
+"""Captures: what a thread's definitions can still read of the rows before, as a block of words; and the definitions'
+rests."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from .aggregate cimport N_FUNCTIONS, Accumulator, Datum
@@ -43,10 +44,10 @@ cdef struct Capture:
     int32_t by
 
 cdef enum:
-    FUNCTION_LIST = N_FUNCTIONS # ARRAY_AGG; of the trace only: no block of fixed size holds a list
+    FUNCTION_LIST = N_FUNCTIONS  # ARRAY_AGG; of the trace only: no block of fixed size holds a list
 
 cdef struct Operand:            # an aggregate's argument on one row
-    int32_t column              # of the history, LABEL_COLUMN, NUMBER_COLUMN, or -1: result `result` of the operands' program
+    int32_t column              # of the history, LABEL_COLUMN, NUMBER_COLUMN, or -1: result `result` of a program
     int32_t type                # registers.Type
     int32_t result
 
@@ -129,7 +130,8 @@ cdef class Definitions:
     # Empties the captures that are not in `kept`: nothing can read them any more.
     cdef void forget(self, uint64_t *registers, uint64_t kept) noexcept nogil
     # Whether a rest holds if `row` is mapped to `variable`: a Verdict.
-    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil
+    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable,
+                   Fault *fault) noexcept nogil
     # The value of key `key` for a thread: a KeyState, and the value as seek compares it.
     cdef int key(self, const History *h, const Path *path, int key, uint64_t *value) noexcept nogil
     cdef void mark(self, History *h, uint64_t *registers) noexcept nogil
@@ -146,7 +148,8 @@ cdef class Definitions:
     cdef bint _check_aggregate(self, const History *h, const Capture *c, const Accumulator *a, int32_t start,
                                int32_t cursor) noexcept nogil
     cdef int32_t _label(self, int32_t row, int64_t length) noexcept nogil
-    cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable, Fault *fault) noexcept nogil
+    cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable,
+                   Fault *fault) noexcept nogil
     cdef bint _of_history(self, int operand) noexcept nogil
     cdef int _push_element(self, const Datum *value, Fault *fault) noexcept nogil
     cdef void _bind_pooled(self, const Rest *r) noexcept nogil

@@ -70,7 +70,8 @@ cdef class Definitions:
     """The rests of a pattern's definitions, verified.
 
     Args:
-        rests: (Program, [(kind, capture, slot, physical, column, type, current), …]) each; its results, booleans, are the conjuncts.
+        rests: (Program, [(kind, capture, slot, physical, column, type, current), …]) each; its results, booleans, are
+            the conjuncts.
         keys: the same, with a result of any type: what a thread's exits search for (seek).
         captures: (kind, count, variables, function, argument, by) each; see captures.pxd.
         operands: (column of the history or -1, type, result of the program) each: arguments of aggregates.
@@ -83,7 +84,8 @@ cdef class Definitions:
         ValueError: a number is out of range.
     """
 
-    def __cinit__(self, list rests, list keys, list captures, list operands, object operand_program, list names, list columns,
+    def __cinit__(self, list rests, list keys, list captures, list operands, object operand_program, list names,
+                  list columns,
                   bint traced):
         cdef int i, k, n = 0, at = 0
         cdef Source *s
@@ -93,9 +95,9 @@ cdef class Definitions:
         self.n_rests = len(rests)
         self.n_keys = len(keys)
         rests = [*rests, *keys]
-        for program, sources in rests:
-            n += len(sources)
-        self.programs = [program for program, sources in rests]
+        for i in range(len(rests)):
+            n += len(rests[i][1])
+        self.programs = [pair[0] for pair in rests]
         self.n_captures = len(captures)
         self.n_operands = len(operands)
         self.names = names
@@ -115,7 +117,8 @@ cdef class Definitions:
         self.operands = <Operand *>calloc(self.n_operands + 1, sizeof(Operand))
         self.name = <Str *>calloc(len(names) + 1, sizeof(Str))
         if (self.program == NULL or self.frames == NULL or self.rests == NULL or self.sources == NULL or self.inputs == NULL
-                or self.unknown == NULL or self.values == NULL or self.valid == NULL or self.captures == NULL or self.operands == NULL
+                or self.unknown == NULL or self.values == NULL or self.valid == NULL or self.captures == NULL or
+                self.operands == NULL
                 or self.name == NULL or self.pooled == NULL):
             raise MemoryError("no memory for a pattern's definitions")
         out_init(&self.labels, KIND_UTF8, 0)
@@ -151,7 +154,8 @@ cdef class Definitions:
         self._bind_operands(operand_program, columns)
         for i in range(self.n_rests + self.n_keys):
             program, sources = rests[i]
-            if program.n_inputs != len(sources) or program.n_results < 1 or (i >= self.n_rests and program.n_results > 1) or \
+            if program.n_inputs != len(sources) or program.n_results < 1 or \
+                    (i >= self.n_rests and program.n_results > 1) or \
                     (i < self.n_rests and any([program.types[program.results[k]] != TYPE_BOOL
                                                for k in range(program.n_results)])):
                 raise ValueError("a rest has one result, a boolean, and a source for each input")
@@ -608,7 +612,8 @@ cdef class Definitions:
                 value.data = d.column.values + d.column.offsets[d.row]
                 value.size = d.column.offsets[stop] - d.column.offsets[d.row]
 
-    cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable, Fault *fault) noexcept nogil:
+    cdef int _fill(self, const History *h, const Path *path, const Rest *r, int32_t row, int variable,
+                   Fault *fault) noexcept nogil:
         """The inputs of a program: TRUE_ROW when they are there, else the verdict that comes of it."""
         cdef const Source *s
         cdef Str *value
@@ -677,7 +682,8 @@ cdef class Definitions:
         self._bind_pooled(r)
         return NOT_YET if pending else TRUE_ROW
 
-    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable, Fault *fault) noexcept nogil:
+    cdef int holds(self, const History *h, const Path *path, int rest, int32_t row, int variable,
+                   Fault *fault) noexcept nogil:
         cdef const Rest *r = &self.rests[rest]
         cdef int result = self._fill(h, path, r, row, variable, fault)
         cdef bint pending = result == NOT_YET

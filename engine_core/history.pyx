@@ -11,9 +11,9 @@ Collection  rows are only ever appended. From time to time the owner marks what 
 Invariants  before[row] < row < behind[row], where they are rows; bytes of texts stay below 2^31 per column, rows below 2^31.
 Cost        appending: that of out_gather, 1 to 2 ns per value; 49 bytes a row beside the columns.
 """
-from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .builder cimport OutColumn, out_free, out_gather, out_init, out_reserve, out_truncate, out_view
