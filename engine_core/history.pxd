@@ -43,7 +43,8 @@ cdef int history_restore(History *h, Reader *r) noexcept nogil
 # Whether restored rows can be those of partitions 0 .. n_tracks-1 and of events before `next_sequence`, with the links that
 # their places in them ask for. Fills in, by partition: its newest row, and the first row from which on none is missing
 # up to that one (NO_ROW: it has no rows). How the newest rows' own links behind go on is left to the caller.
-cdef bint history_whole(const History *h, int64_t n_tracks, int64_t next_sequence, int32_t *newest, int32_t *unbroken) noexcept nogil
+cdef bint history_whole(const History *h, int64_t n_tracks, int64_t next_sequence, int32_t *newest,
+                        int32_t *unbroken) noexcept nogil
 
 cdef inline int32_t history_walk(const History *h, int32_t row, int64_t physical) noexcept nogil:
     """The row `physical` rows on in the partition (negative: back); NO_ROW, or ROW_UNKNOWN if it may still come."""
