@@ -11,17 +11,17 @@ Restoring   every number is checked before it is used: an attempt's rows are of 
             child's, so a trace has an end; counts of references are made anew. Whatever passes can be run on: it may be
             another history than the one that was saved, but it is one.
 """
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .captures cimport KEY_UNKNOWN, Definitions
 from .history cimport (NO_ROW, ROW_UNKNOWN, History, history_collect, history_new_number, history_restore, history_save,
-                      history_whole)
+                       history_whole)
 from .seek cimport EXITS_MAX, seeks_rebuild
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
-from .threads cimport (DECIDED, NONE, OPEN, Attempt, Thread, Threads, Track, attempt_activate, attempt_new, block_new, thread_new,
+from .threads cimport (DECIDED, NONE, OPEN, Attempt, Threads, Track, attempt_activate, attempt_new, block_new, thread_new,
                        threads_list_drop)
 from .trace cimport NO_NODE, Node, trace_add, trace_drop
 from .tracks cimport track_arm, tracks_reserve
@@ -42,7 +42,7 @@ cdef inline void mark(History *h, int32_t row) noexcept nogil:
 cdef int threads_collect(Threads *t, Definitions d) noexcept nogil:
     cdef History *h = &t.history
     cdef int64_t i
-    cdef int32_t at, row, walked, k, thread
+    cdef int32_t at, row, walked, k, _k, thread
     cdef Track *p
     cdef Attempt *a
     cdef Node *node
@@ -80,14 +80,14 @@ cdef int threads_collect(Threads *t, Definitions d) noexcept nogil:
             if h.marks[row] != 1:
                 continue
             walked = row
-            for k in range(t.back):
+            for _k in range(t.back):
                 walked = h.before[walked]
                 if walked < 0:
                     break
                 if h.marks[walked] == 0:
                     h.marks[walked] = 2
             walked = row
-            for k in range(t.ahead):
+            for _k in range(t.ahead):
                 walked = h.behind[walked]
                 if walked < 0:
                     break
@@ -269,10 +269,10 @@ cdef int restore_nodes(Threads *t, Reader *r, Known *known) noexcept nogil:
 
 cdef int restore_threads(Threads *t, Attempt *a, Definitions d, Reader *r, const Known *known) noexcept nogil:
     """The list of an attempt whose start and cursor are set."""
-    cdef int64_t n = reader_count(r, 16), i, position, node
+    cdef int64_t n = reader_count(r, 16), _i, position, node
     cdef int k
     cdef int32_t thread, tail = NONE
-    for i in range(n):
+    for _i in range(n):
         position = reader_i64(r)
         node = reader_i64(r)
         if r.failed or not 0 <= position < t.n_positions + 2 or not node_fits(t, known, node, a.start, a.cursor):
@@ -362,14 +362,16 @@ cdef int restore_attempt(Threads *t, int32_t track, Definitions d, Reader *r, co
     return track_arm(t, at) if state == OPEN else STATUS_OK
 
 
-cdef int restore_track(Threads *t, int32_t track, Definitions d, Reader *r, int64_t next_sequence, const Known *known) noexcept nogil:
+cdef int restore_track(Threads *t, int32_t track, Definitions d, Reader *r, int64_t next_sequence,
+                       const Known *known) noexcept nogil:
     cdef Track *p = &t.tracks[track]
     cdef int64_t newest = reader_i64(r), waiting = reader_i64(r), covered = reader_i64(r), first = reader_i64(r)
-    cdef int64_t begun = reader_i64(r), matches = reader_i64(r), rows = reader_i64(r), n = reader_count(r, 88), i
+    cdef int64_t begun = reader_i64(r), matches = reader_i64(r), rows = reader_i64(r), n = reader_count(r, 88), _i
     cdef int status
     # A match has its start row, and no two have the same.
     if r.failed or newest != known.newest[track] or not 0 <= rows <= next_sequence or not 0 <= matches <= rows or \
-            (waiting != ROW_UNKNOWN and waiting != NO_ROW) or not NO_ROW <= covered < t.history.n_rows or (rows and not begun):
+            (waiting != ROW_UNKNOWN and waiting != NO_ROW) or not NO_ROW <= covered < t.history.n_rows or \
+            (rows and not begun):
         return STATUS_STATE
     if newest != NO_ROW and (t.history.ordinal[newest] != rows - 1 or
                              t.history.behind[newest] != (NO_ROW if t.ended else ROW_UNKNOWN)):
@@ -385,7 +387,7 @@ cdef int restore_track(Threads *t, int32_t track, Definitions d, Reader *r, int6
     p.begun = begun != 0
     p.matches = matches
     p.rows = rows
-    for i in range(n):
+    for _i in range(n):
         status = restore_attempt(t, track, d, r, known)
         if status != STATUS_OK:
             return status

@@ -28,7 +28,8 @@ CLAUSES: dict[str, tuple[str, int, int]] = {
         0,
     ),
     "rows beside": (
-        KEYED + "AFTER MATCH SKIP TO NEXT ROW PATTERN (A B) DEFINE A AS PREV(x, 2) < x, B AS NEXT(x, 2) > A.x",
+        KEYED
+        + "AFTER MATCH SKIP TO NEXT ROW PATTERN (A B) DEFINE A AS PREV(x, 2) < x, B AS NEXT(x, 2) > A.x",
         9,
         0,
     ),
@@ -38,20 +39,21 @@ CLAUSES: dict[str, tuple[str, int, int]] = {
         2 * 2000,
     ),
     "parked by order": (
-        "ORDER BY t MEASURES A.t AS a, B.x AS x AFTER MATCH SKIP TO NEXT ROW "
-        f"PATTERN (A X*? B) {WINDOW} DEFINE A AS x > 90, B AS f > A.f",
+        KEYED.replace("PARTITION BY k ", "")
+        + f"AFTER MATCH SKIP TO NEXT ROW PATTERN (A X*? B) {WINDOW} DEFINE A AS x > 90, B AS f > A.f",
         0,
         2 * 2000,
     ),
     "numbered": (
-        "PARTITION BY k ORDER BY t MEASURES MATCH_NUMBER() AS n, A.t AS a AFTER MATCH SKIP TO NEXT ROW "
-        f"PATTERN (A X*? B) {WINDOW} DEFINE A AS x > 20, B AS x = A.x + 1 AND s = A.s",
+        KEYED.replace("A.t AS a", "A.t AS a, MATCH_NUMBER() AS n")
+        + "AFTER MATCH SKIP TO NEXT ROW "
+        + f"PATTERN (A X*? B) {WINDOW} DEFINE A AS x > 20, B AS x = A.x + 1 AND s = A.s",
         0,
         3 * 2000,
     ),
     "all rows": (
-        "PARTITION BY k ORDER BY t MEASURES COUNT(*) AS c ALL ROWS PER MATCH PATTERN (A B C?) "
-        "DEFINE B AS x < A.x, C AS x > B.x + 10",
+        KEYED.replace("A.t AS a, B.x AS x", "COUNT(*) AS c")
+        + "ALL ROWS PER MATCH PATTERN (A B C?) DEFINE B AS x < A.x, C AS x > B.x + 10",
         3,
         0,
     ),

@@ -43,24 +43,25 @@ def test_partitions_whose_attempts_all_failed_are_no_part_of_the_state():
 KEYED = "PARTITION BY k ORDER BY t "
 MEASURES = "MEASURES FIRST(t) AS a, LAST(t) AS e, MATCH_NUMBER() AS n, "
 CLAUSES = {
-    "first and last": KEYED + MEASURES + "LAST(B.s) AS s PATTERN (A B+? C) DEFINE B AS x >= LAST(B.x, 1) OR x <> FIRST(B.x, 2) "
-    "OR COUNT(B.*) < 3, C AS x > A.x AND LAST(s, 1) <> s",
+    "first and last": KEYED + MEASURES + "LAST(B.s) AS s PATTERN (A B+? C) DEFINE B AS x >= LAST(B.x, 1) "
+    "OR x <> FIRST(B.x, 2) OR COUNT(B.*) < 3, C AS x > A.x AND LAST(s, 1) <> s",
     "sums": KEYED + MEASURES + "SUM(B.x) AS s PATTERN (A (B | C)+ D) DEFINE B AS SUM(B.x * 2) < 40 AND AVG(f) > 0.5, "
     "C AS STDDEV(B.x) < 3, D AS COUNT(B.x) > 1 AND BOOL_AND(B.b) OR MAX(B.b)",
-    "texts": KEYED + MEASURES + "ARRAY_AGG(s) AS s PATTERN (A+ B+ C) DEFINE B AS s >= MIN(A.s) AND MIN_BY(A.x, A.s) < 5, "
-    "C AS MAX_BY(A.s, A.x) > s OR ANY_VALUE(B.s) = s OR MAX_BY(s, s) <> MIN(B.s)",
-    "labels": KEYED + MEASURES + "CLASSIFIER() AS c PATTERN ((A | B)+ C) DEFINE A AS x > 2, B AS LAST(CLASSIFIER(), 1) = 'A' "
-    "OR s < 'b', C AS x > FIRST(x) AND MAX(CLASSIFIER()) > 'A' AND FIRST(CLASSIFIER(), 1) = 'B'",
+    "texts": KEYED + MEASURES + "ARRAY_AGG(s) AS s PATTERN (A+ B+ C) DEFINE B AS s >= MIN(A.s) "
+    "AND MIN_BY(A.x, A.s) < 5, C AS MAX_BY(A.s, A.x) > s OR ANY_VALUE(B.s) = s OR MAX_BY(s, s) <> MIN(B.s)",
+    "labels": KEYED + MEASURES + "CLASSIFIER() AS c PATTERN ((A | B)+ C) DEFINE A AS x > 2, "
+    "B AS LAST(CLASSIFIER(), 1) = 'A' OR s < 'b', C AS x > FIRST(x) AND MAX(CLASSIFIER()) > 'A' "
+    "AND FIRST(CLASSIFIER(), 1) = 'B'",
     "all rows": KEYED + "MEASURES RUNNING SUM(x) AS sum, CLASSIFIER() AS c ALL ROWS PER MATCH WITH UNMATCHED ROWS "
     "PATTERN (A B+ C) DEFINE B AS x < A.x, C AS x > LAST(B.x)",
-    "equality": "PARTITION BY k ORDER BY t MEASURES A.t AS a, B.s AS s, MATCH_NUMBER() AS n AFTER MATCH SKIP TO NEXT ROW "
-    "PATTERN (A X*? B) DEFINE B AS s = A.s AND x > A.x",
+    "equality": "PARTITION BY k ORDER BY t MEASURES A.t AS a, B.s AS s, MATCH_NUMBER() AS n "
+    "AFTER MATCH SKIP TO NEXT ROW PATTERN (A X*? B) DEFINE B AS s = A.s AND x > A.x",
     "order": "ORDER BY t MEASURES A.t AS a, B.x AS x AFTER MATCH SKIP TO NEXT ROW PATTERN (A X*? B Y*? C) "
     "DEFINE B AS x > A.x + 1, C AS f < A.f",
     "in turn": "ORDER BY t MEASURES A.t AS a, B.x AS x, LAST(t) AS e PATTERN (A X*? (B | C)) "
     "DEFINE B AS x > A.x + 2, C AS s = A.s AND f > 1",
-    "within": KEYED + MEASURES + "LAST(B.x) AS x AFTER MATCH SKIP TO NEXT ROW PATTERN (A X*? B) WITHIN INTERVAL '9' SECOND "
-    "DEFINE B AS x = A.x",
+    "within": KEYED + MEASURES + "LAST(B.x) AS x AFTER MATCH SKIP TO NEXT ROW PATTERN (A X*? B) "
+    "WITHIN INTERVAL '9' SECOND DEFINE B AS x = A.x",
     "rows to come": KEYED + MEASURES + "NEXT(LAST(B.x)) AS x AFTER MATCH SKIP TO NEXT ROW PATTERN (A B+ C) "
     "DEFINE B AS NEXT(x, 2) > A.x, C AS PREV(x, 2) <> x",
     "skip to last": KEYED + MEASURES + "LAST(B.s) AS s AFTER MATCH SKIP TO LAST B PATTERN (A B+ C?) "
@@ -95,7 +96,9 @@ def push_some(matcher: tocsin.Matcher, table: pa.Table) -> pa.RecordBatch:
 
 @pytest.mark.parametrize("execution", ["c", "d"])
 @pytest.mark.parametrize("name", CLAUSES)
-def test_a_matcher_that_is_saved_between_all_batches_goes_on_as_if_it_were_not(name: str, execution: str) -> None:
+def test_a_matcher_that_is_saved_between_all_batches_goes_on_as_if_it_were_not(
+    name: str, execution: str
+) -> None:
     for seed in range(5):
         r = Random(seed)
         table = events(r, 60)
@@ -106,8 +109,12 @@ def test_a_matcher_that_is_saved_between_all_batches_goes_on_as_if_it_were_not(n
             batch = table.slice(at, r.choice([1, 1, 2, 7, 20]))
             at += batch.num_rows
             saved = pickle.loads(pickle.dumps(saved))
-            assert repr(push_some(saved, batch).to_pylist()) == repr(push_some(straight, batch).to_pylist()), (seed, at)
-        assert repr(pickle.loads(pickle.dumps(saved)).finish().to_pylist()) == repr(straight.finish().to_pylist())
+            assert repr(push_some(saved, batch).to_pylist()) == repr(
+                push_some(straight, batch).to_pylist()
+            ), (seed, at)
+        assert repr(pickle.loads(pickle.dumps(saved)).finish().to_pylist()) == repr(
+            straight.finish().to_pylist()
+        )
         saved.finish()
         with pytest.raises(tocsin.ClosedError):
             pickle.loads(pickle.dumps(saved)).push(table)
@@ -140,25 +147,28 @@ def signed(head: bytes, body: bytes) -> bytes:
 def forged(r: Random, body: bytes) -> bytes:
     """Some of its numbers are others, are exchanged or gone."""
     made = bytearray(body)
+
+    def put(at: int, number: int) -> None:
+        there = len(made[at : at + width])
+        made[at : at + width] = (number % 256**width).to_bytes(width, "little")[:there]
+
     for _ in range(r.choice([1, 1, 1, 2, 3])):
         width = r.choice([8, 8, 8, 4, 1])
         at = r.randrange(max(1, len(made) // 4)) * 4 + (0 if r.random() < 0.8 else r.randrange(4))
         old = int.from_bytes(made[at : at + width], "little")
         how = r.randrange(8)
         if how == 0:
-            new = old ^ 1 << r.randrange(8 * width)
+            put(at, old ^ 1 << r.randrange(8 * width))
         elif how < 4:
-            new = old + r.choice([-2, -1, 1, 2, 3])
+            put(at, old + r.choice([-2, -1, 1, 2, 3]))
         elif how == 4:
-            new = r.choice([0, 1, 2, 8, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, -1, -2, r.randrange(100)])
+            put(at, r.choice([0, 1, 2, 8, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, -1, -2, 50]))
         elif how < 7:
             other = r.randrange(max(1, len(made) // 4)) * 4
-            new = int.from_bytes(made[other : other + width], "little")
-            made[other : other + width] = (old % 256**width).to_bytes(width, "little")[: len(made[other : other + width])]
+            put(at, int.from_bytes(made[other : other + width], "little"))
+            put(other, old)
         else:
             del made[at : at + r.randrange(1, 64)]
-            continue
-        made[at : at + width] = (new % 256**width).to_bytes(width, "little")[: len(made[at : at + width])]
     return bytes(made)
 
 
@@ -166,21 +176,24 @@ def run_on(matcher: tocsin.Matcher, table: pa.Table, r: Random) -> None:
     """A restored matcher takes what comes, as any does; and what it saves can be restored."""
     operator = matcher._operator
     kept = operator.kept_rows
+
+    def save_and_restore() -> None:
+        push_some(matcher, table.slice(0, 0))  # what waits behind a fault
+        operator.restore(operator.save())
+        matcher._waiting = []
+
     try:
         push_some(matcher, table.slice(0, 20))
         if "WITHIN" in matcher._clause:
             matcher.advance(table["t"][20])
-        operator.restore(operator.save())
-        matcher._waiting = []
+        save_and_restore()
         for at in range(20, table.num_rows, 7):
             push_some(matcher, table.slice(at, 7))
             assert operator.kept_rows <= kept + table.num_rows
             assert operator.open_attempts <= operator.kept_rows
         if r.random() < 0.5:
-            operator.restore(operator.save())
+            save_and_restore()
         matcher.finish().validate()
-    except StateError as error:
-        assert "waiting behind a fault" in str(error)
     except (tocsin.EvaluationError, tocsin.LimitError, tocsin.OrderError, tocsin.ClosedError):
         matcher._waiting = []
 
