@@ -51,6 +51,11 @@ def by_call(clause: str, table: pa.Table, names: Sequence[str], *, execution: Ex
     return row_keys(tocsin.match_recognize(table, clause, execution=execution), names)
 
 
+def by_sql(clause: str, table: pa.Table, names: Sequence[str]) -> Rows:
+    """The clause in a query that does nothing else."""
+    return row_keys(tocsin.sql(f"SELECT * FROM events MATCH_RECOGNIZE ({clause})", events=table), names)
+
+
 def by_matcher(
     clause: str,
     table: pa.Table,
@@ -113,6 +118,7 @@ def _engine_door(length: int, workers: int) -> Callable[..., Rows]:
 # What each is called in a test's id -> door(clause, table, names, time column or None) -> rows.
 DOORS: dict[str, Callable[..., Rows]] = {
     "match_recognize": lambda clause, table, names, time: by_call(clause, table, names),
+    "sql": lambda clause, table, names, time: by_sql(clause, table, names),
     "matcher, cut 1": _matcher_door(1, False),
     "matcher, cut 3": _matcher_door(3, False),
     "matcher, all": _matcher_door(None, False),

@@ -31,7 +31,7 @@ KEYS = {
 }  # fmt: skip
 SKIP_TEXT = {"past_last": "SKIP PAST LAST ROW", "next": "SKIP TO NEXT ROW"}
 ALL_ROWS_TEXT = {"show": "", "omit": " OMIT EMPTY MATCHES", "unmatched": " WITH UNMATCHED ROWS"}
-DOORS = ("match_recognize", "matcher", "engine")
+DOORS = ("match_recognize", "sql", "matcher", "engine")
 
 
 @dataclass(frozen=True)
