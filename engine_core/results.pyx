@@ -27,7 +27,7 @@ from .builder cimport (OutColumn, out_free, out_gather, out_init, out_push_bytes
                        out_push_null, out_push_word, out_reserve, out_truncate)
 from .column cimport (KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I64, KIND_U64, KIND_BOOL, KIND_UTF8, bit_get,
                       half_to_double, index_read)
-from .history cimport History, history_walk, ROW_UNKNOWN
+from .history cimport NO_ROW, History, history_walk, ROW_UNKNOWN
 from .keymap cimport KeyMap, keymap_emit
 from .operator cimport STAGE_RESULT
 from .registers cimport TYPE_F64, TYPE_STR
@@ -578,6 +578,16 @@ cdef class Results:
                     return False
                 continue
             count = 0
+            if not leaf.final and leaf.kind == RESULT_LAST and leaf.offset == 0:
+                # The last row so far at each row that is shown; an excluded one is not.
+                row = NO_ROW
+                for i in range(match.n):
+                    if (leaf.variables >> self.variable_of[match.positions[i]]) & 1:
+                        row = match.rows[i]
+                    if not self.excluded[match.positions[i]] and \
+                            history_walk(history, row, leaf.physical) == ROW_UNKNOWN:
+                        return False
+                continue
             for k in range(match.n):
                 i = match.n - 1 - k if leaf.kind == RESULT_LAST else k
                 if not (leaf.variables >> self.variable_of[match.positions[i]]) & 1:
