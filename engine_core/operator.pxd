@@ -60,6 +60,8 @@ cdef class Operator:
     cdef void retract(self) noexcept nogil
     cdef int take(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces, BatchC **out,
                   Fault *fault) noexcept nogil
+    # How `output`'s columns are made, if `ranked`: Kind (or list_kind) and width, as out_init takes them.
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil
     # Words for a fault of this operator: which condition, measure or column it is about ("" if none fits).
     cdef str context(self, const Fault *fault)
     cpdef bytes save(self)

@@ -11,6 +11,7 @@ was before the call. `input` and `output` are set once, by the subclass's constr
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 from .batch cimport Batch, BatchC
+from .column cimport KIND_NONE
 from .status cimport STATUS_OK, STATUS_TYPE, Fault, fault_exception, fault_set
 
 
@@ -50,6 +51,10 @@ cdef class Operator:
                   Fault *fault) noexcept nogil:
         out[0] = NULL
         return fault_set(fault, STATUS_TYPE, -1, -1, 0, 0, "an operator that cannot be spread")
+
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
+        kind[0] = KIND_NONE
+        width[0] = 0
 
     cdef str context(self, const Fault *fault):
         return ""

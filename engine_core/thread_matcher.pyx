@@ -534,6 +534,9 @@ cdef class ThreadMatcher(Operator):
             return status
         return self._give(self._run(batch, base_sequence, pieces, n_pieces, fault), out, fault)
 
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
+        self.results.output.layout(column, kind, width)
+
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil:
         cdef int status = STATUS_OK
         out[0] = NULL
