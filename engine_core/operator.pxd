@@ -33,7 +33,7 @@ cdef enum:
 
 cdef enum Spread:
     SPREAD_WHOLE = 0        # one instance has to see everything
-    SPREAD_BATCHES = 1      # no state: any instance can take any batch
+    SPREAD_BATCHES = 1      # no state that matters: any instance can take any batch
     SPREAD_KEYS = 2         # by partition
 
 # Some rows of a batch, for one instance.

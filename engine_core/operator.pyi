@@ -1,6 +1,10 @@
 from .batch import Batch
 from .schema import Schema
 
+WHOLE: int
+BATCHES: int
+KEYS: int
+
 class Operator:
     @property
     def input(self) -> Schema: ...

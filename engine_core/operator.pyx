@@ -15,6 +15,9 @@ from .column cimport KIND_NONE
 from .status cimport STATUS_OK, STATUS_TYPE, Fault, fault_exception, fault_set
 
 
+WHOLE, BATCHES, KEYS = SPREAD_WHOLE, SPREAD_BATCHES, SPREAD_KEYS     # of `spread`
+
+
 cdef class Operator:
     """What a trigger runs on: takes batches of events, gives batches of matches.
 

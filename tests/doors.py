@@ -127,6 +127,8 @@ DOORS: dict[str, Callable[..., Rows]] = {
     "engine, inline, cut 1": _engine_door(1, 0),
     "engine, inline, cut 3": _engine_door(3, 0),
     "engine, one worker, cut 3": _engine_door(3, 1),
+    "engine, two workers, cut 3": _engine_door(3, 2),
+    "engine, seven workers, cut 1": _engine_door(1, 7),
 }
 
 

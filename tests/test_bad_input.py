@@ -462,7 +462,7 @@ def test_an_unsorted_table_is_sorted_and_a_null_time_is_named(
     assert not (tmp_path / "m.parquet").exists()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_late_events_of_a_timed_stream_are_set_aside_and_counted(workers: int) -> None:
     with tc.Engine(workers=workers) as engine:
         stream = engine.stream("events", SCHEMA, time="t")
@@ -883,7 +883,7 @@ def test_broken_arrow_data_is_refused_before_it_is_read(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- handlers that raise
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_handler_that_raises_loses_nothing(
     workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -969,7 +969,7 @@ def test_a_folder_that_is_read_only_is_named(
         assert str(tmp_path / "s") in str(caught.value)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_full_disk_refuses_the_push_and_the_engine_goes_on(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

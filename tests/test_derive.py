@@ -172,7 +172,7 @@ def push_and_flush(engine: tocsin.Engine, stream: Any, batch: pa.RecordBatch) ->
     engine.flush()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, 1, 2, 7])
 def test_an_exception_crosses_the_threads_of_an_engine(workers: int) -> None:
     found: list[int] = []
     with tocsin.Engine(workers=workers) as engine:

@@ -31,7 +31,7 @@ from tocsin.errors import (
 from tocsin_core.batch import live_batches
 
 TIMED = pa.schema([("n", pa.int64()), ("ts", pa.timestamp("s"))])
-WORKERS = pytest.mark.parametrize("workers", [0, 1])
+WORKERS = pytest.mark.parametrize("workers", [0, 1, 3])
 
 
 def events(*times: int) -> pa.RecordBatch:
@@ -180,8 +180,11 @@ def test_names_are_checked() -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ValueError, match="workers=2: for now an engine has 1 worker thread, or 0"):
-        Engine(workers=2)
+    for wrong in (-1, 65, 1.0, "all"):
+        with pytest.raises(ValueError, match=f"workers={wrong!r}: give a number of threads from 1 to 64"):
+            Engine(workers=wrong)  # type: ignore[arg-type]
+    with Engine(workers="auto") as engine:
+        assert 1 <= engine._runtime.workers <= 64
     with pytest.raises(ValueError, match=r"drop_oldest.*for now"):
         Engine(overflow="drop_oldest")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ring_slots=0"):

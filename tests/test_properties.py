@@ -89,7 +89,7 @@ def test_a_watermark_beyond_every_window_leaves_nothing_for_the_end(case: Case) 
     assert_same(found, dict_keys(case.oracle(), names), case.clause())
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, 1, 2, 7])
 @given(case=cases(), data=st.data())
 def test_the_engine_finds_what_the_matcher_finds(workers: int, case: Case, data: st.DataObject) -> None:
     names = case.columns_out()

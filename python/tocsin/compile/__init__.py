@@ -18,7 +18,7 @@ from tocsin.compile.ir import Leaf, Node
 from tocsin.compile.plan import Measure, Plan
 from tocsin.language.expression import Expression
 from tocsin.sql.clause import Clause
-from tocsin_core.operator import Operator
+from tocsin_core.operator import BATCHES, Operator
 
 
 def build_operators(
@@ -30,7 +30,7 @@ def build_operators(
 ) -> tuple[list[Operator], pa.Schema]:
     """The operators of a trigger's definition over events of `schema`, and the schema of its matches.
 
-    One for each worker where each can take its own partitions (tocsin_core/operator.pxd), else one.
+    One for each worker where each can take its own partitions, or whole batches (tocsin_core/operator.pxd), else one.
     Raises PatternError with the place for what is wrong in it or not supported; TypeError for no definition.
 
     >>> build_operators("price > 3", pa.schema({"price": pa.float64()}))[1].names
@@ -38,7 +38,8 @@ def build_operators(
     """
     assembled = build(definition, schema, max_steps=max_steps, ranked=workers > 1)
     operators = [assembled.operator]
-    while assembled.operator.ranked and len(operators) < workers:
+    spread = assembled.operator.ranked or assembled.operator.spread == BATCHES
+    while spread and len(operators) < workers:
         operators.append(build(definition, schema, max_steps=max_steps, ranked=True).operator)
     return operators, assembled.output_schema
 
