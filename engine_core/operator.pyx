@@ -11,7 +11,7 @@ was before the call. `input` and `output` are set once, by the subclass's constr
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 from .batch cimport Batch, BatchC
-from .status cimport STATUS_OK, Fault, fault_exception
+from .status cimport STATUS_LIMIT, STATUS_OK, Fault, fault_exception, fault_set
 
 
 cdef class Operator:
@@ -38,6 +38,39 @@ cdef class Operator:
 
     cdef str context(self, const Fault *fault):
         return ""
+
+    cdef void tell(self, int64_t n_open, int64_t n_partitions, int64_t n_rows, int64_t n_bytes) noexcept nogil:
+        self.open_gauge.set(n_open)
+        self.partitions_gauge.set(n_partitions)
+        self.rows_gauge.set(n_rows)
+        self.bytes_gauge.set(n_bytes)
+
+    cdef int within_limits(self, int64_t n_open, int64_t n_partitions, Fault *fault) noexcept nogil:
+        """STATUS_OK, or a fault: the batches before have led beyond a limit, and this one is not taken.
+
+        Asked between batches only, so that a batch is taken whole or not at all; one batch may lead beyond the limit by what
+        it opens. Partial matches close when the watermark moves, which is not refused; partitions stay.
+        """
+        if self.max_open > 0 and n_open > self.max_open:
+            fault_set(fault, STATUS_LIMIT, -1, -1, n_open, self.max_open, "max_partial_matches (open attempts)")
+        elif self.max_keys > 0 and n_partitions > self.max_keys:
+            fault_set(fault, STATUS_LIMIT, -1, -1, n_partitions, self.max_keys, "max_partitions")
+        else:
+            return STATUS_OK
+        fault.stage = STAGE_LIMIT
+        return STATUS_LIMIT
+
+    def limit(self, int64_t max_partial_matches, int64_t max_partitions):
+        """Sets how many attempts may be open and how many partitions known when a batch comes; 0: no limit.
+
+        Before the operator is used. A batch that comes later is refused with LimitError, and changes nothing.
+        """
+        self.max_open = max_partial_matches
+        self.max_keys = max_partitions
+
+    def figures(self):
+        """(open attempts, partitions, kept rows or -1, bytes of state), as the last call left them; from any thread."""
+        return self.open_gauge.get(), self.partitions_gauge.get(), self.rows_gauge.get(), self.bytes_gauge.get()
 
     def run(self, Batch batch not None, int64_t base_sequence):
         """Takes one batch on the caller's thread, without the GIL.
