@@ -348,6 +348,13 @@ cdef class PatternMatcher(Operator):
                              "the matcher ran out of memory and")
         if n == 0:
             return self._give(STATUS_OK, out, fault)
+        if self.max_open > 0 and a.n_open > self.max_open and a.within:
+            # Expired attempts leave when their partition is next looked at: all are looked at now.
+            if self.ordering.has_watermark and self.ordering.watermark > a.now:
+                a.now = self.ordering.watermark
+            if attempts_tidy(a, 64 * <int64_t>a.n_parts) != STATUS_OK:
+                self.broken = True
+                return fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, NULL)
         if self.within_limits(a.n_open, a.keys.count, fault) != STATUS_OK:
             return fault.code
         if n > 0x7fffffff:
