@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +24,24 @@ TIMED = pa.schema([("t", pa.timestamp("s")), ("k", pa.int64()), ("x", pa.int64()
 
 def timed(times: list[int], *, key: int = 0, x: int = 1) -> pa.RecordBatch:
     return pa.record_batch([pa.array(times, pa.timestamp("s")), [key] * len(times), [x] * len(times)], schema=TIMED)
+
+
+# ---------------------------------------------------------------------- the rings
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+@pytest.mark.parametrize("overflow", ["block", "raise", "drop_oldest"])
+def test_a_stopped_handler_keeps_no_more_than_the_rings_hold(overflow: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.bounds", "--mode", overflow, "--batches", "600", "--slots", "16"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    found = json.loads(done.stdout)
+    if "skipped" in found:
+        pytest.skip(found["skipped"])
+    offered = 600 * 4096 * 8 * 8
+    # malloc keeps some of what was freed, and pages of another use count too.
+    assert found["peak"] < found["bound"] + (32 << 20) < offered
+    assert found["held_back"] == (overflow == "block")
+    assert (found["refused"] > 500) == (overflow == "raise")
 
 
 # ---------------------------------------------------------------------- late events
