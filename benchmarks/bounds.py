@@ -1,11 +1,11 @@
 """python -m benchmarks.bounds [--batches N] [--slots N]: peak memory of an engine whose handler has stopped.
 
-For each `overflow` a process of its own, since a process has one peak. A thread pushes batches of 4 096 rows and 8 columns,
-each in new memory, while the first call of the handler does not return; all rows are matches, so that they fill the ring
-behind the worker, too. Once nothing moves any more, or N batches were offered, the handler goes on, and in the end every
-event that was accepted must have reached it. Shown beside the peak: what the rings can hold,
+For each `overflow` a process of its own, since a process has one peak. A thread pushes batches of 4 096 rows and 8
+columns, each in new memory, while the first call of the handler does not return; all rows are matches, so that they
+fill the ring behind the worker, too. Once nothing moves any more, or N batches were offered, the handler goes on; in
+the end every event that was accepted must have reached it. Shown beside the peak: what the rings can hold,
 
-    slots of the inbox + slots of the outbox + what the dispatcher took out of the outbox at once (no more than it has slots)
+    slots of the inbox + slots of the outbox + what the dispatcher took out of the outbox at once (at most its slots)
 
 times the bytes of a batch; and how much was offered.
 """
@@ -107,7 +107,11 @@ def measured(overflow: str, batches: int, slots: int) -> dict[str, object]:
     """The same in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.bounds", "--batches", str(batches), "--slots", str(slots)]
     done = subprocess.run(
-        [*command, "--mode", overflow], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+        [*command, "--mode", overflow],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
     )
     found: dict[str, object] = json.loads(done.stdout)
     return found
@@ -124,14 +128,18 @@ def main(arguments: list[str]) -> None:
         return
     mib = 1 << 20
     print(f"a stopped handler: batches of {BATCH_BYTES / mib:.2f} MiB, ring_slots={chosen.slots}\n")
-    print(f"{'overflow':<12} {'offered MiB':>11} {'peak MiB':>9} {'rings hold MiB':>14}  what became of the batches meanwhile")
+    print(
+        f"{'overflow':<12} {'offered MiB':>11} {'peak MiB':>9} {'rings hold MiB':>14}  what became of the batches"
+    )
     for mode in MODES:
         began = time.perf_counter()
         row = measured(mode, chosen.batches, chosen.slots)
         if "skipped" in row:
             print(f"{mode:<12} not there: {row['skipped']}")
             continue
-        fate = "pusher held back, all handled later" if row["held_back"] else f"{row['refused']} refused, {row['dropped']} dropped"
+        fate = f"{row['refused']} refused, {row['dropped']} dropped"
+        if row["held_back"]:
+            fate = "pusher held back, all handled later"
         print(
             f"{mode:<12} {chosen.batches * BATCH_BYTES / mib:>11.0f} {row['peak'] / mib:>9.1f} "  # type: ignore[operator]
             f"{row['bound'] / mib:>14.1f}  {fate} ({time.perf_counter() - began:.0f} s)"  # type: ignore[operator]

@@ -3,9 +3,9 @@
 What        the sum of what every buffer has room for that grows with partitions, open attempts or kept rows, and of the
             texts that they own. Not counted: the program, the automaton's cache (bounded by itself), buffers that serve one
             batch at a time, and malloc's own overhead.
-How         rooms are known; what lies scattered (the buffers that a part has outgrown its block for, texts) is counted where it
-            comes and goes (Attempts.grown, ValueColumn.held, LagTable.text_bytes). So this costs some 20 additions, once per
-            batch, whatever the state's size.
+How         rooms are known; what lies scattered (the buffers that a part has outgrown its block for, texts) is counted
+            where it comes and goes (Attempts.grown, ValueColumn.held, LagTable.text_bytes). So this costs some 20 additions,
+            once per batch, whatever the state's size.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -16,8 +16,8 @@ from .history cimport History
 from .keymap cimport KeyMap, Slot
 from .lag cimport Cell, LagTable
 from .parts cimport PARTS_PER_BLOCK, Attempts, Timer
-from .seek cimport Chain, ChainSlot, Seeks
-from .threads cimport Attempt, Bucket, Due, Heap, Parking, Thread, Threads, Ticket, Track
+from .seek cimport ChainSlot, Seeks
+from .threads cimport Attempt, Bucket, Due, Parking, Thread, Threads, Ticket, Track
 from .trace cimport Node
 from .words cimport ValueColumn
 

@@ -6,8 +6,10 @@ cdef extern from "histogram.hpp" namespace "tocsin" nogil:
 
     cppclass HistogramC "tocsin::Histogram":
         HistogramC() noexcept
+
         @staticmethod
         int bucket(int64_t ns) noexcept
+
         @staticmethod
         int64_t bound(int i) noexcept
         void record(int64_t ns) noexcept

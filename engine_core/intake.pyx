@@ -211,7 +211,7 @@ cdef class Intake:
         return OUT_OF_ORDER if found.first_fall >= 0 else IN_ORDER
 
     def see(self, Batch batch not None):
-        """Moves the newest time seen to that of `batch`, without putting it anywhere. Once for every batch that is accepted."""
+        """Moves the newest time seen to that of `batch`, without putting it anywhere. Once for each accepted batch."""
         cdef TimeScan found
         self.events.grow(batch.c.n_rows)
         self.batches.grow(1)

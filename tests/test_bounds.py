@@ -23,7 +23,9 @@ TIMED = pa.schema([("t", pa.timestamp("s")), ("k", pa.int64()), ("x", pa.int64()
 
 
 def timed(times: list[int], *, key: int = 0, x: int = 1) -> pa.RecordBatch:
-    return pa.record_batch([pa.array(times, pa.timestamp("s")), [key] * len(times), [x] * len(times)], schema=TIMED)
+    return pa.record_batch(
+        [pa.array(times, pa.timestamp("s")), [key] * len(times), [x] * len(times)], schema=TIMED
+    )
 
 
 # ---------------------------------------------------------------------- the rings
@@ -32,8 +34,20 @@ def timed(times: list[int], *, key: int = 0, x: int = 1) -> pa.RecordBatch:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 @pytest.mark.parametrize("overflow", ["block", "raise", "drop_oldest"])
 def test_a_stopped_handler_keeps_no_more_than_the_rings_hold(overflow: str) -> None:
-    command = [sys.executable, "-m", "benchmarks.bounds", "--mode", overflow, "--batches", "600", "--slots", "16"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.bounds",
+        "--mode",
+        overflow,
+        "--batches",
+        "600",
+        "--slots",
+        "16",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+    )
     found = json.loads(done.stdout)
     if "skipped" in found:
         pytest.skip(found["skipped"])
@@ -106,7 +120,8 @@ def test_faults_that_nobody_asks_for_are_counted_and_not_kept(
 # ---------------------------------------------------------------------- open attempts and partitions
 
 WITHIN = (
-    "PARTITION BY k ORDER BY t MEASURES a.t AS t PATTERN (a x*? b) WITHIN INTERVAL '10' SECOND DEFINE a AS x = 1, x AS x < 9, b AS {}"
+    "PARTITION BY k ORDER BY t MEASURES a.t AS t PATTERN (a x*? b) WITHIN INTERVAL '10' SECOND "
+    "DEFINE a AS x = 1, x AS x < 9, b AS {}"
 )
 CLAUSES = pytest.mark.parametrize(
     "clause", [WITHIN.format("x = 2"), WITHIN.format("x = a.x + 1")], ids=["row-local", "threads"]
@@ -114,7 +129,11 @@ CLAUSES = pytest.mark.parametrize(
 
 
 def dead_rows(engine: Engine, name: str) -> list[int]:
-    return [t for letter in engine.dead_letters(name) for t in letter.rows.column("t").cast(pa.int64()).to_pylist()]
+    return [
+        t
+        for letter in engine.dead_letters(name)
+        for t in letter.rows.column("t").cast(pa.int64()).to_pylist()
+    ]
 
 
 @WORKERS
@@ -130,9 +149,9 @@ def test_a_batch_that_finds_too_many_open_attempts_is_refused_and_kept(clause: s
             stream.push(timed([key], key=key))
         engine.flush()
         assert limited.stats().open_attempts == 6
-        with pytest.raises(LimitError, match=r"limited.*max_partial_matches.*6 of at most 5"):
+        with pytest.raises(LimitError, match=r"limited.*max_partial_matches.*6 of at most 5"):  # noqa: PT012
             stream.push(timed([6], key=6))
-            engine.flush()
+            engine.flush()  # or here, with a worker
         assert limited.stats().open_attempts == 6
         assert limited.stats().faults == 1
         assert free.stats().open_attempts == 7

@@ -190,7 +190,10 @@ class Engine:
         """
         self._runtime.check()
         self._check_name(name, "trigger")
-        for option, limit in (("max_partial_matches", max_partial_matches), ("max_partitions", max_partitions)):
+        for option, limit in (
+            ("max_partial_matches", max_partial_matches),
+            ("max_partitions", max_partitions),
+        ):
             if limit is not None:
                 _check_limit(f"trigger {name!r}", option, limit)
         parent = self._source(source)

@@ -248,7 +248,7 @@ class Runtime:
         if kind == DATA:
             outlet = self.outlets[id]
             outlet.deliver(batch, first, last)
-            outlet.counters.done(stamp)  # here all handlers have run: deliver() calls them one after the other
+            outlet.counters.done(stamp)  # all handlers have run: deliver() calls them one after the other
         elif kind == FAULT:
             self.outlets[id].refuse(batch, first, last, fault[0], fault[1])
         elif kind == BARRIER:

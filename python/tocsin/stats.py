@@ -1,17 +1,17 @@
 """Stats: what an engine has done and how much it holds, as one snapshot of plain numbers.
 
     worker ──▶ gauges of the operators (once per batch) ─┐
-    push   ──▶ gauges of the intake (once per batch) ────┼──▶ engine.stats() ──▶ a person, a log, connectors/prometheus.py
+    push   ──▶ gauges of the intake (once per batch) ────┼──▶ engine.stats() ──▶ a person, a log, Prometheus
     handlers ▶ counters of the trigger (once per call) ──┘
 
-Whoever looks takes no lock and nobody waits for him: each number is read whole (tocsin_core.gauge), but they are read one
-after the other while the engine goes on, so numbers of one snapshot may be some microseconds apart. After `flush()` they
-agree.
+Whoever looks takes no lock and nobody waits for him: each number is read whole (tocsin_core.gauge), but they are read
+one after the other while the engine goes on, so numbers of one snapshot may be some microseconds apart. After `flush()`
+they agree.
 
-The latency of a trigger is the time from the moment when a push had its batch accepted until the handlers had run on the
-matches that it led to, once for each batch of matches. For events that waited for the watermark (`lateness=`), and for
-absences, that is the push or the `advance` that moved it. The clock is read for this figure only: no decision of the
-engine depends on it, and a replay gives what the live run gave.
+The latency of a trigger is the time from the moment when a push had its batch accepted until the handlers had run on
+the matches that it led to, once for each batch of matches. For events that waited for the watermark (`lateness=`), and
+for absences, that is the push or the `advance` that moved it. The clock is read for this figure only: no decision of
+the engine depends on it, and a replay gives what the live run gave.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Figures:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as nested dicts, lists and numbers, ready for JSON."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]
+        return asdict(self)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,7 +86,9 @@ class LatencyStats(_Figures):
     def __repr__(self) -> str:
         if not self.count:
             return "LatencyStats(none yet)"
-        shown = ", ".join(f"{name}={_seconds(getattr(self, name))}" for name in ("p50", "p90", "p99", "p999", "max"))
+        shown = ", ".join(
+            f"{name}={_seconds(getattr(self, name))}" for name in ("p50", "p90", "p99", "p999", "max")
+        )
         return f"LatencyStats({self.count} timed, {shown})"
 
 
@@ -147,8 +149,8 @@ class TriggerStats(_Figures):
         dead_letters: batches of matches or events that went there.
         faults: batches and matches that could not be evaluated, batches refused by a limit included.
         open_attempts: partial matches; partitions: seen so far.
-        kept_rows: rows of events that attempts may still read; None for a pattern or condition that keeps single values of
-            rows instead (they count in state_bytes).
+        kept_rows: rows of events that attempts may still read; None for a pattern or condition that keeps single values
+            of rows instead (they count in state_bytes).
         state_bytes: memory of the trigger's state: what its buffers have room for, and texts.
         latency: LatencyStats.
     """
@@ -171,8 +173,9 @@ class TriggerStats(_Figures):
     def __repr__(self) -> str:
         more = _more(self, ("handler_failures", "dead_letters", "faults"))
         return (
-            f"TriggerStats({self.name!r} on {self.source!r}: {self.matches} matches, {self.open_attempts} open attempts, "
-            f"{self.partitions} partitions, {_bytes(self.state_bytes)}{more}, {self.latency!r})"
+            f"TriggerStats({self.name!r} on {self.source!r}: {self.matches} matches, "
+            f"{self.open_attempts} open attempts, {self.partitions} partitions, {_bytes(self.state_bytes)}{more}, "
+            f"{self.latency!r})"
         )
 
 
@@ -196,7 +199,9 @@ class EngineStats(_Figures):
     triggers: dict[str, TriggerStats]
 
     def __repr__(self) -> str:
-        lines = [f"EngineStats({self.state}, inbox={self.inbox!r}, outbox={self.outbox!r}, pending={self.pending}"]
+        lines = [
+            f"EngineStats({self.state}, inbox={self.inbox!r}, outbox={self.outbox!r}, pending={self.pending}"
+        ]
         lines += [f"  {part!r}" for part in (*self.streams.values(), *self.triggers.values())]
         return "\n".join(lines) + ")"
 
@@ -289,7 +294,9 @@ def _ring_stats(*rings: Ring) -> RingStats:
 
 def _more(stats: Any, names: Sequence[str]) -> str:
     """The counts that are not zero."""
-    return "".join(f", {getattr(stats, name)} {name.replace('_', ' ')}" for name in names if getattr(stats, name))
+    return "".join(
+        f", {getattr(stats, name)} {name.replace('_', ' ')}" for name in names if getattr(stats, name)
+    )
 
 
 def _seconds(value: float) -> str:

@@ -6,13 +6,14 @@
     REGISTRY.register(PrometheusCollector(engine))
     start_http_server(9000)
 
-Names and units follow Prometheus's conventions: counts that only grow end in ``_total``, durations are seconds, sizes bytes.
+Names and units follow Prometheus's conventions: counts that only grow end in ``_total``, durations are seconds, sizes
+bytes.
 
-    by stream     tocsin_events_total  tocsin_batches_total  tocsin_late_events_total  tocsin_late_events_forgotten_total
-                  tocsin_dropped_events_total  tocsin_waiting_events  tocsin_late_events_kept
+    by stream     tocsin_events_total  tocsin_batches_total  tocsin_late_events_total  tocsin_dropped_events_total
+                  tocsin_late_events_forgotten_total  tocsin_late_events_kept  tocsin_waiting_events
                   tocsin_watermark_lag_seconds (a time column of integers: tocsin_watermark_lag_ticks)
-    by trigger    tocsin_matches_total  tocsin_match_batches_total  tocsin_handler_calls_total  tocsin_handler_failures_total
-                  tocsin_handler_retries_total  tocsin_dead_letters_total  tocsin_faults_total
+    by trigger    tocsin_matches_total  tocsin_match_batches_total  tocsin_dead_letters_total  tocsin_faults_total
+                  tocsin_handler_calls_total  tocsin_handler_failures_total  tocsin_handler_retries_total
                   tocsin_open_attempts  tocsin_partitions  tocsin_kept_rows  tocsin_state_bytes
                   tocsin_latency_seconds (a histogram: push accepted to handlers done)
     by ring       tocsin_ring_depth  tocsin_ring_capacity (ring="inbox", "outbox")
@@ -33,15 +34,20 @@ from tocsin.stats import EngineStats, LatencyStats, RingStats, StreamStats, Trig
 if TYPE_CHECKING:
     from tocsin.engine import Engine
 
-# The bounds of the histogram in nanoseconds, 1 µs to 34 s: powers of two, where buckets of the core's histogram end, so that
-# the counts are exact.
+# The bounds of the histogram in nanoseconds, 1 µs to 34 s: powers of two, where buckets of the core's histogram end, so
+# that the counts are exact.
 BOUNDS_NS = tuple(1 << power for power in range(10, 36))
 
 STREAM_FIGURES = (
     ("counter", "events", "events", "Events accepted, late and waiting ones included."),
     ("counter", "batches", "batches", "Batches accepted."),
     ("counter", "late_events", "late", "Events that came behind the watermark."),
-    ("counter", "late_events_forgotten", "late_forgotten", "Late events that are not kept for late() any more."),
+    (
+        "counter",
+        "late_events_forgotten",
+        "late_forgotten",
+        "Late events that are not kept for late() any more.",
+    ),
     ("counter", "dropped_events", "dropped", "Events dropped because the ring was full."),
     ("gauge", "waiting_events", "waiting", "Events that wait for the watermark."),
     ("gauge", "late_events_kept", "late_kept", "Late events that wait for late()."),
@@ -117,15 +123,21 @@ class PrometheusCollector:
         """
         for name in labels:
             if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name) or name.startswith("__"):
-                raise ValueError(f"label {name!r}: Prometheus takes letters, digits and _, and no __ at the start")
+                raise ValueError(
+                    f"label {name!r}: Prometheus takes letters, digits and _, and no __ at the start"
+                )
             if name in ("stream", "trigger", "ring", "le"):
                 raise ValueError(f"label {name!r} is one that the figures have themselves: choose another")
         known = [values for _, values in self._living()]
         if any(values.keys() != labels.keys() for values in known):
-            raise ValueError(f"labels {sorted(labels)}: the engines of one collector have the same: {sorted(known[0])}")
+            raise ValueError(
+                f"labels {sorted(labels)}: the engines of one collector have the same: {sorted(known[0])}"
+            )
         labels = {name: str(value) for name, value in labels.items()}
         if labels in known:
-            raise ValueError(f"labels {labels}: there is an engine with these already; give each its own, engine=...")
+            raise ValueError(
+                f"labels {labels}: there is an engine with these already; give each its own, engine=..."
+            )
         self._engines.append((weakref.ref(engine), labels))
 
     def describe(self) -> Iterator[Any]:
@@ -150,18 +162,27 @@ class PrometheusCollector:
             own = list(labels.values())
             streams += [([*own, stream.name], stream) for stream in stats.streams.values()]
             triggers += [([*own, trigger.name], trigger) for trigger in stats.triggers.values()]
-            rings += [([*own, ring], found) for ring in ("inbox", "outbox") if (found := getattr(stats, ring))]
+            rings += [
+                ([*own, ring], found) for ring in ("inbox", "outbox") if (found := getattr(stats, ring))
+            ]
         for kind, name, figure, text in STREAM_FIGURES:
-            yield self._family(kind, name, text, [*names, "stream"], [(at, getattr(s, figure)) for at, s in streams])
+            yield self._family(
+                kind, name, text, [*names, "stream"], [(at, getattr(s, figure)) for at, s in streams]
+            )
         ticks = [(at, s.watermark_lag) for at, s in streams if s.watermark_lag_seconds is None]
         yield self._family(
-            "gauge", "watermark_lag_ticks", "Newest event time minus watermark, where the time column is an integer: in its unit.", [*names, "stream"], ticks
-        )
+            "gauge", "watermark_lag_ticks", "Newest event time minus watermark, in the unit of an integer time column.",
+            [*names, "stream"], ticks,
+        )  # fmt: skip
         for kind, name, figure, text in TRIGGER_FIGURES:
-            yield self._family(kind, name, text, [*names, "trigger"], [(at, getattr(t, figure)) for at, t in triggers])
+            yield self._family(
+                kind, name, text, [*names, "trigger"], [(at, getattr(t, figure)) for at, t in triggers]
+            )
         yield self._histogram([*names, "trigger"], [(at, t.latency) for at, t in triggers])
         for kind, name, figure, text in RING_FIGURES:
-            yield self._family(kind, name, text, [*names, "ring"], [(at, getattr(r, figure)) for at, r in rings])
+            yield self._family(
+                kind, name, text, [*names, "ring"], [(at, getattr(r, figure)) for at, r in rings]
+            )
         whole = [(list(labels.values()), stats) for stats, labels in taken]
         yield self._family(
             "gauge", "pending_batches", "Taken out of the outbox, not handled yet.", names,
@@ -173,7 +194,12 @@ class PrometheusCollector:
         )  # fmt: skip
 
     def _family(
-        self, kind: str, name: str, text: str, labels: list[str], values: Sequence[tuple[list[str], float | None]]
+        self,
+        kind: str,
+        name: str,
+        text: str,
+        labels: list[str],
+        values: Sequence[tuple[list[str], float | None]],
     ) -> Any:
         of = self._core.CounterMetricFamily if kind == "counter" else self._core.GaugeMetricFamily
         family = of(f"tocsin_{name}", text, labels=labels)
@@ -184,7 +210,9 @@ class PrometheusCollector:
 
     def _histogram(self, labels: list[str], values: Sequence[tuple[list[str], LatencyStats]]) -> Any:
         family = self._core.HistogramMetricFamily(
-            "tocsin_latency_seconds", "From push accepted to handlers done, by batch of matches.", labels=labels
+            "tocsin_latency_seconds",
+            "From push accepted to handlers done, by batch of matches.",
+            labels=labels,
         )
         for at, latency in values:
             family.add_metric(at, cumulative(latency), latency.sum)
