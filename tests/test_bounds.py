@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -203,6 +204,22 @@ def test_a_limit_holds_inside_a_library_expression() -> None:
         with pytest.raises(LimitError, match="max_partitions"):
             stream.push({"k": ["a"]})
         assert trigger.stats().partitions == 2
+
+
+@CLAUSES
+def test_a_matcher_has_the_same_limits_and_keeps_them_when_pickled(clause: str) -> None:
+    matcher = tc.Matcher(clause, TIMED, max_partial_matches=2)
+    for key in range(3):
+        matcher.push(timed([key], key=key))
+    matcher = pickle.loads(pickle.dumps(matcher))
+    with pytest.raises(LimitError, match="3 of at most 2"):
+        matcher.push(timed([3], x=2))
+    assert matcher.sequence == 3
+    matcher.advance(15)
+    assert matcher.push(timed([15])).num_rows == 0
+    assert matcher.push(timed([16], x=2)).num_rows == 1
+    with pytest.raises(ValueError, match="a matcher: max_partitions="):
+        tc.Matcher(clause, TIMED, max_partitions=0)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.5, "5", True, 2**63])

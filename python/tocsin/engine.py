@@ -27,6 +27,7 @@ from tocsin_core.status import SchemaError, TocsinError
 from .compile import build_operator
 from .handlers import DEAD_LETTER_SCHEMA, DeadLetter, DeadLetters, Outlet
 from .language.duration import duration_ns
+from .limits import check_limit, state_limits
 from .runtime import Runtime
 from .stats import EngineStats, engine_stats
 from .storage import Store
@@ -128,7 +129,7 @@ class Engine:
         """
         self._runtime.check()
         self._check_name(name, "stream")
-        _check_limit(f"stream {name!r}", "late_limit", late_limit, lowest=0)
+        check_limit(f"stream {name!r}", "late_limit", late_limit, lowest=0)
         schema = schema if isinstance(schema, pa.Schema) else pa.schema(schema)
         if len(schema) == 0:
             raise SchemaError(f"stream {name!r} must have at least one column")
@@ -190,12 +191,7 @@ class Engine:
         """
         self._runtime.check()
         self._check_name(name, "trigger")
-        for option, limit in (
-            ("max_partial_matches", max_partial_matches),
-            ("max_partitions", max_partitions),
-        ):
-            if limit is not None:
-                _check_limit(f"trigger {name!r}", option, limit)
+        limits = state_limits(f"trigger {name!r}", max_partial_matches, max_partitions)
         parent = self._source(source)
         feeder: Any
         if isinstance(parent, Stream):
@@ -214,7 +210,7 @@ class Engine:
         else:
             operator, schema = build_operator(definition, parent.schema, max_steps=max_steps)
             timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
-        operator.limit(max_partial_matches or 0, max_partitions or 0)
+        operator.limit(*limits)
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
         if store is not None:
@@ -495,11 +491,6 @@ def _nearest(name: str, known: list[str]) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; there are {', '.join(map(repr, known))}" if known else "; there is none yet"
-
-
-def _check_limit(whose: str, option: str, limit: Any, lowest: int = 1) -> None:
-    if type(limit) is not int or not lowest <= limit < 2**63:
-        raise ValueError(f"{whose}: {option}={limit!r} must be a whole number, not below {lowest}")
 
 
 def _lateness(lateness: Any, field: pa.Field) -> int:
