@@ -10,8 +10,8 @@
 // A bucket holds the values above the bound of the one before, up to its own bound and that included, as Prometheus counts.
 // Values below 1 count as 1, values above 2^42 ns (73 minutes) in the last bucket; the largest value is kept as it was.
 //
-// Threads: any may record, any may read meanwhile, none waits (relaxed atomics, as in gauge.hpp). Cost: 10 to 15 ns, the
-// clock (`stamp`) 20 to 25 ns more. The clock serves figures only: nothing that the engine decides depends on it.
+// Threads: any may record, any may read meanwhile, none waits (relaxed atomics, as in gauge.hpp). Cost: 8 to 10 ns, the
+// clock (`stamp`) 30 ns of processor time more (KVM guest). The clock serves figures only: nothing that the engine decides depends on it.
 #pragma once
 
 #include <atomic>
@@ -66,7 +66,8 @@ class Histogram {
 
     void merge(const Histogram &other) noexcept {
         for (int i = 0; i < BUCKETS; i++)
-            counts_[i].fetch_add(other.count(i), std::memory_order_relaxed);
+            if (const int64_t n = other.count(i)) // most are empty
+                counts_[i].fetch_add(n, std::memory_order_relaxed);
         sum_.fetch_add(other.sum(), std::memory_order_relaxed);
         raise(other.largest());
     }
