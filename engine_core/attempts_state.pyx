@@ -18,7 +18,7 @@ from .automaton cimport CODE_NO_MEMORY, DEAD, State, dfa_intern, dfa_letter
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64, reader_take
 from .measure cimport Record, record_values
 from .registers cimport TYPE_STR
-from .words cimport ValueColumn, word_text, word_view
+from .words cimport ValueColumn, word_bytes, word_text, word_view
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE
 
 
@@ -54,6 +54,7 @@ cdef int restore_values(Reader *r, const ValueColumn *values, int n, uint64_t *w
                 return STATUS_STATE
             if word_text(r.data + r.at, size, &words[1 + i]) != STATUS_OK:
                 return STATUS_NO_MEMORY
+            (<ValueColumn *>values)[i].held += word_bytes(words[1 + i])
             r.at += size
         else:
             reader_take(r, &words[1 + i], 8)
@@ -279,7 +280,9 @@ cdef int restore_part(Attempts *a, Reader *r, int64_t n_partitions, int64_t next
         if starts == NULL:
             return STATUS_NO_MEMORY
         if p.starts != <uint8_t *>p + sizeof(Part):
+            a.grown -= p.starts_room * a.start_stride
             free(p.starts)
+        a.grown += n * a.start_stride
         p.starts = starts
         p.starts_room = <uint32_t>n
     for _i in range(n):

@@ -16,6 +16,7 @@ Source      registers on threads: Laurikari's tagged automata, used for conditio
 Cost        per row and thread some 20 ns for the block and 20 ns per instruction of the program.
 """
 cimport cython
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
@@ -159,6 +160,7 @@ cdef class Definitions:
                     (i < self.n_rests and any([program.types[program.results[k]] != TYPE_BOOL
                                                for k in range(program.n_results)])):
                 raise ValueError("a rest has one result, a boolean, and a source for each input")
+            Py_INCREF(program)      # the collector may empty a list that holds it before __dealloc__ needs it
             self.program[i] = <void *>program
             self.rests[i].first_input = at
             self.rests[i].n_sources = len(sources)
@@ -241,10 +243,13 @@ cdef class Definitions:
         out_free(&self.labels)
         out_free(&self.pool)
         out_free(&self.lists)
-        if self.frames != NULL:
+        if self.program != NULL:
             for i in range(self.n_rests + self.n_keys):
-                if self.program[i] != NULL and self.frames[i].registers != NULL:
+                if self.program[i] == NULL:
+                    continue
+                if self.frames != NULL and self.frames[i].registers != NULL:
                     (<Program>self.program[i]).frame_free(&self.frames[i])
+                Py_DECREF(<object>self.program[i])
         if self.operand_framed:
             self.operand_program.frame_free(&self.operand_frame)
         free(self.program)

@@ -170,6 +170,14 @@ cdef class Derive(Operator):
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
         return self._settle(self.inner.finish(out, fault), out, fault)
 
+    def limit(self, int64_t max_partial_matches, int64_t max_partitions):
+        """Those of the operator inside."""
+        self.inner.limit(max_partial_matches, max_partitions)
+
+    def figures(self):
+        """Those of the operator inside; what `after` has kept back is not counted."""
+        return self.inner.figures()
+
     cdef bint told_here(self, const Fault *fault):
         return fault.code == STATUS_VALUE and fault.text == NULL and fault.stage in (STAGE_DERIVE, STAGE_MEASURE)
 

@@ -58,8 +58,10 @@ cdef int group_new(Attempts *a, Part *p, uint32_t state, uint32_t *out) noexcept
         memcpy(groups, p.cold.groups, p.cold.n_groups * a.group_stride)
         memcpy(roots, p.cold.roots, p.cold.n_roots * sizeof(uint32_t))
         if p.cold.groups != inline_groups(a, p):
+            a.grown -= p.cold.groups_room * (a.group_stride + <int64_t>sizeof(uint32_t))
             free(p.cold.groups)
             free(p.cold.roots)
+        a.grown += room * (a.group_stride + <int64_t>sizeof(uint32_t))
         p.cold.groups = groups
         p.cold.roots = roots
         p.cold.groups_room = room

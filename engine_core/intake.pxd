@@ -1,6 +1,7 @@
 """Intake: one stream's door into a ring."""
 from libc.stdint cimport int32_t, int64_t
 from .batch cimport Batch, BatchC
+from .gauge cimport Gauge
 from .ring cimport Ring
 from .schema cimport Schema
 
@@ -16,6 +17,7 @@ cdef class Intake:
     cdef BatchC *scanned            # the batch that `scan` saw last, and the newest time then; not owned
     cdef int64_t scanned_newest
     cdef int64_t told               # what `advance` was told
+    cdef Gauge events, batches, newest_gauge, told_gauge    # the figures, for any thread
     cdef Schema given               # of the last batch: the stream's, in the layout that the producer has
     cdef int32_t given_index        # its place in `layouts`
     cdef list layouts

@@ -23,6 +23,7 @@ from libc.stdint cimport INT64_MIN, int64_t, uintptr_t
 
 from .arrow_abi cimport ArrowArray
 from .batch cimport Batch, BatchC, batch_adopt, batch_retain
+from .histogram cimport stamp
 from .ring cimport RING_CLOSED, RING_FULL, SLOT_ADVANCE, SLOT_DATA, SLOT_NOTHING, Ring, Slot, claim_blocking
 from .schema cimport Schema
 from .status cimport Fault, fault_exception
@@ -95,6 +96,8 @@ cdef class Intake:
         self.next = 0
         self.newest = INT64_MIN
         self.told = INT64_MIN
+        self.newest_gauge.set(INT64_MIN)
+        self.told_gauge.set(INT64_MIN)
         self.scanned = NULL
         self.given = schema
         self.given_index = 0
@@ -118,6 +121,13 @@ cdef class Intake:
     def told_time(self):
         """The latest time that `advance` was told, or None."""
         return None if self.told == INT64_MIN else self.told
+
+    def figures(self):
+        """(events, batches, newest time or None, watermark or None): what was taken in so far; from any thread."""
+        cdef int64_t newest = self.newest_gauge.get()
+        cdef int64_t mark = max(watermark_of(newest, self.lateness), self.told_gauge.get())
+        return (self.events.get(), self.batches.get(), None if newest == INT64_MIN else newest,
+                None if mark == INT64_MIN else mark)
 
     def layout(self, int64_t index):
         """The Schema with number `index`, as slots carry it."""
@@ -201,16 +211,20 @@ cdef class Intake:
         return OUT_OF_ORDER if found.first_fall >= 0 else IN_ORDER
 
     def see(self, Batch batch not None):
-        """Moves the newest time seen to that of `batch`, without putting it anywhere."""
+        """Moves the newest time seen to that of `batch`, without putting it anywhere. Once for each accepted batch."""
         cdef TimeScan found
+        self.events.grow(batch.c.n_rows)
+        self.batches.grow(1)
         if self.time_column < 0:
             return
         if self.scanned == batch.c:     # `scan` came just before: the usual way
             self.newest = self.scanned_newest
+            self.newest_gauge.set(self.newest)
             self.scanned = NULL
             return
         time_scan(&batch.c.columns[self.time_column], self.newest, self.lateness, self.told, &found)
         self.newest = found.newest
+        self.newest_gauge.set(self.newest)
 
     # ------------------------------------------------------------------ into the ring
 
@@ -230,7 +244,7 @@ cdef class Intake:
         slot.batch = batch.c
         slot.note = NULL
         slot.base = self.next
-        slot.last = self.next + batch.c.n_rows - 1
+        slot.last = stamp()     # when it was accepted: for figures, nothing decides by it
         slot.time = max(watermark_of(self.newest, self.lateness), self.told)
         slot.ticket = self.given_index
         self.next += batch.c.n_rows
@@ -241,12 +255,13 @@ cdef class Intake:
         """Publishes "the watermark is `time`" in the claimed slot `sequence`; a time in the past changes nothing."""
         cdef Slot *slot = self.ring.c.at(sequence)
         self.told = max(self.told, time)
+        self.told_gauge.set(self.told)
         slot.kind = SLOT_ADVANCE
         slot.id = self.id
         slot.batch = NULL
         slot.note = NULL
         slot.base = self.next
-        slot.last = self.next
+        slot.last = stamp()
         slot.time = max(watermark_of(self.newest, self.lateness), self.told)
         slot.ticket = 0
         self.ring.c.publish(sequence)

@@ -42,6 +42,7 @@ cdef struct LagTable:
     int64_t n_changes, changes_room
     uint32_t *stepped           # partitions in the order of their rows: undoing a ring's position
     int64_t n_stepped, stepped_room
+    int64_t text_bytes          # of the texts that cells own: a figure
     bint undoable               # this batch notes its changes
     uint8_t *snapshot           # or else: all cells and positions as they were before it
     int64_t snapshot_room

@@ -290,6 +290,7 @@ cdef int lag_commit(LagTable *t) noexcept nogil:
         if t.columns[change.lag].type != TYPE_STR:
             continue
         if change.before.owned:
+            t.text_bytes -= change.before.size + 1
             free(<void *>change.before.word)
         cell = &t.columns[change.lag].cells[change.cell]
         if cell.valid and not cell.owned:
@@ -300,6 +301,7 @@ cdef int lag_commit(LagTable *t) noexcept nogil:
                 memcpy(text, <const void *>cell.word, cell.size)
             cell.word = <uint64_t>text
             cell.owned = 1
+            t.text_bytes += cell.size + 1
     t.n_changes = 0
     t.n_stepped = 0
     return STATUS_OK
@@ -376,4 +378,5 @@ cdef int lag_restore(LagTable *t, int64_t n_partitions, Reader *r) noexcept nogi
             cell.word = <uint64_t>text
             cell.size = <int32_t>size
             cell.owned = 1
+            t.text_bytes += size + 1
     return STATUS_STATE if r.failed else STATUS_OK

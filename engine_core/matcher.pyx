@@ -23,11 +23,12 @@ from .batch cimport BatchC
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
 from .cohorts cimport cohorts_free, cohorts_init
 from .column cimport Column, column_time
+from .footprint cimport attempts_bytes
 from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
 from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
 from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_SETTLED, LEAF_START,
                        LEAF_START_TIME, LEAF_TURN, Leaf)
-from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, STAGE_RESULT, Operator, Piece
+from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, STAGE_LIMIT, STAGE_RESULT, Operator, Piece
 from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
                         ordering_restore, ordering_save)
 from .owner cimport owners_find, owners_free, owners_split
@@ -362,6 +363,7 @@ cdef class PatternMatcher(Operator):
     cdef int _give(self, int status, BatchC **out, Fault *fault) noexcept nogil:
         """The end of every call: what was found, or what went wrong."""
         cdef Attempts *a = &self.attempts
+        self.tell(a.n_open, a.keys.count, -1, attempts_bytes(a, self.conditions))
         if status == STATUS_OK and a.fault.code != STATUS_OK:
             fault[0] = a.fault
             fault.stage = STAGE_LEAF
@@ -480,6 +482,15 @@ cdef class PatternMatcher(Operator):
                              "the matcher ran out of memory and")
         if n == 0:
             return self._give(STATUS_OK, out, fault)
+        if self.max_open > 0 and a.n_open > self.max_open and a.within:
+            # Expired attempts leave when their partition is next looked at: all are looked at now.
+            if self.ordering.has_watermark and self.ordering.watermark > a.now:
+                a.now = self.ordering.watermark
+            if attempts_tidy(a, 64 * <int64_t>a.n_parts) != STATUS_OK:
+                self.broken = True
+                return fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, NULL)
+        if self.within_limits(a.n_open, a.keys.count, fault) != STATUS_OK:
+            return fault.code
         if n > 0x7fffffff:
             return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
         status = ordering_check(&self.ordering, batch.columns, 0, n, True, fault)
@@ -581,6 +592,8 @@ cdef class PatternMatcher(Operator):
     # ------------------------------------------------------------ binding
 
     cdef str context(self, const Fault *fault):
+        if fault.stage == STAGE_LIMIT:
+            return "no batch is taken until attempts have closed, or the trigger is set anew with a larger limit"
         if fault.code == STATUS_UNSORTED or fault.code == STATUS_NULL_TIME:
             return f"ORDER BY {self.input.names[fault.item]}"
         if fault.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
@@ -682,6 +695,7 @@ cdef class PatternMatcher(Operator):
         if status != STATUS_OK:
             raise StateError("the saved state is not whole; nothing was restored")
         self._swap(fresh)
+        self.tell(self.attempts.n_open, self.attempts.keys.count, -1, attempts_bytes(&self.attempts, self.conditions))
 
     cdef int _swap(self, PatternMatcher other) except -1:
         """Exchanges all state; `other` then frees what was ours."""

@@ -23,12 +23,17 @@ the order in which one instance would give them (merge.pyx): `settled`, which ev
 an event with sequence s of the match's own partition, and 2 s where a window closed because s is the first event
 that is late enough. Of several windows that close at once, `turn` is the first row of the attempt whose turn it was, else
 0: what an event of its own makes certain is of one partition, and so of one instance.
+
+An operator that keeps state says at the end of every call how much that is (`tell`), and begins `process` with
+`within_limits`, which refuses a batch while a limit on its state is passed.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from .batch cimport BatchC, Schema
+from .gauge cimport Gauge
 from .status cimport Fault
 
 cdef enum:
+    STAGE_LIMIT = 14        # Fault.stage: the batch was refused by `within_limits`
     STAGE_RESULT = 16       # Fault.stage from here on: a match has no value; below: nothing was taken
 
 cdef enum Spread:
@@ -49,6 +54,13 @@ cdef class Operator:
     cdef readonly int spread
     cdef readonly bint votes        # judge may refuse
     cdef readonly bint ranked       # there are the two columns by which matches are merged
+    cdef Gauge open_gauge, partitions_gauge, rows_gauge, bytes_gauge    # any thread may look at them
+    cdef int64_t max_open           # 0: no limit
+    cdef int64_t max_keys
+    # Of the thread that owns the operator, once per call: open attempts, partitions, kept rows (-1: nobody counts
+    # them), bytes of state.
+    cdef void tell(self, int64_t n_open, int64_t n_partitions, int64_t n_rows, int64_t n_bytes) noexcept nogil
+    cdef int within_limits(self, int64_t n_open, int64_t n_partitions, Fault *fault) noexcept nogil
     cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil

@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 from .batch cimport Batch, BatchC
 from .column cimport KIND_NONE
-from .status cimport STATUS_OK, STATUS_TYPE, Fault, fault_exception, fault_set
+from .status cimport STATUS_LIMIT, STATUS_OK, STATUS_TYPE, Fault, fault_exception, fault_set
 
 
 WHOLE, BATCHES, KEYS = SPREAD_WHOLE, SPREAD_BATCHES, SPREAD_KEYS     # of `spread`
@@ -61,6 +61,39 @@ cdef class Operator:
 
     cdef str context(self, const Fault *fault):
         return ""
+
+    cdef void tell(self, int64_t n_open, int64_t n_partitions, int64_t n_rows, int64_t n_bytes) noexcept nogil:
+        self.open_gauge.set(n_open)
+        self.partitions_gauge.set(n_partitions)
+        self.rows_gauge.set(n_rows)
+        self.bytes_gauge.set(n_bytes)
+
+    cdef int within_limits(self, int64_t n_open, int64_t n_partitions, Fault *fault) noexcept nogil:
+        """STATUS_OK, or a fault: the batches before have led beyond a limit, and this one is not taken.
+
+        Asked between batches only, so that a batch is taken whole or not at all; one batch may lead beyond the limit by what
+        it opens. Partial matches close when the watermark moves, which is not refused; partitions stay.
+        """
+        if self.max_open > 0 and n_open > self.max_open:
+            fault_set(fault, STATUS_LIMIT, -1, -1, n_open, self.max_open, "max_partial_matches (open attempts)")
+        elif self.max_keys > 0 and n_partitions > self.max_keys:
+            fault_set(fault, STATUS_LIMIT, -1, -1, n_partitions, self.max_keys, "max_partitions")
+        else:
+            return STATUS_OK
+        fault.stage = STAGE_LIMIT
+        return STATUS_LIMIT
+
+    def limit(self, int64_t max_partial_matches, int64_t max_partitions):
+        """Sets how many attempts may be open and how many partitions known when a batch comes; 0: no limit.
+
+        Before the operator is used. A batch that comes later is refused with LimitError, and changes nothing.
+        """
+        self.max_open = max_partial_matches
+        self.max_keys = max_partitions
+
+    def figures(self):
+        """(open attempts, partitions, kept rows or -1, bytes of state), as the last call left them; from any thread."""
+        return self.open_gauge.get(), self.partitions_gauge.get(), self.rows_gauge.get(), self.bytes_gauge.get()
 
     def run(self, Batch batch not None, int64_t base_sequence):
         """Takes one batch on the caller's thread, without the GIL.

@@ -104,6 +104,7 @@ cdef struct Attempts:
     int64_t now                 # time of the last row (WITHIN)
     uint32_t free_part          # number + 1 of the first free part; 0: none
     int64_t n_open              # open attempts, all partitions
+    int64_t grown               # bytes of the buffers that parts have outside their blocks
     # candidates that WITHIN may make certain: a binary heap by (due, sequence)
     Timer *timers
     int64_t n_timers, timers_room

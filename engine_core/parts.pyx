@@ -126,16 +126,19 @@ cdef void part_release(Attempts *a, Part *p) noexcept nogil:
     cdef uint32_t number = a.part_of[p.partition] - 1
     part_clear(a, p)
     if p.starts_room > 64:
+        a.grown -= p.starts_room * a.start_stride
         free(p.starts)
         p.starts = inline_starts(p)
         p.starts_room = a.inline_starts
     if p.cold.groups_room > 64:
+        a.grown -= p.cold.groups_room * (a.group_stride + <int64_t>sizeof(uint32_t))
         free(p.cold.groups)
         free(p.cold.roots)
         p.cold.groups = inline_groups(a, p)
         p.cold.roots = p.cold.inline_roots
         p.cold.groups_room = INLINE_GROUPS
     if p.records_room > 64:
+        a.grown -= p.records_room * a.measures.record_stride
         free(p.records)
         p.records = NULL
         p.records_room = 0
@@ -204,7 +207,9 @@ cdef int starts_grow(Attempts *a, Part *p) noexcept nogil:
         return STATUS_NO_MEMORY
     memcpy(memory, p.starts, p.tail * a.start_stride)
     if p.starts != inline_starts(p):
+        a.grown -= p.starts_room * a.start_stride
         free(p.starts)
+    a.grown += room * a.start_stride
     p.starts = memory
     p.starts_room = room
     return STATUS_OK
@@ -254,6 +259,7 @@ cdef int record_room(Attempts *a, Part *p) noexcept nogil:
             memory = realloc(p.records, room * stride)
             if memory == NULL:
                 return STATUS_NO_MEMORY
+            a.grown += (room - p.records_room) * stride
             p.records = <uint8_t *>memory
             p.records_room = room
         if p.record_head:

@@ -78,8 +78,8 @@ struct alignas(CACHE_LINE) Slot {
     int32_t id;     // stream or trigger
     void *batch;    // one reference, passed on from hand to hand
     int64_t base;   // sequence (in its stream) of the batch's first row
-    int64_t last;   // sequence of the last row that led to this slot
-    int64_t time;   // watermark
+    int64_t last;   // out: sequence of the last row that led to this slot; in: when it was accepted (histogram.hpp)
+    int64_t time;   // in: watermark; out: the inbox slot's `last`
     void *note;     // fault, control or barrier record
     int64_t ticket; // free for the user
     std::atomic<int64_t> published;

@@ -14,6 +14,7 @@ cdef struct Outgoing:
     int64_t last
     void *note
     int64_t ticket
+    int64_t stamp           # when the push that led to it was accepted (histogram.hpp); 0: nobody's push; in a Slot: time
 
 cdef struct ShardC:
     RingC *inbox
@@ -21,6 +22,7 @@ cdef struct ShardC:
     const RoutesC *routes
     int reader              # in the inbox
     bint finished           # SLOT_FINISH has gone by
+    int64_t stamp           # of the slot under way
     Outgoing *items         # items[head:size] wait to be taken; `room` are allocated
     int64_t head
     int64_t size

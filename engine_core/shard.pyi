@@ -11,7 +11,7 @@ BARRIER: int
 FAULT: int
 TAKE_MAX: int
 
-_Outgoing = tuple[int, int, Batch | None, int, int, tuple[int, Exception] | None, int]
+_Outgoing = tuple[int, int, Batch | None, int, int, tuple[int, Exception] | None, int, int]
 
 class Shard:
     inbox: Ring

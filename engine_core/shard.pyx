@@ -14,11 +14,12 @@ step runs in two ways:
 Outgoing things leave in the order of the slots that led to them: matches, faults, barriers and answers to control
 slots alike. `take` gives them to Python, wrapped as tuples
 
-    (kind, id, batch, first, last, fault, ticket)
+    (kind, id, batch, first, last, fault, ticket, stamp)
 
 kind is one of the SLOT_ numbers; `batch` a Batch or None: for SLOT_DATA the matches of trigger `id`, for SLOT_FAULT
 the input that the trigger refused; first and last are the sequences of the input rows in the trigger's source;
-`fault` is an exception or None.
+`fault` is an exception or None; `stamp` says when the push that led to it was accepted (0: it was no push's). The stamp
+is carried from slot to slot for figures only, and no clock is read here.
 
 Faults: an operator that refuses a batch has not changed its state (operator.pxd); the refused batch goes out
 with the fault, the other listeners go on, and the trigger sees the next batch.
@@ -61,6 +62,7 @@ cdef void fill(Outgoing *item, int kind, int id, BatchC *batch, int64_t base, in
     item.last = last
     item.note = NULL
     item.ticket = 0
+    item.stamp = 0
 
 
 cdef void discard(Outgoing *item) noexcept nogil:
@@ -74,6 +76,7 @@ cdef void emit(ShardC *shard, Outgoing *item) noexcept nogil:
     """Passes `item` on, with its reference; waits for room in the outbox."""
     cdef int64_t sequence
     cdef Slot *slot
+    item.stamp = shard.stamp
     if shard.outbox == NULL:
         shard.items[shard.size] = item[0]   # SAFETY: reserve() made room before the step
         shard.size += 1
@@ -91,6 +94,7 @@ cdef void emit(ShardC *shard, Outgoing *item) noexcept nogil:
     slot.last = item.last
     slot.note = item.note
     slot.ticket = item.ticket
+    slot.time = item.stamp
     shard.outbox.publish(sequence)
 
 
@@ -234,6 +238,7 @@ cdef void step(ShardC *shard, Slot *slot) noexcept nogil:
     cdef Outgoing item
     cdef BatchC *batch = <BatchC *>slot.batch
     cdef int32_t i
+    shard.stamp = slot.last if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
     if slot.kind == SLOT_DATA:
         route(shard, slot.id, batch, slot.base, slot.time, slot.ticket)
     elif slot.kind == SLOT_ADVANCE:
@@ -295,7 +300,7 @@ cdef class Shard:
     >>> shard.barrier(7)
     >>> shard.drain()
     1
-    >>> [(kind == BARRIER, ticket) for kind, *_, ticket in shard.take()]
+    >>> [(kind == BARRIER, ticket) for kind, *_, ticket, stamp in shard.take()]
     [(True, 7)]
     """
     def __cinit__(self, Ring inbox not None, Ring outbox=None, int workers=1):
@@ -374,6 +379,7 @@ cdef class Shard:
             fill(&item, slot.kind, slot.id, <BatchC *>slot.batch, slot.base, slot.last)
             item.note = slot.note
             item.ticket = slot.ticket
+            item.stamp = slot.time
             slot.batch = NULL
             slot.note = NULL
             self.c.outbox.advance(self.outbox_reader, 1)
@@ -405,7 +411,7 @@ cdef class Shard:
             else:
                 schema = (<Intake>source).layouts[item.ticket]
             batch = Batch.wrap(item.batch, schema)
-        return item.kind, item.id, batch, item.base, item.last, fault, item.ticket
+        return item.kind, item.id, batch, item.base, item.last, fault, item.ticket, item.stamp
 
     # ------------------------------------------------------------------ what the engine itself puts into the inbox
 

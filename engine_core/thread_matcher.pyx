@@ -22,10 +22,11 @@ from .batch cimport BatchC
 from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
 from .builder cimport out_init
 from .column cimport Column, column_time
+from .footprint cimport threads_bytes
 from .history cimport history_append, history_init
 from .keymap cimport keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
 from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
-from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, Operator, Piece
+from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, STAGE_LIMIT, Operator, Piece
 from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
                         ordering_restore, ordering_save)
 from .owner cimport owners_find, owners_free, owners_split
@@ -374,6 +375,7 @@ cdef class ThreadMatcher(Operator):
     cdef int _give(self, int status, BatchC **out, Fault *fault) noexcept nogil:
         """The end of every call: what was found, or what went wrong."""
         cdef Threads *t = &self.threads
+        self.tell(t.n_open, t.keys.count, t.history.n_rows, threads_bytes(t, self.conditions))
         if status == STATUS_OK and t.fault.code != STATUS_OK:
             fault[0] = t.fault
             memset(&t.fault, 0, sizeof(Fault))
@@ -484,6 +486,8 @@ cdef class ThreadMatcher(Operator):
                              "the matcher ran out of memory and")
         if n == 0:
             return self._give(STATUS_OK, out, fault)
+        if self.within_limits(t.n_open, t.keys.count, fault) != STATUS_OK:
+            return fault.code
         if n > 0x7fffffff:
             return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
         status = ordering_check(&self.ordering, batch.columns, 0, n, True, fault)
@@ -563,6 +567,8 @@ cdef class ThreadMatcher(Operator):
 
     cdef str context(self, const Fault *fault):
         cdef str left_out = " (its match is left out)"
+        if fault.stage == STAGE_LIMIT:
+            return "no batch is taken until attempts have closed, or the trigger is set anew with a larger limit"
         if fault.more:
             left_out = f" (its match is left out, and so are those of {fault.more} more faults)"
         if fault.code == STATUS_UNSORTED or fault.code == STATUS_NULL_TIME:
@@ -667,6 +673,8 @@ cdef class ThreadMatcher(Operator):
         if status != STATUS_OK:
             raise StateError("the saved state is not whole; nothing was restored")
         self._swap(fresh)
+        self.tell(self.threads.n_open, self.threads.keys.count, self.threads.history.n_rows,
+                  threads_bytes(&self.threads, self.conditions))
 
     cdef int _swap(self, ThreadMatcher other) except -1:
         """Exchanges all state; `other` then frees what was ours. What the plan gave is alike in both."""

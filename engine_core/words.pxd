@@ -20,6 +20,7 @@ cdef struct ValueColumn:
     int32_t column              # of the batch
     int32_t type                # expression.Type
     const uint64_t *native      # this batch's values, when they are 64 bits wide and none is NULL; else NULL
+    int64_t held                # bytes of the texts that values of this column own: a figure
 
 cdef inline int word_text(const uint8_t *data, int64_t size, uint64_t *out) noexcept nogil:
     cdef uint8_t *block
@@ -52,6 +53,14 @@ cdef inline void word_view(const uint64_t *word, const uint8_t **data, int64_t *
 cdef inline void word_free(uint64_t word) noexcept nogil:
     if word & 1 == 0 and word != 0:
         free(<void *>word)
+
+cdef inline int64_t word_bytes(uint64_t word) noexcept nogil:
+    """What the word of a text owns."""
+    cdef int64_t size
+    if word & 1 or word == 0:
+        return 0
+    memcpy(&size, <const void *>word, 8)
+    return size + 8
 
 cdef inline void values_bind(ValueColumn *values, int n, const Column *columns) noexcept nogil:
     """Once per batch, before values_read."""
@@ -105,6 +114,8 @@ cdef inline int values_read(const ValueColumn *values, int n, const Column *colu
         status = value_read(&values[i], columns, row, &out[1 + i], &null)
         if status != STATUS_OK:
             return status
+        if values[i].type == TYPE_STR:
+            (<ValueColumn *>values)[i].held += word_bytes(out[1 + i])
         out[0] |= <uint64_t>null << i
     return STATUS_OK
 
@@ -112,6 +123,7 @@ cdef inline void values_free(const ValueColumn *values, int n, uint64_t *words) 
     cdef int i
     for i in range(n):
         if values[i].type == TYPE_STR:
+            (<ValueColumn *>values)[i].held -= word_bytes(words[1 + i])
             word_free(words[1 + i])
 
 cdef inline int word_emit(OutColumn *out, int type, const uint64_t *word) noexcept nogil:

@@ -27,13 +27,15 @@ from tocsin_core.status import SchemaError, TocsinError
 from .compile import build_operators
 from .handlers import DEAD_LETTER_SCHEMA, DeadLetter, DeadLetters, Outlet
 from .language.duration import duration_ns
+from .limits import check_limit, state_limits
 from .runtime import Runtime
+from .stats import EngineStats, engine_stats
 from .storage import Store
-from .stream import Stream
+from .stream import LATE_LIMIT, Stream
+from .times import unit_ns
 from .trigger import Trigger
 
 WORKERS_MAX = 64
-UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
 class Engine:
@@ -103,7 +105,9 @@ class Engine:
 
     # ------------------------------------------------------------------ streams and triggers
 
-    def stream(self, name: str, schema: Any, *, time: str | None = None, lateness: Any = "0s") -> Stream:
+    def stream(
+        self, name: str, schema: Any, *, time: str | None = None, lateness: Any = "0s", late_limit: int = LATE_LIMIT
+    ) -> Stream:  # fmt: skip
         """Declare a stream.
 
         Args:
@@ -112,6 +116,7 @@ class Engine:
             time: the event time column: a timestamp, date or integer. Events come in its order, or are late.
             lateness: how far behind the newest time the watermark stays: "2s", a timedelta, or for an integer
                 column a number in its unit. Events out of order within it are put in order before triggers see them.
+            late_limit: how many late events are kept for `Stream.late()`; beyond, the oldest go, counted and told once.
 
         Returns:
             The Stream. Events behind the watermark (late ones) reach no trigger; they are counted, kept for
@@ -129,6 +134,7 @@ class Engine:
         """
         self._runtime.check()
         self._check_name(name, "stream")
+        check_limit(f"stream {name!r}", "late_limit", late_limit, lowest=0)
         schema = schema if isinstance(schema, pa.Schema) else pa.schema(schema)
         if len(schema) == 0:
             raise SchemaError(f"stream {name!r} must have at least one column")
@@ -148,12 +154,13 @@ class Engine:
         if self._store is not None:
             log = self._store.create_stream(name, schema, time=time)
             first = self._store.streams()[name].next_sequence
-        self._streams[name] = Stream(self, self._runtime, name, schema, time, wait, log, first)
+        self._streams[name] = Stream(self, self._runtime, name, schema, time, wait, log, first, late_limit)
         return self._streams[name]
 
     def trigger(
-        self, name: str, source: str | Stream | Trigger, definition: Any, *, max_steps: int | None = None
-    ) -> Trigger:
+        self, name: str, source: str | Stream | Trigger, definition: Any, *, max_steps: int | None = None,
+        max_partial_matches: int | None = None, max_partitions: int | None = None,
+    ) -> Trigger:  # fmt: skip
         """Set a trigger on a stream, or on another trigger's matches; it sees the events from the next batch on.
 
         Args:
@@ -162,6 +169,10 @@ class Engine:
             definition: a condition (`tc.col("price") > 3`, or as text, "price > 3"), a MATCH_RECOGNIZE clause as text,
                 or an Operator of the core (not one that another trigger has).
             max_steps: as in match_recognize: how many steps one attempt may take; beyond, it is left out and reported.
+            max_partial_matches: how many attempts may be open when a batch comes; with more, the batch is refused with
+                LimitError, as one with any other fault is: it goes to the dead letters, and counts as a fault.
+                Attempts close as the watermark moves on, and then batches are taken again. None: no limit.
+            max_partitions: the same for the partitions seen so far, which do not go away.
 
         Returns:
             The Trigger. A condition passes whole events on; the matches of a clause are its partition columns, then
@@ -185,6 +196,7 @@ class Engine:
         """
         self._runtime.check()
         self._check_name(name, "trigger")
+        limits = state_limits(f"trigger {name!r}", max_partial_matches, max_partitions)
         parent = self._source(source)
         feeder: Any
         if isinstance(parent, Stream):
@@ -209,6 +221,8 @@ class Engine:
             )
             operator = operators[0]
             timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
+        for one in operators:
+            one.limit(*limits)
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
         if store is not None:
@@ -294,6 +308,23 @@ class Engine:
     def store(self) -> Store | None:
         """The Store that keeps events and matches, or None: all is in memory."""
         return self._store
+
+    def stats(self) -> EngineStats:
+        """What the engine has done and what it holds at this moment; it costs those who work nothing.
+
+        Returns:
+            EngineStats: plain numbers for the engine and for each stream and trigger. Still there once it is closed.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     trades.push({"price": [2.5, 4.0]})
+        >>> stats = engine.stats()
+        >>> stats.streams["trades"], stats.triggers["large"].matches, stats.triggers["large"].latency.count
+        (StreamStats('trades': 2 events in 1 batches), 1, 1)
+        """
+        return engine_stats(self)
 
     # ------------------------------------------------------------------ time, end, what went wrong
 
@@ -481,19 +512,8 @@ def _nearest(name: str, known: list[str]) -> str:
     return f"; there are {', '.join(map(repr, known))}" if known else "; there is none yet"
 
 
-def _unit_ns(kind: pa.DataType) -> int | None:
-    """Nanoseconds per unit of a time column; None for integers, which have no unit of their own."""
-    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
-        return UNIT_NS[kind.unit]
-    if pa.types.is_date32(kind):
-        return 86_400 * 10**9
-    if pa.types.is_date64(kind):
-        return 10**6
-    return None
-
-
 def _lateness(lateness: Any, field: pa.Field) -> int:
-    unit = _unit_ns(field.type)
+    unit = unit_ns(field.type)
     if unit is None:
         if lateness == "0s":
             return 0
@@ -516,7 +536,7 @@ def _lateness(lateness: Any, field: pa.Field) -> int:
 
 
 def _instant(time: Any, field: pa.Field) -> int:
-    unit = _unit_ns(field.type)
+    unit = unit_ns(field.type)
     if isinstance(time, (int, np.integer)) and not isinstance(time, (bool, np.timedelta64)):
         mark = int(time)
     elif unit is None or not isinstance(time, (datetime.date, np.datetime64)):

@@ -28,6 +28,8 @@ import pyarrow as pa
 
 from tocsin_core.shard import export_array
 
+from .stats import TriggerCounters
+
 logger = logging.getLogger("tocsin")
 
 ARROW_ARRAY_BYTES = 80  # struct ArrowArray: five int64 and five pointers (at most 8 bytes each)
@@ -123,6 +125,8 @@ class Handler:
     kept for `Trigger.results()`.
     """
 
+    counters: TriggerCounters  # the outlet's, from Outlet.add on
+
     def __init__(
         self, function: Callable[[Any], Any], *, per_match: bool, results: bool, retries: int, backoff: float
     ) -> None:
@@ -148,14 +152,20 @@ class Handler:
                 yield matches.slice(place, 1), failure
 
     def _call(self, argument: Any) -> BaseException | None:
+        counters = self.counters
         for attempt in range(self.retries + 1):
+            counters.calls.add()
+            if attempt:
+                counters.retries.add()
             try:
                 returned = self.function(argument)
             except Exception as failure:
+                counters.failures.add()
                 if attempt == self.retries:
                     return failure
                 time.sleep(self.backoff * 2**attempt)
             except BaseException as failure:  # Ctrl-C, sys.exit(): not tried again
+                counters.failures.add()
                 return failure
             else:
                 if self.results is not None:
@@ -209,6 +219,7 @@ class Outlet:
         self.source = source
         self.schema = schema
         self.matched = 0
+        self.counters = TriggerCounters()
         self.dead = dead
         self._array = ctypes.create_string_buffer(ARROW_ARRAY_BYTES)
         self._array_address = ctypes.addressof(self._array)
@@ -221,6 +232,7 @@ class Outlet:
 
     def add(self, handler: Handler) -> None:
         """`handler` gets the matches from the next batch on."""
+        handler.counters = self.counters
         self._handlers += (handler,)
 
     def iterate(self) -> MatchIterator:
@@ -247,6 +259,7 @@ class Outlet:
     def deliver(self, batch: Any, first: int, last: int) -> None:
         """`batch` (of the core) are matches from the source's rows `first` to `last`."""
         self.matched += len(batch)
+        self.counters.batches.add()
         if self._log is None and not self._handlers and not self._iterators:
             return
         # PERF: pyarrow's door for an array whose schema is known: 2.2 us for 3 columns, 4.2 us by capsules.
@@ -281,6 +294,7 @@ class Outlet:
             if first >= 0
             else "end of input"
         )
+        self.counters.faults.add()
         error = type(failure)(f"trigger {self.trigger!r}, stream {self.source!r}, {where}: {failure}")
         rows = None if batch is None else pa.record_batch(batch)
         self._letter("fault", None, error, first, last, rows)
@@ -301,6 +315,7 @@ class Outlet:
         last: int,
         rows: pa.RecordBatch | None,
     ) -> None:
+        self.counters.dead_letters.add()
         error = f"{type(failure).__name__}: {failure}"
         count = 0 if rows is None else rows.num_rows
         with contextlib.suppress(Exception):  # a log handler of the user's must not stop the engine

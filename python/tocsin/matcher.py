@@ -9,6 +9,7 @@ import pyarrow as pa
 from tocsin.compile.assemble import assemble
 from tocsin.compile.clauses import compile_clause
 from tocsin.compile.execution import ExecutionClass
+from tocsin.limits import state_limits
 from tocsin.sql.clause import Clause
 from tocsin.tables import core_batches
 from tocsin.times import to_unit
@@ -26,6 +27,8 @@ class Matcher:
         clause: the text of a MATCH_RECOGNIZE clause.
         schema: pyarrow.Schema of the events. Text columns may come in any Arrow layout, dictionaries included.
         execution, max_steps: as in match_recognize.
+        max_partial_matches, max_partitions: how many attempts may be open, and how many partitions known, when a batch
+            comes; with more, `push` raises LimitError and takes nothing of it. None: no limit.
 
     Raises:
         PatternError: the clause is wrong or not supported; the message shows the place.
@@ -45,11 +48,20 @@ class Matcher:
         *,
         execution: ExecutionClass | None = None,
         max_steps: int | None = None,
+        max_partial_matches: int | None = None,
+        max_partitions: int | None = None,
     ) -> None:
         self._clause = clause
-        self._options: dict[str, Any] = {"execution": execution, "max_steps": max_steps}
-        self._assembled = assemble(compile_clause(clause, schema), **self._options)
+        self._options: dict[str, Any] = {
+            "execution": execution,
+            "max_steps": max_steps,
+            "max_partial_matches": max_partial_matches,
+            "max_partitions": max_partitions,
+        }
+        limits = state_limits("a matcher", max_partial_matches, max_partitions)
+        self._assembled = assemble(compile_clause(clause, schema), execution=execution, max_steps=max_steps)
         self._operator = self._assembled.operator
+        self._operator.limit(*limits)
         assert self._assembled.matcher is not None  # a clause has one
         self._matcher = self._assembled.matcher
         # Matches of the batches before one that was at fault: they have left the core, and must not be lost.
@@ -82,9 +94,10 @@ class Matcher:
 
         Raises:
             SchemaError: another schema. OrderError: a row that comes before its predecessor, or whose time is
-            null (under WITHIN). EvaluationError: an integer overflow or division by zero in a condition. In all
-            these cases nothing of the batch at fault was taken. (In a measure, in a definition that reads the match
-            so far, or in SKIP TO a variable that the match has not, and LimitError for `max_steps`: that match is
+            null (under WITHIN). EvaluationError: an integer overflow or division by zero in a condition. LimitError:
+            the batches before have led beyond `max_partial_matches` or `max_partitions`. In all these cases nothing
+            of the batch at fault was taken. (In a measure, in a definition that reads the match so far, or in SKIP
+            TO a variable that the match has not, and LimitError for `max_steps`: that match is
             left out, the rest comes with the next call.) A push of several batches takes the ones before the fault;
             their matches come with the next call, too. ClosedError: after `finish`.
 

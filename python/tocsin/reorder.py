@@ -11,9 +11,14 @@ stream, in order, never comes here. Cost: a sort of the waiting events per push.
 
 from __future__ import annotations
 
+import logging
+from collections import deque
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+logger = logging.getLogger("tocsin")
 
 
 def time_values(column: pa.Array) -> np.ndarray:
@@ -31,15 +36,20 @@ def time_values(column: pa.Array) -> np.ndarray:
 class Reorder:
     """The waiting room of one stream.
 
-    schema: of the stream.  time: name of its time column.  lateness: in that column's unit; 0: nothing waits.
+    name, schema: of the stream.  time: name of its time column.  lateness: in that column's unit; 0: nothing waits.
+    late_limit: how many late events are kept at most.
     """
 
-    def __init__(self, schema: pa.Schema, time: str, lateness: int) -> None:
+    def __init__(self, name: str, schema: pa.Schema, time: str, lateness: int, late_limit: int) -> None:
+        self.name = name
         self.schema = schema
         self.time = time
         self.lateness = lateness
+        self.late_limit = late_limit
         self.late_count = 0
-        self._late: list[pa.Table] = []
+        self.late_kept = 0
+        self.late_forgotten = 0  # events that are no longer kept, because of the limit
+        self._late: deque[pa.Table] = deque()
         self._held: pa.Table | None = None
 
     @property
@@ -49,7 +59,8 @@ class Reorder:
 
     def take_late(self) -> pa.Table:
         """The late events since the last call, as they came."""
-        late, self._late = self._late, []
+        late, self._late = list(self._late), deque()
+        self.late_kept = 0
         return pa.concat_tables(late) if late else self.schema.empty_table()
 
     def sort_out(self, batch: pa.RecordBatch, newest: int | None, told: int | None) -> pa.RecordBatch | None:
@@ -72,8 +83,37 @@ class Reorder:
         if count == 0:
             return batch
         self.late_count += count
-        self._late.append(self._table(batch.filter(pa.array(late))))
+        self._keep_late(batch.filter(pa.array(late)))
         return None if count == len(times) else batch.filter(pa.array(~late))
+
+    def _keep_late(self, rows: pa.RecordBatch) -> None:
+        """Keeps late events; of more than `late_limit` the oldest go.
+
+        Memory: the limit and the late events of one push, because a table is let go only as a whole.
+        """
+        over = self.late_kept + rows.num_rows - self.late_limit
+        beyond = max(0, rows.num_rows - self.late_limit)
+        if beyond:
+            rows = rows.take(pa.array(np.arange(beyond, rows.num_rows)))
+        self._late.append(self._table(rows))
+        self.late_kept += rows.num_rows
+        if over <= 0:
+            return
+        if not self.late_forgotten:
+            logger.warning(
+                "stream %r: more than %d late events wait for late(); the oldest are no longer kept, only counted "
+                "(stats().late_forgotten; a store has them all): call late() more often, or make late_limit larger",
+                self.name, self.late_limit,
+            )  # fmt: skip
+        self.late_forgotten += over
+        over -= beyond
+        self.late_kept -= over
+        while over:
+            oldest = self._late.popleft()
+            if oldest.num_rows > over:
+                self._late.appendleft(oldest.slice(over))
+                break
+            over -= oldest.num_rows
 
     def hold(self, batch: pa.RecordBatch) -> None:
         """Lets `batch` wait."""

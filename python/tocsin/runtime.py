@@ -42,6 +42,7 @@ from .handlers import Outlet
 
 logger = logging.getLogger("tocsin")
 
+FAULTS_MAX = 1000  # faults that wait to be raised
 EXIT_SECONDS = 5.0  # how long the end of the interpreter waits for an engine that nobody closed
 
 
@@ -76,6 +77,7 @@ class Runtime:
         self._barriers: dict[int, threading.Event] = {}
         self._pending: deque[tuple[Any, ...]] = deque()
         self._faults: deque[BaseException] = deque()
+        self._more_faults = 0
         self._pumping = False
         self._close_when_pumped = False
         self._closed = threading.Event()
@@ -257,13 +259,15 @@ class Runtime:
                     self._handle(pending.popleft())
                 except BaseException as failure:  # of our own, or a handler's sys.exit(): the engine goes on
                     logger.exception("tocsin: the dispatcher goes on after an error")
-                    self._faults.append(failure)
+                    self.fault(failure)
         self._finish_closing()
 
     def _handle(self, item: tuple[Any, ...]) -> None:
-        kind, id, batch, first, last, fault, ticket = item
+        kind, id, batch, first, last, fault, ticket, stamp = item
         if kind == DATA:
-            self.outlets[id].deliver(batch, first, last)
+            outlet = self.outlets[id]
+            outlet.deliver(batch, first, last)
+            outlet.counters.done(stamp)  # all handlers have run: deliver() calls them one after the other
         elif kind == FAULT:
             self.outlets[id].refuse(batch, first, last, fault[0], fault[1])
         elif kind == BARRIER:
@@ -279,8 +283,11 @@ class Runtime:
                 self.shard.know(gone, None)
 
     def fault(self, failure: BaseException) -> None:
-        """Takes what the next push or flush has to raise."""
-        self._faults.append(failure)
+        """Takes what the next push or flush has to raise; of very many the first are kept, the others counted."""
+        if len(self._faults) < FAULTS_MAX:
+            self._faults.append(failure)
+        else:
+            self._more_faults += 1
 
     def raise_faults(self, note: str) -> None:
         """Raises what has gone wrong since the last call: the first fault, the others as notes."""
@@ -289,8 +296,9 @@ class Runtime:
         faults = [self._faults.popleft() for _ in range(len(self._faults))]
         for other in faults[1:6]:
             faults[0].add_note(f"also: {type(other).__name__}: {other}")
-        if len(faults) > 6:
-            faults[0].add_note(f"and {len(faults) - 6} more")
+        more, self._more_faults = max(0, len(faults) - 6) + self._more_faults, 0
+        if more:
+            faults[0].add_note(f"and {more} more")
         faults[0].add_note(note)
         raise faults[0]
 
@@ -409,7 +417,7 @@ class Runtime:
                 last()
             except Exception as failure:
                 logger.exception("tocsin: while closing")
-                self._faults.append(failure)
+                self.fault(failure)
         if self.shard.lost:
             logger.error("tocsin: %d batches of matches were lost: a handler did not end", self.shard.lost)
         self.state = "closed"

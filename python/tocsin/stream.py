@@ -27,10 +27,13 @@ from tocsin_core.status import SchemaError, TocsinError
 
 from .ingest import columns_batch, is_columns, rows_batch
 from .reorder import Reorder
+from .stats import StreamStats, stream_stats
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .runtime import Runtime
+
+LATE_LIMIT = 1_000_000
 
 
 class Stream:
@@ -52,7 +55,7 @@ class Stream:
 
     def __init__(
         self, engine: Engine, runtime: Runtime, name: str, schema: pa.Schema, time: str | None, lateness: int, log: Any,
-        first_sequence: int,
+        first_sequence: int, late_limit: int,
     ) -> None:  # fmt: skip
         self._engine = engine  # a stream in use keeps its engine
         self._runtime = runtime
@@ -67,7 +70,7 @@ class Stream:
         )
         self._intake.next = first_sequence
         self._rows = RowBuilder(core)
-        self._reorder = None if time is None else Reorder(schema, time, lateness)
+        self._reorder = None if time is None else Reorder(name, schema, time, lateness, late_limit)
         self._log = log
         # Inline one lock does for all, and handlers push in the thread that holds it: see runtime.py.
         self._lock: Any = runtime.lock if runtime.inline else threading.Lock()
@@ -249,7 +252,8 @@ class Stream:
     def late(self) -> pa.Table:
         """The events that came behind the watermark since the last call, as a pyarrow.Table; they are taken out.
 
-        They reached no trigger; with a store they are in it like all others. `late_count` counts all of them.
+        They reached no trigger; with a store they are in it like all others. `late_count` counts all of them. At most
+        `late_limit` (of `Engine.stream`) are kept, the newest; `stats().late_forgotten` counts those that are not.
 
         Returns:
             A pyarrow.Table of the stream's schema, in the order in which they came.
@@ -273,6 +277,22 @@ class Stream:
             return self._reorder.take_late()
         finally:
             self._lock.release()
+
+    def stats(self) -> StreamStats:
+        """The figures of this stream, as in `Engine.stats`.
+
+        Returns:
+            StreamStats: events accepted, late, waiting and dropped, newest time, watermark and its lag.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     readings = engine.stream("readings", pa.schema([("t", pa.timestamp("ms"))]), time="t", lateness="2s")
+        ...     readings.push({"t": [10_000, 9_000, 12_500]})
+        ...     figures = readings.stats()
+        >>> figures, figures.watermark, figures.watermark_lag_seconds
+        (StreamStats('readings': 3 events in 1 batches, 1 waiting), 10500, 2.0)
+        """
+        return stream_stats(self)
 
     @property
     def late_count(self) -> int:

@@ -1,4 +1,4 @@
-"""A moment as people write it -> a whole number in the unit of a time column."""
+"""Units of time columns; a moment as people write it -> a whole number in such a unit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ import numpy as np
 import pyarrow as pa
 
 from tocsin_core.status import SchemaError
+
+UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+
+def unit_ns(kind: pa.DataType) -> int | None:
+    """Nanoseconds per unit of a time column; None for integers, which have no unit of their own.
+
+    >>> unit_ns(pa.timestamp("ms")), unit_ns(pa.int64())
+    (1000000, None)
+    """
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
+        return UNIT_NS[kind.unit]
+    if pa.types.is_date32(kind):
+        return 86_400 * 10**9
+    if pa.types.is_date64(kind):
+        return 10**6
+    return None
 
 
 def to_unit(value: Any, type: pa.DataType, name: str) -> int:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from tocsin_core.operator import Operator
 
 from .handlers import Handler, MatchIterator, Outlet
+from .stats import TriggerStats, trigger_stats
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -132,6 +133,22 @@ class Trigger:
         ([2], [])
         """
         return self._outlet.results()
+
+    def stats(self) -> TriggerStats:
+        """The figures of this trigger, as in `Engine.stats`.
+
+        Returns:
+            TriggerStats: matches, handler calls, dead letters, faults, open attempts, state, latency.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(workers=0) as engine:
+        ...     steps = engine.stream("steps", pa.schema([("x", pa.int64())]))
+        ...     rise = engine.trigger("rise", steps, "PATTERN (a b{3}) DEFINE b AS x > PREV(x)")
+        ...     steps.push({"x": [1, 2, 3]})
+        ...     rise.stats().open_attempts
+        3
+        """
+        return trigger_stats(self)
 
     @property
     def matched(self) -> int:
