@@ -9,6 +9,7 @@ the caller's). `base_sequence` is the stream's sequence of the batch's first row
 """
 from libc.stdint cimport int64_t
 from .batch cimport BatchC, Schema
+from .pool cimport ConditionPool
 from .status cimport Fault
 
 cdef enum:
@@ -17,9 +18,12 @@ cdef enum:
 cdef class Operator:
     cdef readonly Schema input
     cdef readonly Schema output
+    cdef ConditionPool pool     # whose answers it may use; or None
     cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil
+    # Before it runs: takes part in `pool` (None: in none). Whether it does.
+    cdef bint join(self, ConditionPool pool) except -1
     # Words for a fault of this operator: which condition, measure or column it is about ("" if none fits).
     cdef str context(self, const Fault *fault)
     cpdef bytes save(self)

@@ -11,6 +11,7 @@ was before the call. `input` and `output` are set once, by the subclass's constr
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 from .batch cimport Batch, BatchC
+from .pool cimport ConditionPool
 from .status cimport STATUS_OK, Fault, fault_exception
 
 
@@ -35,6 +36,9 @@ cdef class Operator:
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
         out[0] = NULL
         return STATUS_OK
+
+    cdef bint join(self, ConditionPool pool) except -1:
+        return False
 
     cdef str context(self, const Fault *fault):
         return ""

@@ -13,15 +13,19 @@ which the versions share and only the shard's thread touches.
 Order: a trigger is added after its source, so the table has no circle; `walk` goes depth first: a trigger's matches
 reach the triggers on it before the next trigger of the same source sees the batch.
 
+Sharing: the listeners of one source that can (filters) join one ConditionPool when they first appear in a table; it
+is theirs from then on, through all later versions. A table says of a source which pool that is, if two or more are in it.
+
 Ownership: Routes keeps its Nodes, a Node its Operator. Whoever hands Routes to a shard keeps them until the shard
 has answered the control slot that brought the next version. Limits: CHAIN_MAX triggers upon triggers (the walk
 recurses), 2^31 source ids.
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 
 from .operator cimport Operator
+from .pool cimport ConditionPool, PoolC
 
 CHAIN_MAX = 200
 
@@ -36,6 +40,7 @@ cdef class Node:
             raise ValueError(f"a node cannot have id {id} and source {source}")
         self.operator = operator
         self.source = source
+        operator.join(None)     # a place of its own: what it shared elsewhere it shares no longer
         self.c.operation = <PyObject *>operator
         self.c.id = id
         self.c.timed = timed
@@ -68,6 +73,7 @@ cdef class Routes:
                 raise ValueError(f"node {node.c.id} comes after a node that listens to it")
             listeners[node.source].append(node)
         self.keep = tuple(nodes)
+        self.pools = []
         self.c.n_sources = n_sources
         self.c.n_nodes = <int32_t>len(self.keep)
         self.c.n_roots = n_sources - self.c.n_nodes
@@ -75,11 +81,13 @@ cdef class Routes:
         self.c.first = <int32_t *>malloc((n_sources + 1) * sizeof(int32_t))
         self.c.roots = <int32_t *>malloc((self.c.n_roots + 1) * sizeof(int32_t))
         self.c.nodes = <NodeC **>malloc((self.c.n_nodes + 1) * sizeof(NodeC *))
-        if self.c.first == NULL or self.c.roots == NULL or self.c.nodes == NULL:
+        self.c.pools = <PoolC **>calloc(n_sources + 1, sizeof(PoolC *))
+        if self.c.first == NULL or self.c.roots == NULL or self.c.nodes == NULL or self.c.pools == NULL:
             raise MemoryError("no memory for the table of triggers")
         place = 0
         for i in range(n_sources):
             self.c.first[i] = place
+            self._share(i, listeners[i])
             for node in listeners[i]:
                 self.c.nodes[place] = &node.c
                 place += 1
@@ -90,7 +98,25 @@ cdef class Routes:
                 self.c.roots[place] = i
                 place += 1
 
+    cdef int _share(self, int32_t source, list listeners) except -1:
+        cdef Node node
+        cdef ConditionPool pool = None
+        cdef int members = 0
+        for node in listeners:      # who listened before has the pool, and may be running: it is left alone
+            if node.operator.pool is not None:
+                pool = node.operator.pool
+                break
+        if pool is None:
+            pool = ConditionPool()
+        for node in listeners:
+            members += node.operator.join(pool)
+        if members > 1:
+            self.pools.append(pool)
+            self.c.pools[source] = &pool.c
+        return 0
+
     def __dealloc__(self):
         free(self.c.first)
         free(self.c.roots)
         free(self.c.nodes)
+        free(self.c.pools)
