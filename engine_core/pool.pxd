@@ -2,10 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from .batch cimport BatchC
-from .conditions cimport Conditions
-from .expression cimport Program
-from .registers cimport Frame, Input
-from .status cimport Fault
+from .row_condition cimport RowCondition
 
 cdef extern from "pool.hpp" namespace "tocsin" nogil:
     # Rows below 64 * n_words whose bit is set in all `n_masks` masks, in order; returns how many.
@@ -18,13 +15,8 @@ cdef struct PoolC:
     int64_t room
 
 
-cdef class SharedCondition:
+cdef class SharedCondition(RowCondition):   # one that cannot fault
     cdef object __weakref__
-    cdef Program program    # one result, cannot fault
-    cdef int32_t *columns   # of its inputs
-    cdef Input *inputs
-    cdef Frame frame        # made with the first answer
-    cdef bint framed
     cdef uint64_t *bits     # bit i: true for row i; those behind the last row are 0
     cdef int64_t room       # words
     cdef uint64_t turn      # whose answer `bits` is; 0: none
@@ -35,8 +27,8 @@ cdef class SharedCondition:
 cdef class ConditionPool:
     cdef PoolC c
     cdef object known       # what defines a SharedCondition -> that, as long as a filter has it
-    # SharedConditions of which all must be true for the one condition to be; None: it cannot be taken apart.
-    cdef list share(self, Conditions conditions)
+    # SharedConditions of which all must be true for the one condition to be; None: it can fault.
+    cdef list share(self, RowCondition condition)
 
 
 # Around one batch's way through the listeners of a source; by the thread that runs them.

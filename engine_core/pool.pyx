@@ -22,18 +22,17 @@ Cost        for a part what its instructions cost, and 0.1 ns a row for the bits
             and part, and 2 ns for a row that passes.
 Source      predicate indexing in publish/subscribe: Fabret et al., SIGMOD 2001; bitmaps as in CORE (VLDB 2022).
 """
-cimport cython
 from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from .batch cimport BatchC
-from .conditions cimport Conditions
 from .expression cimport Program
 from .registers cimport (CHUNK, OP_AND, OP_ARITHMETIC, OP_CHECK, OP_COLUMN_IN, OP_COMPARE, OP_CONST, OP_IF, OP_IN, OP_LISTS,
-                         OP_LOAD, OP_MATH2, OP_OR, TYPE_F64, TYPE_STR, TYPE_U64, Instruction, ValueSet, Vec)
+                         OP_LOAD, OP_MATH2, OP_OR, TYPE_F64, TYPE_STR, TYPE_U64, Instruction, ValueSet)
+from .row_condition cimport RowCondition
 from .status cimport STATUS_OK, Fault
-from .vector cimport Str, and_bytes
+from .vector cimport Str
 
 import weakref
 
@@ -114,9 +113,9 @@ cdef int number_in(dict numbers, object thing) except -1:
     return numbers.setdefault(thing, len(numbers))
 
 
-cdef tuple part_of(Conditions conditions, int result):
+cdef tuple part_of(RowCondition condition, int result):
     """What computes one register, as a program by itself: (what defines it, arguments of Program, its columns)."""
-    cdef Program program = conditions.program
+    cdef Program program = condition.program
     cdef Instruction *ins
     cdef int i, a, b, imm
     cdef set needed = {result}
@@ -147,7 +146,7 @@ cdef tuple part_of(Conditions conditions, int result):
                 imm = registers[ins.imm]
         instructions.append((ins.op, ins.sub, number_in(registers, ins.dst), a, b, imm))
         types.append(program.types[ins.dst])
-    columns = [conditions.sources[<int>i].column for i in inputs]
+    columns = [condition.columns[<int>i] for i in inputs]
     input_types = [program.input_types[<int>i] for i in inputs]
     constant_pairs = [constant_of(program, i) for i in constants]
     set_pairs = [set_of(program, i) for i in sets]
@@ -159,40 +158,18 @@ cdef tuple part_of(Conditions conditions, int result):
 
 # ------------------------------------------------------------------ the pool
 
-@cython.no_gc_clear     # __dealloc__ needs the program: the collector must not have taken it away by then
-cdef class SharedCondition:
+cdef class SharedCondition(RowCondition):
     """One part, with its answer for the batch that is being handed round. Made by ConditionPool alone."""
 
-    def __cinit__(self, Program program, list columns):
-        cdef int i
-        self.program = program
-        self.columns = <int32_t *>calloc(len(columns) + 1, sizeof(int32_t))
-        self.inputs = <Input *>calloc(len(columns) + 1, sizeof(Input))
-        if self.columns == NULL or self.inputs == NULL:
-            raise MemoryError("no memory for a condition")
-        for i in range(len(columns)):
-            self.columns[i] = columns[i]
-
     def __dealloc__(self):
-        if self.framed:
-            self.program.frame_free(&self.frame)
-        free(self.columns)
-        free(self.inputs)
         free(self.bits)
 
     cdef const uint64_t *answer(self, const BatchC *batch, uint64_t turn) noexcept nogil:
         cdef int64_t n = batch.n_rows, start, size, words = (batch.n_rows + 63) >> 6
-        cdef int i
-        cdef Fault fault        # a part cannot fault
-        cdef Vec *result
-        cdef uint8_t truth[CHUNK]
-        cdef const uint8_t *bytes
+        cdef Fault fault        # is never filled
+        cdef uint8_t room[CHUNK]
         if self.turn == turn:
             return self.bits
-        if not self.framed:
-            if self.program.frame_init(&self.frame) != STATUS_OK:
-                return NULL
-            self.framed = True
         if words > self.room or self.bits == NULL:
             self.turn = 0
             free(self.bits)
@@ -201,19 +178,11 @@ cdef class SharedCondition:
             if self.bits == NULL:
                 return NULL
             self.room = words
-        for i in range(self.program.n_inputs):
-            self.inputs[i].column = &batch.columns[self.columns[i]]
-        if self.program.prepare(&self.frame, self.inputs, n) != STATUS_OK:
+        if self.begin(batch.columns, n) != STATUS_OK:
             return NULL
-        result = &self.frame.registers[self.program.results[0]]
         for start from 0 <= start < n by CHUNK:
             size = n - start if n - start < CHUNK else CHUNK
-            self.program.run(&self.frame, self.inputs, start, size, &fault)
-            bytes = <const uint8_t *>result.data
-            if result.valid != NULL:
-                and_bytes(bytes, result.valid, size, truth)
-                bytes = truth
-            pack_bits(bytes, size, self.bits + (start >> 6))
+            pack_bits(self.truth(start, size, room, &fault), size, self.bits + (start >> 6))
         self.turn = turn
         return self.bits
 
@@ -245,14 +214,14 @@ cdef class ConditionPool:
         """How many different parts there are."""
         return len(self.known)
 
-    cdef list share(self, Conditions conditions):
+    cdef list share(self, RowCondition condition):
         cdef SharedCondition part
         cdef list parts = []
         cdef int register
-        if conditions.count != 1 or conditions.lagged or conditions.can_fault:
+        if condition.can_fault:
             return None
-        for register in conjuncts(conditions.program, conditions.program.results[0]):
-            key, arguments, columns = part_of(conditions, register)
+        for register in conjuncts(condition.program, condition.program.results[0]):
+            key, arguments, columns = part_of(condition, register)
             part = self.known.get(key)
             if part is None:
                 part = SharedCondition(Program(*arguments), columns)

@@ -3,12 +3,12 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
 
 from .batch cimport BatchC
-from .conditions cimport Conditions
 from .operator cimport Operator
+from .row_condition cimport RowCondition
 from .status cimport Fault
 
 cdef class RowFilter(Operator):
-    cdef Conditions conditions
+    cdef RowCondition condition
     cdef int32_t *rows          # of one batch
     cdef int64_t room
     cdef uint8_t *bytes         # CHUNK

@@ -11,11 +11,11 @@ from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 
 from .batch cimport BatchC
-from .conditions cimport Conditions
 from .gather cimport batch_gather
 from .operator cimport Operator
 from .pool cimport ConditionPool, SharedCondition, pool_rows, select_all
 from .registers cimport CHUNK
+from .row_condition cimport RowCondition
 from .schema cimport Schema
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .vector cimport select_rows
@@ -28,18 +28,16 @@ cdef class RowFilter(Operator):
 
     Args:
         schema: of the input, and of the output.
-        conditions: exactly one, without PREV.
+        condition: over its columns.
     """
 
-    def __cinit__(self, Schema schema, Conditions conditions):
+    def __cinit__(self, Schema schema not None, RowCondition condition not None):
         cdef int i
         self.input = schema
         self.output = schema
-        self.conditions = conditions
-        if conditions.count != 1 or conditions.lagged:
-            raise ValueError("a row filter takes one condition that reads only its own row")
-        for i in range(conditions.program.n_inputs):
-            if not 0 <= conditions.sources[i].column < len(schema.names):
+        self.condition = condition
+        for i in range(condition.program.n_inputs):
+            if condition.columns[i] >= len(schema.names):
                 raise ValueError("the condition reads a column that is not there")
         self.bytes = <uint8_t *>calloc(CHUNK, 1)
         if self.bytes == NULL:
@@ -60,7 +58,7 @@ cdef class RowFilter(Operator):
             return False
         if self.pool is not None:       # it may be running: nothing is written
             return self.pool is pool
-        shared = pool.share(self.conditions)
+        shared = pool.share(self.condition)
         if shared is None:
             return False
         free(self.parts)
@@ -94,6 +92,7 @@ cdef class RowFilter(Operator):
 
     cdef int _alone(self, BatchC *batch, int32_t **rows, int64_t *found, Fault *fault) noexcept nogil:
         cdef int64_t n = batch.n_rows, start, size
+        cdef const uint8_t *truth
         cdef int status
         if n > self.room:
             free(self.rows)
@@ -103,15 +102,15 @@ cdef class RowFilter(Operator):
                 return fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "a row filter")
             self.room = n
         rows[0] = self.rows
-        status = self.conditions.begin(batch.columns, n)
+        status = self.condition.begin(batch.columns, n)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, NULL)
         for start from 0 <= start < n by CHUNK:
             size = n - start if n - start < CHUNK else CHUNK
-            status = self.conditions.chunk(batch.columns, NULL, start, size, self.bytes, NULL, fault)
-            if status != STATUS_OK:
-                return status
-            found[0] += select_rows(self.bytes, size, <int32_t>start, self.rows + found[0])
+            truth = self.condition.truth(start, size, self.bytes, fault)
+            if truth == NULL:
+                return fault.code
+            found[0] += select_rows(truth, size, <int32_t>start, self.rows + found[0])
         return STATUS_OK
 
     cdef int _together(self, BatchC *batch, int32_t **rows, int64_t *found, Fault *fault) noexcept nogil:

@@ -102,6 +102,8 @@ cdef class Routes:
         cdef Node node
         cdef ConditionPool pool = None
         cdef int members = 0
+        if not listeners:
+            return 0
         for node in listeners:      # who listened before has the pool, and may be running: it is left alone
             if node.operator.pool is not None:
                 pool = node.operator.pool
