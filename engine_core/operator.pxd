@@ -18,11 +18,12 @@ cdef enum:
 cdef class Operator:
     cdef readonly Schema input
     cdef readonly Schema output
-    cdef ConditionPool pool     # whose answers it may use; or None
+    cdef readonly ConditionPool pool    # whose answers it may use; or None
     cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil
-    # Before it runs: takes part in `pool` (None: in none). Whether it does.
+    # Takes part in `pool` (None: in none) if it can; whether it does. Called by topology: with None before it runs, then
+    # for each table that it is in: if it has a pool already it may be running, and nothing may change.
     cdef bint join(self, ConditionPool pool) except -1
     # Words for a fault of this operator: which condition, measure or column it is about ("" if none fits).
     cdef str context(self, const Fault *fault)

@@ -2,8 +2,9 @@
 
 A shard knows only this: it hands each batch to `process`, moves the watermark with `advance`, ends with `finish`, and
 keeps a checkpoint with `save`. What a subclass leaves out is harmless: an operator that has no windows has nothing
-to do on `advance`, one that holds nothing back has nothing to say on `finish`. Only `save` and `restore`
-must be written by each operator, because forgetting state would be silent.
+to do on `advance`, one that holds nothing back has nothing to say on `finish`, one that has nothing in common with its
+neighbours joins no pool. Only `save` and `restore` must be written by each operator, because forgetting state would be
+silent.
 
 Invariants: the nogil methods are called by one thread at a time; on a status other than STATUS_OK the state is as it
 was before the call. `input` and `output` are set once, by the subclass's constructor.

@@ -23,7 +23,7 @@ Cost        for a part what its instructions cost, and 0.1 ns a row for the bits
 Source      predicate indexing in publish/subscribe: Fabret et al., SIGMOD 2001; bitmaps as in CORE (VLDB 2022).
 """
 from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from .batch cimport BatchC

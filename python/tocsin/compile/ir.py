@@ -155,7 +155,14 @@ _KINDS: dict[int, Kind] = {
         type.id: "i64"
         for type in (
             *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32()),
-            *(pa.date32(), pa.date64(), pa.time32("s"), pa.time64("us"), pa.timestamp("us"), pa.duration("us")),
+            *(
+                pa.date32(),
+                pa.date64(),
+                pa.time32("s"),
+                pa.time64("us"),
+                pa.timestamp("us"),
+                pa.duration("us"),
+            ),
         )
     },
     **{type.id: "f64" for type in (pa.float16(), pa.float32(), pa.float64())},
