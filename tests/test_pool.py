@@ -6,6 +6,7 @@ expression_fuzz's values.
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
@@ -26,6 +27,12 @@ from tocsin_core.topology import Node, Routes
 SCHEMA = pa.schema([("row", pa.int64()), *((name, type) for name, (type, _, _) in xf.COLUMNS.items())])
 LENGTHS = [1, 2, 20, 63, 64, 65, 128, 1023, 1024, 1025, 2500]
 FEWER = settings(max_examples=max(10, settings().max_examples // 4))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left():
+    yield
+    gc.collect()  # engines are cycles, and tests of other files count batches
 
 
 def pool_of(trigger: tc.Trigger) -> Any:
