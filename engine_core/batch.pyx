@@ -89,10 +89,8 @@ cdef void array_release(ArrowArray *array) noexcept nogil:
     cdef Owner *owner = <Owner *>array.private_data
     cdef int64_t i
     for i in range(array.n_children):
-        if array.children[i] != NULL:
-            if array.children[i].release != NULL:       # NULL: its consumer has moved it away
-                array.children[i].release(array.children[i])
-            free(array.children[i])
+        if array.children[i].release != NULL:           # NULL: its consumer has moved it away, or it was never made
+            array.children[i].release(array.children[i])
     if array.dictionary != NULL:
         if array.dictionary.release != NULL:
             array.dictionary.release(array.dictionary)
@@ -109,8 +107,11 @@ cdef void array_release(ArrowArray *array) noexcept nogil:
 cdef int array_make(ArrowArray *out, int64_t length, int64_t null_count, int64_t n_buffers, int64_t n_owned,
                     int64_t n_children, BatchC *kept) noexcept nogil:
     cdef int64_t i
+    cdef ArrowArray *children
     memset(out, 0, sizeof(ArrowArray))
-    cdef Owner *owner = <Owner *>calloc(1, sizeof(Owner) + (n_buffers + n_children) * sizeof(void *))
+    # PERF: one block for all: a batch of 4 columns takes 5 allocations instead of 9, and again when it is handed out.
+    cdef Owner *owner = <Owner *>calloc(
+        1, sizeof(Owner) + (n_buffers + n_children) * sizeof(void *) + n_children * sizeof(ArrowArray))
     if owner == NULL:
         return STATUS_NO_MEMORY
     out.length = length
@@ -122,11 +123,9 @@ cdef int array_make(ArrowArray *out, int64_t length, int64_t null_count, int64_t
     out.private_data = owner
     out.release = array_release
     owner.n_owned = n_owned
+    children = <ArrowArray *>(out.buffers + n_buffers + n_children)
     for i in range(n_children):
-        out.children[i] = <ArrowArray *>calloc(1, sizeof(ArrowArray))
-        if out.children[i] == NULL:
-            array_release(out)
-            return STATUS_NO_MEMORY
+        out.children[i] = &children[i]
     if kept != NULL:
         batch_retain(kept)
         owner.kept = kept

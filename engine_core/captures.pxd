@@ -87,7 +87,6 @@ cdef struct Rest:
 
 
 cdef class Definitions:
-    cdef list programs
     cdef void **program         # borrowed Program objects, by rest
     cdef Frame *frames
     cdef Rest *rests

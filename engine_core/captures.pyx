@@ -98,7 +98,6 @@ cdef class Definitions:
         rests = [*rests, *keys]
         for i in range(len(rests)):
             n += len(rests[i][1])
-        self.programs = [pair[0] for pair in rests]
         self.n_captures = len(captures)
         self.n_operands = len(operands)
         self.names = names

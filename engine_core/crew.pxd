@@ -44,6 +44,7 @@ cdef struct Work:               # the record of one job
     int64_t last
     int64_t time
     int64_t ticket
+    int64_t stamp
     int32_t owner               # the one worker that has a part, or -1: all have
     int32_t n_segments
     Segment *segments
@@ -52,7 +53,7 @@ cdef struct Work:               # the record of one job
     int32_t *rows
     uint8_t *letters
     int64_t rows_room
-    bint failed                 # no memory for it
+    Fault refusal               # of the whole job before anybody has begun; code STATUS_OK: none
     Part *parts                 # by worker
 
 cdef struct WorkerC:

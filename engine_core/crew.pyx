@@ -34,6 +34,7 @@ from .batch cimport BatchC, batch_release
 from .jobs cimport JOB_AWAY, JOB_OPENER, Jobs, Patience
 from .merge cimport merge_matches
 from .operator cimport SPREAD_BATCHES, SPREAD_KEYS, STAGE_RESULT, Operator, Piece
+from .pool cimport PoolC, pool_close, pool_open
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Slot)
 from .shard cimport Outgoing, ShardC, Shard, clear, emit, fill, finish, report, settle
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
@@ -110,6 +111,17 @@ cdef bint work_reserve(Work *work, int64_t rows, int64_t n_segments, int n_worke
     return True
 
 
+cdef bint within_limits(NodeC *node, int n_workers, Fault *fault) noexcept nogil:
+    """Whether the trigger's state, all workers together, is within its limits. What they have told by now is counted: a batch or
+    two may come in between."""
+    cdef int64_t n_open = 0, n_partitions = 0
+    cdef int i
+    for i in range(n_workers):
+        n_open += (<Operator>instance(node, i)).open_gauge.get()
+        n_partitions += (<Operator>instance(node, i)).partitions_gauge.get()
+    return (<Operator>instance(node, 0)).within_limits(n_open, n_partitions, fault) == STATUS_OK
+
+
 cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Slot *slot, int64_t slot_sequence, NodeC *node,
                     int64_t job) noexcept nogil:
     """Fills the record of a job, and shows it to the others."""
@@ -124,8 +136,9 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Slot *slo
     work.time = slot.time if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else INT64_MIN
     work.ticket = slot.ticket
     work.owner = -1
-    work.failed = False
+    work.stamp = slot.last if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
     work.n_segments = 0
+    clear(&work.refusal)
     if work.batch != NULL:
         work.last = work.base + work.batch.n_rows - 1
     if node != NULL and node.spread != SPREAD_KEYS:
@@ -136,8 +149,13 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Slot *slo
     elif node != NULL and work.batch != NULL:
         n = work.batch.n_rows
         segments = (n + SEGMENT_ROWS - 1) // SEGMENT_ROWS
-        if n > 0x7fffffff or not work_reserve(work, n, segments, n_workers):
-            work.failed = True
+        if not within_limits(node, n_workers, &work.refusal):
+            segments = 0
+        elif n > 0x7fffffff:
+            fault_set(&work.refusal, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
+            segments = 0
+        elif not work_reserve(work, n, segments, n_workers):
+            fault_set(&work.refusal, STATUS_NO_MEMORY, -1, -1, 0, 0, "the rows of a batch")
             segments = 0
         for i in range(segments):
             s = &work.segments[i]
@@ -146,7 +164,7 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Slot *slo
             s.ends = work.ends + i * n_workers
             s.status = STATUS_OK
         work.n_segments = <int32_t>segments
-        votes = not work.failed and (<Operator>instance(node, 0)).votes
+        votes = work.refusal.code == STATUS_OK and (<Operator>instance(node, 0)).votes
     jobs.opened(job, <int>segments, votes)
 
 
@@ -260,7 +278,7 @@ cdef bint unprepared(const Work *work) noexcept nogil:
     for i in range(work.n_segments):
         if work.segments[i].status != STATUS_OK:
             return True
-    return work.failed
+    return work.refusal.code != STATUS_OK
 
 
 cdef void take_rows(WorkerC *w, Jobs *jobs, Work *work, Operator operator, Part *part) noexcept nogil:
@@ -322,12 +340,10 @@ cdef void refusal_find(const Work *work, bint advanced, int n_workers, Fault *fa
     cdef int32_t i
     cdef const Answer *answer
     clear(fault)
-    if work.failed and not advanced:
-        fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "the rows of a batch")
-        if work.batch.n_rows > 0x7fffffff:
-            fault_set(fault, STATUS_CAPACITY, -1, -1, work.batch.n_rows, 0x7fffffff, "the rows of a batch")
-        return
     if not advanced:
+        if work.refusal.code != STATUS_OK:
+            fault[0] = work.refusal
+            return
         for i in range(work.n_segments):
             if work.segments[i].status != STATUS_OK:
                 fault[0] = work.segments[i].fault
@@ -381,6 +397,7 @@ cdef void put_together(WorkerC *w, Work *work, bint advanced, int n_workers, Bat
 
 cdef void complete(WorkerC *w, Work *work, int n_workers, BatchC **found) noexcept nogil:
     cdef Outgoing item
+    w.shard.stamp = work.stamp
     if work.node == NULL:
         fill(&item, work.kind, 0, NULL, 0, 0)
         item.ticket = work.ticket
@@ -430,10 +447,19 @@ cdef void run_job(WorkerC *w, Jobs *jobs, Work *works, int n_workers, Slot *slot
     w.job += 1
 
 
+cdef PoolC *pool_of(WorkerC *w, const Slot *slot, int64_t slot_sequence, int n_workers) noexcept nogil:
+    """What the conditions on a batch share, if it is this worker that evaluates them."""
+    cdef const RoutesC *routes = w.shard.routes
+    if slot.kind != SLOT_DATA or slot_sequence % n_workers != w.number or w.number >= routes.n_workers:
+        return NULL
+    return routes.pools[w.number * routes.n_sources + slot.id]
+
+
 cdef void work_crew(WorkerC *w, Jobs *jobs, Work *works, int n_workers, BatchC **found) noexcept nogil:
     """Until the inbox is closed and read to its end."""
     cdef int64_t n, i, k, place, count
     cdef Slot *slot
+    cdef PoolC *pool
     while True:
         n = w.shard.inbox.wait(w.shard.reader, -1)
         if n == RING_CLOSED:
@@ -443,8 +469,13 @@ cdef void work_crew(WorkerC *w, Jobs *jobs, Work *works, int n_workers, BatchC *
         for i in range(n):
             slot = w.shard.inbox.at(place + i)
             count = jobs_of(w, slot)
+            pool = pool_of(w, slot, place + i, n_workers) if count > 1 else NULL
+            if pool != NULL:
+                pool_open(pool, <BatchC *>slot.batch)
             for k in range(count):
                 run_job(w, jobs, works, n_workers, slot, place + i, k, found)
+            if pool != NULL:
+                pool_close(pool)
             if slot.kind == SLOT_FINISH:
                 w.shard.finished = True
             w.shard.inbox.advance(w.shard.reader, 1)

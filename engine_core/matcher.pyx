@@ -472,6 +472,7 @@ cdef class PatternMatcher(Operator):
         return status
 
     cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+        cdef Attempts *a = &self.attempts
         cdef int64_t n = batch.n_rows
         cdef Piece whole
         cdef int status

@@ -30,6 +30,7 @@ An operator that keeps state says at the end of every call how much that is (`te
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from .batch cimport BatchC, Schema
 from .gauge cimport Gauge
+from .pool cimport ConditionPool
 from .status cimport Fault
 
 cdef enum:
@@ -61,6 +62,7 @@ cdef class Operator:
     # them), bytes of state.
     cdef void tell(self, int64_t n_open, int64_t n_partitions, int64_t n_rows, int64_t n_bytes) noexcept nogil
     cdef int within_limits(self, int64_t n_open, int64_t n_partitions, Fault *fault) noexcept nogil
+    cdef readonly ConditionPool pool    # whose answers it may use; or None
     cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil
@@ -74,6 +76,9 @@ cdef class Operator:
                   Fault *fault) noexcept nogil
     # How `output`'s columns are made, if `ranked`: Kind (or list_kind) and width, as out_init takes them.
     cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil
+    # Takes part in `pool` (None: in none) if it can; whether it does. Called by topology: with None before it runs, then
+    # for each table that it is in: if it has a pool already it may be running, and nothing may change.
+    cdef bint join(self, ConditionPool pool) except -1
     # Words for a fault of this operator: which condition, measure or column it is about ("" if none fits).
     cdef str context(self, const Fault *fault)
     cpdef bytes save(self)

@@ -2,8 +2,9 @@
 
 A shard knows only this: it hands each batch to `process`, moves the watermark with `advance`, ends with `finish`, and
 keeps a checkpoint with `save`. What a subclass leaves out is harmless: an operator that has no windows has nothing
-to do on `advance`, one that holds nothing back has nothing to say on `finish`. Only `save` and `restore`
-must be written by each operator, because forgetting state would be silent.
+to do on `advance`, one that holds nothing back has nothing to say on `finish`, one that has nothing in common with its
+neighbours joins no pool. Only `save` and `restore` must be written by each operator, because forgetting state would be
+silent.
 
 Invariants: the nogil methods are called by one thread at a time; on a status other than STATUS_OK the state is as it
 was before the call. `input` and `output` are set once, by the subclass's constructor.
@@ -12,6 +13,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 from .batch cimport Batch, BatchC
 from .column cimport KIND_NONE
+from .pool cimport ConditionPool
 from .status cimport STATUS_LIMIT, STATUS_OK, STATUS_TYPE, Fault, fault_exception, fault_set
 
 
@@ -58,6 +60,9 @@ cdef class Operator:
     cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
         kind[0] = KIND_NONE
         width[0] = 0
+
+    cdef bint join(self, ConditionPool pool) except -1:
+        return False
 
     cdef str context(self, const Fault *fault):
         return ""

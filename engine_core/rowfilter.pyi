@@ -1,6 +1,6 @@
-from .conditions import Conditions
 from .operator import Operator
+from .row_condition import RowCondition
 from .schema import Schema
 
 class RowFilter(Operator):
-    def __init__(self, schema: Schema, conditions: Conditions) -> None: ...
+    def __init__(self, schema: Schema, condition: RowCondition) -> None: ...

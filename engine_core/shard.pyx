@@ -37,6 +37,7 @@ from .arrow_abi cimport ArrowArray
 from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain
 from .intake cimport Intake
 from .operator cimport STAGE_RESULT, Operator
+from .pool cimport PoolC, pool_close, pool_open
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
                     Ring, Slot, claim_blocking)
 from .schema cimport Schema
@@ -198,10 +199,14 @@ cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int6
     cdef int32_t i
     cdef int status
     cdef int64_t last = base
+    cdef PoolC *pool
     if routes == NULL or source >= routes.n_sources:
         return
+    pool = routes.pools[source]
     if batch != NULL:
         last = base + batch.n_rows - 1
+        if pool != NULL:
+            pool_open(pool, batch)
     for i in range(routes.first[source], routes.first[source + 1]):
         node = routes.nodes[i]
         if batch != NULL:
@@ -214,6 +219,8 @@ cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int6
             out = NULL
             status = (<Operator>node.operation).advance(time, &out, &fault)
             rest(shard, node, status, out, &fault, NULL, last, last, layout)
+    if pool != NULL:
+        pool_close(pool)
 
 
 cdef void finish(ShardC *shard, int32_t source) noexcept nogil:

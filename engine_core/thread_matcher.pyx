@@ -476,6 +476,7 @@ cdef class ThreadMatcher(Operator):
         return status
 
     cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+        cdef Threads *t = &self.threads
         cdef int64_t n = batch.n_rows
         cdef Piece whole
         cdef int status

@@ -2,6 +2,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t
 from .operator cimport Operator
+from .pool cimport PoolC
 
 cdef struct NodeC:
     PyObject *operation     # an Operator, borrowed: its Node keeps it
@@ -21,6 +22,8 @@ cdef struct RoutesC:
     int32_t *roots          # n_roots source ids that are streams (nobody's output)
     int32_t *first          # n_sources + 1: listeners of source s are nodes[first[s]] .. nodes[first[s + 1] - 1]
     NodeC **nodes           # n_nodes
+    int32_t n_workers       # the most instances that a node has
+    PoolC **pools           # of worker w's instances on source s, where two or more of them share one (w * n_sources + s); else NULL
 
 
 cdef class Node:
@@ -33,3 +36,5 @@ cdef class Node:
 cdef class Routes:
     cdef RoutesC c
     cdef tuple keep
+    cdef list pools
+    cdef int _share(self, int32_t source, int worker, list listeners) except -1

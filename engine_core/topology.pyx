@@ -13,6 +13,9 @@ which the versions share and only the shard's thread touches.
 Order: a trigger is added after its source, so the table has no circle; `walk` goes depth first: a trigger's matches
 reach the triggers on it before the next trigger of the same source sees the batch.
 
+Sharing: the listeners of one source that can (filters) join one ConditionPool when they first appear in a table; it
+is theirs from then on, through all later versions. A table says of a source which pool that is, if two or more are in it.
+
 Ownership: Routes keeps its Nodes, a Node its Operator. Whoever hands Routes to a shard keeps them until the shard
 has answered the control slot that brought the next version. Limits: CHAIN_MAX triggers upon triggers (the walk
 recurses), 2^31 source ids.
@@ -22,6 +25,7 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from .operator cimport SPREAD_WHOLE, Operator
+from .pool cimport ConditionPool, PoolC
 
 CHAIN_MAX = 200
 
@@ -49,6 +53,7 @@ cdef class Node:
             raise MemoryError("no memory for a trigger")
         for i in range(self.c.n_instances):
             one = self.operators[i]
+            one.join(None)          # a place of its own: what it shared elsewhere it shares no longer
             self.c.instances[i] = <PyObject *>one
         # Of an operator that only has one instance, that one has to see everything.
         self.c.spread = self.operator.spread
@@ -81,7 +86,7 @@ cdef class Routes:
     """
     def __cinit__(self, int n_sources, nodes):
         cdef Node node
-        cdef int32_t i, place
+        cdef int32_t i, k, place
         cdef dict depth = {}
         cdef list listeners = [[] for _ in range(n_sources)]
         for node in nodes:
@@ -94,6 +99,7 @@ cdef class Routes:
                 raise ValueError(f"node {node.c.id} comes after a node that listens to it")
             listeners[node.source].append(node)
         self.keep = tuple(nodes)
+        self.pools = []
         self.c.n_sources = n_sources
         self.c.n_nodes = <int32_t>len(self.keep)
         self.c.n_roots = n_sources - self.c.n_nodes
@@ -101,11 +107,15 @@ cdef class Routes:
         self.c.first = <int32_t *>malloc((n_sources + 1) * sizeof(int32_t))
         self.c.roots = <int32_t *>malloc((self.c.n_roots + 1) * sizeof(int32_t))
         self.c.nodes = <NodeC **>malloc((self.c.n_nodes + 1) * sizeof(NodeC *))
-        if self.c.first == NULL or self.c.roots == NULL or self.c.nodes == NULL:
+        self.c.n_workers = max([len(node.operators) for node in self.keep], default=1)
+        self.c.pools = <PoolC **>calloc(n_sources * self.c.n_workers + 1, sizeof(PoolC *))
+        if self.c.first == NULL or self.c.roots == NULL or self.c.nodes == NULL or self.c.pools == NULL:
             raise MemoryError("no memory for the table of triggers")
         place = 0
         for i in range(n_sources):
             self.c.first[i] = place
+            for k in range(self.c.n_workers):
+                self._share(i, k, listeners[i])
             for node in listeners[i]:
                 self.c.nodes[place] = &node.c
                 place += 1
@@ -116,7 +126,30 @@ cdef class Routes:
                 self.c.roots[place] = i
                 place += 1
 
+    cdef int _share(self, int32_t source, int worker, list listeners) except -1:
+        """The worker's instances of the listeners find what they have in common."""
+        cdef Node node
+        cdef Operator operator
+        cdef ConditionPool pool = None
+        cdef int members = 0
+        cdef list operators = [node.operators[worker] for node in listeners if worker < len(node.operators)]
+        if not operators:
+            return 0
+        for operator in operators:      # who listened before has the pool, and may be running: it is left alone
+            if operator.pool is not None:
+                pool = operator.pool
+                break
+        if pool is None:
+            pool = ConditionPool()
+        for operator in operators:
+            members += operator.join(pool)
+        if members > 1:
+            self.pools.append(pool)
+            self.c.pools[worker * self.c.n_sources + source] = &pool.c
+        return 0
+
     def __dealloc__(self):
         free(self.c.first)
         free(self.c.roots)
         free(self.c.nodes)
+        free(self.c.pools)

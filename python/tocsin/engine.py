@@ -233,7 +233,7 @@ class Engine:
                 return store.create_stream(letters, DEAD_LETTER_SCHEMA)
 
         outlet = Outlet(name, parent.name, schema, log, DeadLetters(name, open_dead), self._runtime.fault)
-        trigger = Trigger(self, name, parent, operator, outlet, self._retries, self._backoff)
+        trigger = Trigger(self, name, parent, operators, outlet, self._retries, self._backoff)
         trigger._id = self._runtime.add_trigger(parent._id, feeder, operators, outlet, timed=timed)
         self._triggers[name] = trigger
         return trigger

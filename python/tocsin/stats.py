@@ -260,7 +260,7 @@ def stream_stats(stream: Stream) -> StreamStats:
 
 def trigger_stats(trigger: Trigger) -> TriggerStats:
     """The figures of one trigger."""
-    operators: Sequence[Operator] = (trigger._operator,)  # one for each worker that has its partitions
+    operators: Sequence[Operator] = trigger._operators
     figures = [operator.figures() for operator in operators]
     counted = [rows for _, _, rows, _ in figures if rows >= 0]
     outlet, counters = trigger._outlet, trigger._outlet.counters

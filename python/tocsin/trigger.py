@@ -34,14 +34,15 @@ class Trigger:
     """
 
     def __init__(
-        self, engine: Engine, name: str, source: Stream | Trigger, operator: Operator, outlet: Outlet, retries: int,
+        self, engine: Engine, name: str, source: Stream | Trigger, operators: list[Operator], outlet: Outlet, retries: int,
         backoff: float,
     ) -> None:  # fmt: skip
         self._engine = engine
         self.name = name
         self.source = source
         self.schema: pa.Schema = outlet.schema
-        self._operator = operator
+        self._operators = operators  # one for each worker, or one
+        self._operator = operators[0]
         self._outlet = outlet
         self._retries = retries
         self._backoff = backoff

@@ -16,7 +16,7 @@ from tocsin.compile.derive import derive
 from tocsin.compile.execution import ExecutionClass, execution_class
 from tocsin.compile.ir import Node
 from tocsin.compile.plan import Plan
-from tocsin.compile.program import make_conditions
+from tocsin.compile.program import make_row_condition
 from tocsin.compile.results import FIRST_SEQUENCE, LAST_SEQUENCE, After, late_measures
 from tocsin.compile.row_local import row_local
 from tocsin.compile.thread_plan import thread_matcher
@@ -114,7 +114,7 @@ def assemble_condition(condition: Node, schema: pa.Schema) -> Assembled:
                 "copied row by row yet: leave it out of the stream's schema"
             )
     condition, wider, derived = derive(condition, schema)
-    inner = RowFilter(Schema.from_arrow(wider), make_conditions((condition,)))
+    inner = RowFilter(Schema.from_arrow(wider), make_row_condition(condition))
     operator = filter_with_library(inner, schema, derived) if derived else inner
     return Assembled(operator, schema, schema, None, condition)
 

@@ -180,6 +180,8 @@ def derive(condition: Node, schema: pa.Schema) -> tuple[Node, pa.Schema, tuple[D
     >>> condition.args[0].attr, wider.names, derived[0].node.op
     ((1, 0), ['x', 'LOWER(x) #1'], 'call')
     """
+    if not any(part.op == "call" for part in walk(condition)):
+        return condition, schema, ()
     derivations = Derivations(schema, Nodes(), Source(""))
     condition = derivations.pull(condition, None)
     return condition, derivations.schema, tuple(derivations.derived)

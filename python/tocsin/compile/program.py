@@ -15,6 +15,7 @@ import pyarrow as pa
 from tocsin.compile.ir import Node, kernel_kind
 from tocsin_core.conditions import Conditions
 from tocsin_core.expression import ARITHMETIC, CASTS, COMPARISONS, LISTS, MATH, MATH2, OPS, TYPES, Program
+from tocsin_core.row_condition import RowCondition
 
 FLIPPED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 NO_OPERAND = 0
@@ -200,3 +201,12 @@ def make_conditions(nodes: tuple[Node, ...]) -> Conditions:
         sources.append((column, len(outputs)))
         outputs.append((number, offset))
     return Conditions(builder.program(), sources, lags, outputs)
+
+
+def make_row_condition(node: Node) -> RowCondition:
+    """One condition over single rows, without PREV."""
+    builder = ProgramBuilder()
+    builder.add(node)
+    sources = [cast(tuple[int, int], source) for source in builder.sources]
+    assert all(lag == 0 for _, lag in sources)  # "a condition" of TypeCheck has no navigation
+    return RowCondition(builder.program(), [column for column, _ in sources])

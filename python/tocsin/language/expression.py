@@ -185,6 +185,8 @@ class Expression(Operators):
     __hash__ = object.__hash__
 
     def __post_init__(self) -> None:
+        if not self._parts:  # a leaf: both are 1
+            return
         depth = size = 0
         for child in self.children():
             depth = max(depth, child.depth)
