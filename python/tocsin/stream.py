@@ -27,6 +27,7 @@ from tocsin_core.status import SchemaError, TocsinError
 
 from .ingest import columns_batch, is_columns, rows_batch
 from .reorder import Reorder
+from .ticket import Ticket, TicketBook
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -44,8 +45,8 @@ class Stream:
     >>> import pyarrow as pa, tocsin as tc
     >>> with tc.Engine(workers=0) as engine:
     ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
-    ...     trades.push({"price": 2.5})
-    ...     trades.push({"price": [3.0, 4.0]})
+    ...     _ = trades.push({"price": 2.5})
+    ...     _ = trades.push({"price": [3.0, 4.0]})
     ...     trades.sequence
     3
     """
@@ -69,6 +70,7 @@ class Stream:
         self._rows = RowBuilder(core)
         self._reorder = None if time is None else Reorder(schema, time, lateness)
         self._log = log
+        self._book = TicketBook()
         # Inline one lock does for all, and handlers push in the thread that holds it: see runtime.py.
         self._lock: Any = runtime.lock if runtime.inline else threading.Lock()
         if not runtime.inline:
@@ -79,7 +81,7 @@ class Stream:
 
     # ------------------------------------------------------------------ push
 
-    def push(self, data: Any) -> None:
+    def push(self, data: Any) -> Ticket:
         """Accept events: when it returns they are in the store (if there is one) and on their way to the triggers.
 
         Args:
@@ -88,12 +90,18 @@ class Stream:
                 lists, all of one length; one event as a dict; a list of such dicts. Columns have the stream's types;
                 text may come in any Arrow layout. Arrow buffers are not copied and must not be changed afterwards.
 
-        May be called from several threads. With workers=0 the events are matched and handled before it returns.
+        May be called from several threads. With workers=0 the events are matched and handled before it returns (on
+        threads or loops of handlers' own: after it).
+
+        Returns:
+            A Ticket: `ticket.results()` waits until all of this push has been matched and handled, and gives what
+            handlers registered with results=True returned. It costs nothing when it is not kept.
 
         Raises:
             SchemaError: the data does not fit the stream: the message names column, given and expected type.
             OrderError: an event has no time, in a stream with a time column.
-            BackpressureError: the ring is full and the engine has overflow="raise".
+            BackpressureError: the ring is full and the engine has overflow="raise", or a push that waits would stop the
+                event loop of a handler; workers=0: an iterator of `Trigger.matches` is full.
             ClosedError: the engine is closed.
             Nothing was accepted then.
             EvaluationError and other faults of triggers: workers=0: of this push, whose events *are* accepted;
@@ -103,22 +111,29 @@ class Stream:
         >>> with tc.Engine(workers=0) as engine:
         ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
         ...     trades.push(pa.table({"price": [1.0, 2.0]}))
+        Ticket(events 0 to 1 of 'trades')
         """
         runtime = self._runtime
         runtime.check()
         if runtime.inline:
-            with self._lock:
+            if not self._lock.acquire(False):
+                runtime.acquire(self._lock)
+            try:
                 runtime.check()
+                if runtime.dispatch.overfull or runtime.dispatch.loops:
+                    runtime.check_room()
                 try:
-                    self._accept(data)
+                    ticket = self._accept_all(data)
                 finally:
                     runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
                 if runtime._faults and not runtime._pumping:
                     runtime.raise_faults(
                         "raised by push(); its events were accepted, the trigger goes on with the next"
                     )
-            return
-        if runtime._faults and not runtime.in_dispatcher():
+            finally:
+                self._lock.release()
+            return ticket
+        if runtime._faults and not runtime.in_handler():
             runtime.raise_faults(
                 "raised by push() for an earlier one; nothing of this push was accepted: push it again"
             )
@@ -126,9 +141,24 @@ class Stream:
             runtime.acquire(self._lock)
         try:
             runtime.check()
-            self._accept(data)
+            return self._accept_all(data)
         finally:
             self._lock.release()
+
+    def _accept_all(self, data: Any) -> Ticket:
+        """Accepts a push, under the lock, and gives its ticket."""
+        intake = self._intake
+        ticket = Ticket(self, intake.next, -1)
+        if not self._runtime.dispatch.keeping:
+            self._accept(data)
+            ticket.last = intake.next - 1
+            return ticket
+        self._book.open(ticket)  # before a result can come back
+        try:
+            self._accept(data)
+        finally:
+            self._book.close(ticket, intake.next - 1)
+        return ticket
 
     def _accept(self, data: Any) -> None:
         # PERF: a plain dict is settled by its type; asking it for an attribute that it has not costs 0.3 µs.
@@ -240,7 +270,12 @@ class Stream:
             assert self._reorder is not None
             if intake.lateness:
                 _put_released(runtime, intake, None, self._reorder.release(time))
-            intake.advance(runtime.claim_always(), time)
+            slot, keeping = runtime.claim_always(), runtime.dispatch.keeping
+            if keeping:
+                self._book.advancing(intake.next)
+            intake.advance(slot, time)
+            if keeping:
+                runtime.note(self._book.advanced)
             if runtime.inline:
                 runtime.pump()
         finally:
@@ -260,7 +295,7 @@ class Stream:
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(workers=0) as engine:
         ...     readings = engine.stream("readings", pa.schema([("t", pa.int64())]), time="t", lateness=10)
-        ...     readings.push({"t": [100, 95, 89, 101]})  # 89 < 100 - 10
+        ...     _ = readings.push({"t": [100, 95, 89, 101]})  # 89 < 100 - 10
         ...     readings.late().to_pydict(), readings.late_count
         ({'t': [89]}, 1)
         """
