@@ -1,8 +1,8 @@
 """Dead letters: what could not be handled, kept so that nothing is lost.
 
-In memory, up to a limit, or with a store in the durable stream ``dead_letters/<trigger>``, whose rows hold the refused
-events or matches as an Arrow IPC stream: so one schema serves every trigger and every kind. Handlers on threads of their
-own add to it at the same time.
+In memory, up to a limit, or with a store in the durable stream ``dead_letters/<trigger>``, whose rows hold the
+refused events or matches as an Arrow IPC stream: so one schema serves every trigger and every kind. Handlers on
+threads of their own add to it at the same time.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class DeadLetters:
         self.dropped = 0
         self._open_log = open_log
         self._kept: deque[DeadLetter] = deque()
-        self._lock = threading.RLock()  # a coroutine whose loop is gone may end, and add one, wherever memory is collected
+        # Re-entrant: a coroutine whose loop is gone may end, and add one, wherever memory is collected.
+        self._lock = threading.RLock()
 
     def add(self, letter: DeadLetter) -> None:
         """Keeps `letter`, in the store when there is one and it can be written; else in memory."""

@@ -130,7 +130,7 @@ class Dispatch:
         looks = 0
         while full() and not self._handlers_waiting:
             with self._room:
-                # made_room reads _wanted after it has made room, and this reads full() after _wanted: one sees the other.
+                # made_room reads _wanted after room was made, and this reads full() after _wanted: one sees the other.
                 self._wanted += 1
                 try:
                     if full() and not self._handlers_waiting:
@@ -198,7 +198,7 @@ class Dispatch:
                 lane.poll()
 
     def end(self, lanes: tuple[Lane, ...], until: float | None = None) -> None:
-        """Waits until `lanes`, which have been told to end, have; then ends the engine's own loop. Not beyond `until`."""
+        """Waits until `lanes`, which were told to end, have; then ends the engine's own loop. Not beyond `until`."""
         handled = threading.Event()
         countdown = _Countdown(len(lanes) + 1, handled.set)
         countdown()

@@ -58,8 +58,8 @@ class Engine:
         StoreError: the store cannot be used. ValueError: a wrong option.
 
     `close` (or the end of a with block) ends the input: all pushed events are matched and handled, patterns say what
-    only the end of input settles, handlers finish. In a coroutine use `async with`, which closes it without blocking the
-    event loop. That holds with a store too: a later Engine on it continues the
+    only the end of input settles, handlers finish. In a coroutine use `async with`, which does not block the event
+    loop. That holds with a store too: a later Engine on it continues the
     streams' sequences and logs, but its triggers begin afresh with the next event.
 
     >>> import pyarrow as pa, tocsin as tc
@@ -377,8 +377,8 @@ class Engine:
         Raises:
             What went wrong in triggers since the last flush, once all is closed.
             TimeoutError: after `timeout` seconds; the engine then goes on closing.
-            TocsinError: called on the event loop of a handler, which it would wait for; the engine goes on closing. In a
-                coroutine use `async with engine`, or `await asyncio.to_thread(engine.close)`.
+            TocsinError: called on the event loop of a handler, which it would wait for; the engine goes on closing. In
+                a coroutine use `async with engine`, or `await asyncio.to_thread(engine.close)`.
 
         >>> import tocsin as tc
         >>> engine = tc.Engine()

@@ -48,11 +48,11 @@ class Handler:
             raise TypeError(f"a handler must be callable; {function!r} is not")
         self.function = function
         self.name = getattr(function, "__qualname__", None) or repr(function)
-        self.asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004 (an object with an async __call__)
-        )
+        # The function itself, or an object with an async __call__.
+        called = (function, type(function).__call__)
+        self.asynchronous = any(map(inspect.iscoroutinefunction, called))
         _whole(self.name, "retries", retries, 0)
-        if isinstance(backoff, bool) or not isinstance(backoff, (int, float)) or not 0 <= backoff < 1e9:
+        if not isinstance(backoff, (int, float)) or not 0 <= backoff < 1e9:
             raise ValueError(f"handler {self.name}: backoff={backoff!r} must be seconds, not below zero")
         if concurrency is not None:
             _whole(self.name, "concurrency", concurrency, 1, CONCURRENCY_MAX)
@@ -94,7 +94,7 @@ class Handler:
                 returned = self.function(argument)
                 if type(returned) is CoroutineType:
                     returned.close()
-                    raise TypeError(  # noqa: TRY301 (a handler's fault like any other)
+                    raise TypeError(  # a handler's fault like any other
                         f"handler {self.name} returned a coroutine that nobody would await; register an async def "
                         "function itself, not one that calls it"
                     )
@@ -155,8 +155,8 @@ class Delivery:
     """One batch of matches on its way to the handlers of its trigger.
 
     number: grows from delivery to delivery in the whole engine.  first, last: sequences of the rows of the trigger's
-    source that led to it.  origin: the same in the stream from which it all came, None: no event's (the watermark moved,
-    or the input ended), or nobody keeps results.
+    source that led to it.  origin: the same in the stream from which it all came, None: no event's (the watermark
+    moved, or the input ended), or nobody keeps results.
     """
 
     __slots__ = ("first", "last", "matches", "number", "origin")

@@ -5,9 +5,9 @@
 One *job* is one batch of matches for one handler. It is one call, or with per_match one call for each match, and these
 are taken one by one by whoever is free; so `concurrency` bounds calls, not batches. With one thread they come in order.
 
-Invariants: a job is in `_unfinished` from `put` until its last call has been settled (returned, or became a dead letter).
-Jobs are numbered in the order of `put`, so the first key of `_unfinished` says up to where all is handled: that is what
-marks (flush, tickets, close) wait for. `put` is called by one thread at a time.
+Invariants: a job is in `_unfinished` from `put` until its last call has been settled (returned, or became a dead
+letter). Jobs are numbered in the order of `put`, so the first key of `_unfinished` says up to where all is handled:
+that is what marks (flush, tickets, close) wait for. `put` is called by one thread at a time.
 
 Cost: a batch through a lane of one thread costs two switches of threads, 20 us or so, and one allocation.
 """

@@ -7,10 +7,10 @@ leaves none behind. `_tasks` counts those that run or are about to; it is lowere
 seen to be empty, so a `put` either finds a task that will look again, or starts one.
 
 The loop is the engine's own, or the user's, and the user's may end at any time. Closed: the calls that wait and those
-that have begun become dead letters, at once. Stopped (it may run again): the same, once somebody has waited for them for
-LOOP_SECONDS (`poll`), and at once from then on until it runs. A call that was given up and comes back to life later is
-not counted again: `_flying` has those that count. A task that is cancelled, as by the end of `asyncio.run`, makes a dead
-letter of its call and ends.
+that have begun become dead letters, at once. Stopped (it may run again): the same, once somebody has waited for them
+for LOOP_SECONDS (`poll`), and at once from then on until it runs. A call that was given up and comes back to life
+later is not counted again: `_flying` has those that count. A task that is cancelled, as by the end of `asyncio.run`,
+makes a dead letter of its call and ends.
 """
 
 from __future__ import annotations

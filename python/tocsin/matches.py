@@ -1,11 +1,11 @@
-"""The pull side of a trigger: an iterator over batches of matches, for threads (`for`) and for event loops (`async for`).
+"""The pull side of a trigger: an iterator over batches of matches, for threads (`for`) and event loops (`async for`).
 
     outlet ──▶ MatchBuffer (bounded) ──▶ MatchIterator (whom the user holds)
 
-The outlet knows the buffer only, and the buffer's iterator weakly: an iterator that nobody holds any more is not waited
-for. A batch is handed over inside __next__ and __anext__, under the buffer's lock, never by the wake-up itself: so a task
-that is cancelled while it waits, or just after it was woken, takes no batch with it. All tasks that wait are woken, and
-those that find nothing wait again.
+The outlet knows the buffer only, and the buffer's iterator weakly: an iterator that nobody holds any more is not
+waited for. A batch is handed over inside __next__ and __anext__, under the buffer's lock, never by the wake-up
+itself: so a task that is cancelled while it waits, or just after it was woken, takes no batch with it. All tasks that
+wait are woken, and those that find nothing wait again.
 """
 
 from __future__ import annotations
@@ -129,22 +129,24 @@ class MatchBuffer:
         """The same without blocking the event loop."""
         loop = asyncio.get_running_loop()
         while True:
+            sleeper = (loop, loop.create_future())
+            matches: pa.RecordBatch | None = None
             with self._changed:
                 if self._batches:
                     matches = self._batches.popleft()
-                    break
-                if self._ended:
+                elif self._ended:
                     return None
-                sleeper = (loop, loop.create_future())
-                self._sleepers.append(sleeper)
+                else:
+                    self._sleepers.append(sleeper)
+            if matches is not None:
+                self._taken()
+                return matches
             try:
                 await sleeper[1]
             finally:
                 with self._changed:
                     if sleeper in self._sleepers:
                         self._sleepers.remove(sleeper)
-        self._taken()
-        return matches
 
     def close(self) -> None:
         """Ends the iteration; what was not taken is let go."""

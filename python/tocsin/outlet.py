@@ -84,7 +84,9 @@ class Outlet:
         """`handler` gets the matches from the next batch on."""
         with self._lock:
             if self._ended:
-                raise ClosedError(f"trigger {self.trigger!r} has ended: it will have no more matches to handle")
+                raise ClosedError(
+                    f"trigger {self.trigger!r} has ended: it will have no more matches to handle"
+                )
             handler.place = len(self._handlers)
             lane: Outbox | None = None
             if handler.asynchronous:
@@ -193,8 +195,8 @@ class Outlet:
                 self.book.give(delivery.origin, (delivery.number, handler.place, unit), returned)
             if handler.keep(returned):
                 logger.warning(
-                    "trigger %r: handler %s has returned more values than are kept for results(): the oldest leave; ask "
-                    "more often, or register it with results= a larger number",
+                    "trigger %r: handler %s has returned more values than are kept for results(): the oldest leave; "
+                    "ask more often, or register it with results= a larger number",
                     self.trigger, handler.name,
                 )  # fmt: skip
 

@@ -375,7 +375,9 @@ class Runtime:
         if self.state == "forked":
             self._refuse()
         if not self._wait(self._closed, until):  # it is being closed, which handles all there is
-            raise FlushTimeoutError("results: not all was handled in the time given; a handler is slow or hangs")
+            raise FlushTimeoutError(
+                "results: not all was handled in the time given; a handler is slow or hangs"
+            )
 
     def _refuse_to_wait(self, what: str, call: str) -> None:
         if self.in_handler():

@@ -53,8 +53,9 @@ class Trigger:
     def handler(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]: ...
     @overload
     def handler(
-        self, *, per_match: bool = ..., results: bool | int = ..., retries: int | None = ..., backoff: float | None = ...,
-        concurrency: int | None = ..., outbox: int | None = ..., loop: asyncio.AbstractEventLoop | None = ...,
+        self, *, per_match: bool = ..., results: bool | int = ..., retries: int | None = ...,
+        backoff: float | None = ..., concurrency: int | None = ..., outbox: int | None = ...,
+        loop: asyncio.AbstractEventLoop | None = ...,
     ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]: ...  # fmt: skip
 
     def handler(
@@ -160,12 +161,15 @@ class Trigger:
         [[{'price': 4.0}]]
         """
         if limit is not None and (type(limit) is not int or limit < 1):
-            raise ValueError(f"matches(limit={limit!r}): give a whole number of at least 1, or None for any number")
+            raise ValueError(
+                f"matches(limit={limit!r}): give a whole number of at least 1, or None for any number"
+            )
         return self._outlet.iterate(limit)
 
     def results(self) -> list[Any]:
-        """What handlers registered with results= have returned since the last call: the newest 65 536 of each, or so many
-        as results= says.
+        """What handlers registered with results= have returned since the last call.
+
+        Of each handler the newest 65 536 values, or as many as results= says.
 
         `Ticket.results` has those of one push, and waits for them.
 
