@@ -17,18 +17,12 @@ import pyarrow as pa
 import pytest
 
 import tocsin as tc
-from runtime_support import NUMBERS, numbers
+from runtime_support import ALL, NUMBERS, numbers, values
 from tocsin.engine import Engine
-from tocsin.ticket import Ticket, TicketBook
+from tocsin.ticket import OPEN, Ticket, TicketBook
 
 WORKERS = pytest.mark.parametrize("workers", [0, 1])
 TIMED = pa.schema([("n", pa.int64()), ("ts", pa.timestamp("s"))])
-ALL = tc.col("n") >= 0
-
-
-def values(matches: pa.RecordBatch) -> list[int]:
-    found: list[int] = matches.column("n").to_pylist()
-    return found
 
 
 def events(*times: int) -> pa.RecordBatch:
@@ -228,7 +222,7 @@ def test_a_book_finds_tickets_by_range() -> None:
     book, stream = TicketBook(), Named()
     tickets = []
     for first, last in [(0, 4), (5, 4), (5, 5), (6, 9), (20, 29)]:
-        ticket = Ticket(stream, first, 0)  # type: ignore[arg-type]
+        ticket = Ticket(stream, first, OPEN)  # type: ignore[arg-type]
         book.open(ticket)
         book.close(ticket, last)
         tickets.append(ticket)
@@ -241,7 +235,7 @@ def test_a_book_finds_tickets_by_range() -> None:
         [2, 4],
         [4, 5],
     ]
-    under_way = Ticket(stream, 30, 0)  # type: ignore[arg-type]
+    under_way = Ticket(stream, 30, OPEN)  # type: ignore[arg-type]
     book.open(under_way)
     book.give((30, 31), (9, 0, 0), "early")
     book.close(under_way, 35)

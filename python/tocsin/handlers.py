@@ -52,8 +52,7 @@ class Handler:
         called = (function, type(function).__call__)
         self.asynchronous = any(map(inspect.iscoroutinefunction, called))
         _whole(self.name, "retries", retries, 0)
-        if not isinstance(backoff, (int, float)) or not 0 <= backoff < 1e9:
-            raise ValueError(f"handler {self.name}: backoff={backoff!r} must be seconds, not below zero")
+        _seconds(self.name, "backoff", backoff)
         if concurrency is not None:
             _whole(self.name, "concurrency", concurrency, 1, CONCURRENCY_MAX)
         own = self.asynchronous or concurrency is not None
@@ -183,3 +182,8 @@ def _whole(handler: str, option: str, value: Any, least: int, most: int | None =
     if type(value) is not int or value < least or (most is not None and value > most):
         between = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"handler {handler}: {option}={value!r} must be a whole number {between}")
+
+
+def _seconds(handler: str, option: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise ValueError(f"handler {handler}: {option}={value!r} must be seconds, not below zero")

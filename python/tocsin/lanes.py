@@ -174,11 +174,12 @@ class ThreadLane(Outbox):
         try:
             returned, failure = self.handler.call(delivery.argument(self.handler, unit))
             self._outlet.settle(self.handler, delivery, unit, returned, failure)
-            if failure is not None and not isinstance(failure, Exception):
-                raise failure  # sys.exit() in a handler is raised by the next push or flush
-        except BaseException as failure:
+        except BaseException as broken:  # of our own
             logger.exception("tocsin: the thread of a handler goes on after an error")
-            self._dispatch.fault(failure)
+            self._dispatch.fault(broken)
+        else:
+            if failure is not None and not isinstance(failure, Exception):
+                self._dispatch.fault(failure)  # sys.exit() in a handler is raised by the next push or flush
         finally:
             self._done(job)
         return True

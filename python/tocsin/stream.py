@@ -27,7 +27,7 @@ from tocsin_core.status import SchemaError, TocsinError
 
 from .ingest import columns_batch, is_columns, rows_batch
 from .reorder import Reorder
-from .ticket import Ticket, TicketBook
+from .ticket import OPEN, Ticket, TicketBook
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -148,11 +148,11 @@ class Stream:
     def _accept_all(self, data: Any) -> Ticket:
         """Accepts a push, under the lock, and gives its ticket."""
         intake = self._intake
-        ticket = Ticket(self, intake.next, -1)
+        first = intake.next
         if not self._runtime.dispatch.keeping:
             self._accept(data)
-            ticket.last = intake.next - 1
-            return ticket
+            return Ticket(self, first, intake.next - 1)
+        ticket = Ticket(self, first, OPEN)
         self._book.open(ticket)  # before a result can come back
         try:
             self._accept(data)

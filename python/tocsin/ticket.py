@@ -114,8 +114,7 @@ class TicketBook:
         return sum(1 for ticket in self._tickets if ticket() is not None)
 
     def open(self, ticket: Ticket) -> None:
-        """The push of `ticket` begins: all results from `ticket.first` on are its, until `close`."""
-        ticket.last = OPEN
+        """The push of `ticket` begins (its `last` is OPEN): all results from `first` on are its, until `close`."""
         ticket._kept = []
         with self._lock:
             if len(self._firsts) >= self._full:
