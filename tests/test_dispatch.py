@@ -273,6 +273,29 @@ def test_a_lane_may_push_through_full_rings_and_outboxes(workers: int, kind: str
 
 @WORKERS
 @pytest.mark.parametrize("kind", ["thread", "task"])
+def test_a_lane_may_push_to_itself_beyond_its_outbox(workers: int, kind: str) -> None:
+    found: list[int] = []
+    with Engine(workers=workers, ring_slots=1) as engine:
+        stream = engine.stream("s", NUMBERS)
+
+        def divide(matches: pa.RecordBatch) -> None:
+            for n in values(matches):
+                found.append(n)
+                for _ in range(3 if n else 0):
+                    stream.push({"n": n - 1})
+
+        async def divide_async(matches: pa.RecordBatch) -> None:
+            divide(matches)
+
+        handler: Any = divide if kind == "thread" else divide_async
+        engine.trigger("t", stream, ALL).handler(handler, concurrency=1, outbox=1)
+        stream.push(numbers(4))
+        engine.flush(timeout=60)
+    assert Counter(found) == {4: 1, 3: 3, 2: 9, 1: 27, 0: 81}
+
+
+@WORKERS
+@pytest.mark.parametrize("kind", ["thread", "task"])
 def test_a_lane_may_close_but_not_wait(workers: int, kind: str) -> None:
     engine = Engine(workers=workers, retries=0)
     stream = engine.stream("s", NUMBERS)

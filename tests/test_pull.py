@@ -37,7 +37,7 @@ def test_async_for_takes_all_and_blocks_nothing() -> None:
             for i in range(100):
                 stream.push(numbers(i))
                 if i % 10 == 0:
-                    time.sleep(0.005)
+                    until(lambda: len(found) == i + 1)  # noqa: B023 (while the engine is open)
             engine.close()
 
         pusher = threading.Thread(target=push)

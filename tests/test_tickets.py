@@ -337,7 +337,9 @@ def test_a_ticket_is_refused_in_a_forked_child() -> None:
                 ticket.results()
             except RuntimeError as refused:
                 assert "before a fork" in str(refused), refused
-                os._exit(7)
+            engine.close()
+            assert ticket.results() == []
+            os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         engine.close()
     """)

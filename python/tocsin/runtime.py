@@ -451,6 +451,7 @@ class Runtime:
         """
         if self.state == "forked":
             self.state = "closed"
+            self._closed.set()
             return
         until = None if timeout is None else time.monotonic() + timeout
         handler, on_loop = self.in_handler(), self.dispatch.on_handler_loop()

@@ -113,7 +113,7 @@ class Stream:
         ...     trades.push(pa.table({"price": [1.0, 2.0]}))
         Ticket(events 0 to 1 of 'trades')
         """
-        runtime = self._runtime
+        runtime, intake = self._runtime, self._intake
         runtime.check()
         if runtime.inline:
             if not self._lock.acquire(False):
@@ -123,7 +123,12 @@ class Stream:
                 if runtime.dispatch.overfull or runtime.dispatch.loops:
                     runtime.check_room()
                 try:
-                    ticket = self._accept_all(data)
+                    if runtime.dispatch.keeping:
+                        ticket = self._accept_kept(data)
+                    else:
+                        first = intake.next
+                        self._accept(data)
+                        ticket = Ticket(self, first, intake.next - 1)
                 finally:
                     runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
                 if runtime._faults and not runtime._pumping:
@@ -141,19 +146,19 @@ class Stream:
             runtime.acquire(self._lock)
         try:
             runtime.check()
-            return self._accept_all(data)
+            if runtime.dispatch.keeping:
+                return self._accept_kept(data)
+            first = intake.next
+            self._accept(data)
+            return Ticket(self, first, intake.next - 1)
         finally:
             self._lock.release()
 
-    def _accept_all(self, data: Any) -> Ticket:
-        """Accepts a push, under the lock, and gives its ticket."""
+    def _accept_kept(self, data: Any) -> Ticket:
+        """Accepts a push while handlers keep results: their tickets are known before a result can come back."""
         intake = self._intake
-        first = intake.next
-        if not self._runtime.dispatch.keeping:
-            self._accept(data)
-            return Ticket(self, first, intake.next - 1)
-        ticket = Ticket(self, first, OPEN)
-        self._book.open(ticket)  # before a result can come back
+        ticket = Ticket(self, intake.next, OPEN)
+        self._book.open(ticket)
         try:
             self._accept(data)
         finally:
