@@ -160,6 +160,46 @@ def test_a_stopped_loop_is_given_up_when_somebody_waits(monkeypatch: pytest.Monk
         loop.close()
 
 
+def test_a_call_that_was_given_up_and_comes_back_to_life_does_not_count_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop_lane, "LOOP_SECONDS", 0.05)
+    loop = asyncio.new_event_loop()
+    state: list[str] = []
+    with Engine() as engine:
+        stream = engine.stream("s", NUMBERS)
+        trigger = engine.trigger("t", stream, ALL)
+
+        async def until_it(has: str) -> None:
+            while has not in state:
+                await asyncio.sleep(0.001)
+
+        @trigger.handler(loop=loop, results=True)
+        async def handle(matches: pa.RecordBatch) -> list[int]:
+            state.append("begun")
+            await until_it("go on")
+            state.append("ended")
+            return values(matches)
+
+        ticket = stream.push(numbers(1))
+        loop.run_until_complete(until_it("begun"))
+        assert ticket.results(timeout=60) == []
+        (letter,) = engine.dead_letters("t")
+        assert "has stopped" in letter.error
+        state.append("go on")
+        loop.run_until_complete(until_it("ended"))
+        loop.run_until_complete(asyncio.sleep(0))
+        assert ticket.results() == trigger.results() == []
+        thread = threading.Thread(target=loop.run_until_complete, args=(until_it("over"),))
+        thread.start()
+        until(loop.is_running)
+        assert stream.push(numbers(2)).results(timeout=60) == [[2]]
+        state.append("over")
+        thread.join()
+        assert len(engine.dead_letters("t")) == 1
+    loop.close()
+
+
 def test_the_end_of_asyncio_run_makes_dead_letters() -> None:
     engine = Engine(retries=3, backoff=0.0)
     stream = engine.stream("s", NUMBERS)

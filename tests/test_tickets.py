@@ -63,6 +63,19 @@ def test_every_push_gets_the_results_of_its_own_matches(workers: int) -> None:
 
 
 @WORKERS
+def test_results_that_come_before_the_push_has_ended_are_its_own(workers: int) -> None:
+    with Engine(workers=workers, ring_slots=1) as engine:
+        stream = engine.stream("s", NUMBERS)
+        engine.trigger("t", stream, ALL).handler(values, results=True)
+        for start in range(0, 300, 100):  # a table of many batches through one slot
+            chunks = [[n] for n in range(start, start + 100)]
+            if workers:
+                assert stream.push(pa.table({"n": pa.chunked_array(chunks)})).results() == chunks
+            else:
+                assert stream.push(pa.table({"n": pa.chunked_array(chunks[:1])})).results() == chunks[:1]
+
+
+@WORKERS
 def test_a_match_belongs_to_the_push_that_settled_it(workers: int) -> None:
     with Engine(workers=workers) as engine:
         stream = engine.stream("s", TIMED, time="ts")
@@ -290,8 +303,9 @@ def ticket_race(workers: int, r: Random) -> None:
             held: list[tuple[list[int], Ticket]] = []
             for i in range(40):
                 pushed = [base + 10 * i + k for k in range(own.choice([1, 1, 3, 7]))]
-                data: Any = numbers(*pushed) if own.random() < 0.5 else [{"n": n} for n in pushed]
-                ticket = stream.push(data)
+                data: list[Any] = [numbers(*pushed), [{"n": n} for n in pushed]]
+                data += [pa.table({"n": pa.chunked_array([[n] for n in pushed])})] if workers else []
+                ticket = stream.push(own.choice(data))
                 with lock:
                     all_results.update(expected(pushed))
                 if own.random() < 0.7:
