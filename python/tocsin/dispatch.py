@@ -75,6 +75,7 @@ class Dispatch:
     def __init__(self, fault: Callable[[BaseException], None]) -> None:
         self.fault = fault
         self.keeping = False  # a handler keeps results: tickets are to be known
+        self.plain = True  # PERF: none of keeping, overfull, loops: a push looks at one attribute
         self.closing = False  # the engine takes no more pushes: back-pressure has nobody to press
         self.numbers = itertools.count()  # of deliveries
         self.pushes = 0  # of handlers on lanes
@@ -157,6 +158,16 @@ class Dispatch:
         """`room` is too full, or (so=False) no longer."""
         with self._lock:
             self.overfull = self.overfull | {room} if so else self.overfull - {room}
+            self._look()
+
+    def keep_results(self) -> None:
+        """A handler keeps results, from the next push on."""
+        with self._lock:
+            self.keeping = True
+            self._look()
+
+    def _look(self) -> None:
+        self.plain = not (self.keeping or self.overfull or self.loops)
 
     # ------------------------------------------------------------------ lanes
 
@@ -166,6 +177,7 @@ class Dispatch:
             self.lanes += (lane,)
             if lane.loop is not None:
                 self.loops |= {lane.loop}
+                self._look()
 
     def drop(self, lane: Lane) -> None:
         """A lane that has handled its last."""
@@ -173,6 +185,7 @@ class Dispatch:
             self.lanes = tuple(other for other in self.lanes if other is not lane)
             loops = Counter(other.loop for other in self.lanes if other.loop is not None)
             self.loops = frozenset(loops)
+            self._look()
 
     def own_loop(self) -> AbstractEventLoop:
         """The engine's own event loop; started when it is first asked for."""

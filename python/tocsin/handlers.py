@@ -77,6 +77,7 @@ class Handler:
         self.concurrency = 1 if concurrency is None and self.asynchronous else concurrency
         self.outbox = OUTBOX_BATCHES if outbox is None else outbox
         self.loop = loop
+        self.plain = not per_match and not results  # PERF: the usual handler, settled without a Delivery
         self.place = 0  # among the handlers of its trigger
         self.results_dropped = 0
         self._results: deque[Any] | None = None
@@ -88,23 +89,24 @@ class Handler:
 
     def call(self, argument: Any) -> tuple[Any, BaseException | None]:
         """What the function returned, or with None the last exception."""
-        for attempt in range(self.retries + 1):
+        attempt = 0
+        while True:
             try:
                 returned = self.function(argument)
-                if type(returned) is CoroutineType:
-                    returned.close()
-                    raise TypeError(  # a handler's fault like any other
-                        f"handler {self.name} returned a coroutine that nobody would await; register an async def "
-                        "function itself, not one that calls it"
-                    )
-                return returned, None
+                if type(returned) is not CoroutineType:
+                    return returned, None
+                returned.close()
+                raise TypeError(  # a handler's fault like any other
+                    f"handler {self.name} returned a coroutine that nobody would await; register an async def "
+                    "function itself, not one that calls it"
+                )
             except Exception as failure:
                 if attempt == self.retries:
                     return None, failure
-                time.sleep(self.backoff * 2**attempt)
             except BaseException as failure:
                 return None, failure
-        raise AssertionError("unreachable")
+            time.sleep(self.backoff * 2**attempt)
+            attempt += 1
 
     async def call_async(self, argument: Any) -> tuple[Any, BaseException | None]:
         """The same on an event loop."""

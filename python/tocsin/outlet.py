@@ -95,7 +95,7 @@ class Outlet:
             elif handler.concurrency is not None:
                 lane = ThreadLane(handler, self, self._dispatch)
             if handler.keeps_results:
-                self._dispatch.keeping = True
+                self._dispatch.keep_results()
             if lane is not None:
                 self._dispatch.add(lane)
                 self._lanes += (lane,)
@@ -149,20 +149,27 @@ class Outlet:
                 )
                 self._fault(failure)
         leaving: BaseException | None = None
-        if self._handlers:
+        delivery: Delivery | None = None
+        if self._lanes:
             delivery = Delivery(matches, first, last, next(dispatch.numbers), origin)
             for lane in self._lanes:
                 lane.put(delivery)
-            for handler in self._direct:
-                left = self._handle(handler, delivery)
-                leaving = left or leaving
+        for handler in self._direct:
+            if handler.plain:
+                fault = handler.call(matches)[1]
+                if fault is not None:
+                    self._letter("handler", handler.name, fault, first, last, matches)
+                    leaving = leaving if isinstance(fault, Exception) else fault
+            else:
+                delivery = delivery or Delivery(matches, first, last, next(dispatch.numbers), origin)
+                leaving = self._handle(handler, delivery) or leaving
         for buffer in self._buffers:
             buffer.put(matches)
         if leaving is not None:
             raise leaving
 
     def _handle(self, handler: Handler, delivery: Delivery) -> BaseException | None:
-        """Calls a handler on this thread; returns Ctrl-C or the like."""
+        """Calls a handler that is not plain on this thread; returns Ctrl-C or the like."""
         leaving: BaseException | None = None
         arguments = delivery.matches.to_pylist() if handler.per_match else (delivery.matches,)
         for unit, argument in enumerate(arguments):

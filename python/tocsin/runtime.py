@@ -81,12 +81,11 @@ class Runtime:
         self._notes: dict[int, Callable[[], None]] = {}  # called when their barrier comes out
         self._pending: deque[tuple[Any, ...]] = deque()
         self._faults: deque[BaseException] = deque()
-        self._pumping = False
+        self._pumping = 0  # the thread that is inside pump()
         self._close_when_pumped = False
         self._force_at: float | None = None  # the interpreter ends: from then on nothing is waited for
         self._closed = threading.Event()
         self._dispatcher_ident: int | None = None
-        self._pump_ident: int | None = None
         self._threads: list[threading.Thread] = []
         _live.add(self)
         if not self.inline:
@@ -181,7 +180,7 @@ class Runtime:
 
     def in_handler(self) -> bool:
         """Whether a handler is calling: one of the dispatcher's, one on a lane, or (workers=0) one inside a push."""
-        return threading.get_ident() in (self._dispatcher_ident, self._pump_ident) or self.dispatch.in_lane()
+        return threading.get_ident() in (self._dispatcher_ident, self._pumping) or self.dispatch.in_lane()
 
     def in_dispatcher(self) -> bool:
         """Whether this is the dispatcher's thread, that is, one of its handlers is calling."""
@@ -267,16 +266,14 @@ class Runtime:
         self._drain()
         if self._pumping:
             return
-        self._pumping = True
-        self._pump_ident = threading.get_ident()
+        self._pumping = threading.get_ident()
         try:
             while self._pending:
                 self._handle(self._pending.popleft())
                 if not self._pending:
                     self._drain()
         finally:
-            self._pumping = False
-            self._pump_ident = None
+            self._pumping = 0
         if self._close_when_pumped:
             self._close_when_pumped = False
             self._end_inline(finish=True)

@@ -57,6 +57,7 @@ class Stream:
     ) -> None:  # fmt: skip
         self._engine = engine  # a stream in use keeps its engine
         self._runtime = runtime
+        self._dispatch = runtime.dispatch
         self.name = name
         self.schema = schema
         self.time = time
@@ -120,15 +121,16 @@ class Stream:
                 runtime.acquire(self._lock)
             try:
                 runtime.check()
-                if runtime.dispatch.overfull or runtime.dispatch.loops:
+                plain = self._dispatch.plain
+                if not plain:
                     runtime.check_room()
                 try:
-                    if runtime.dispatch.keeping:
-                        ticket = self._accept_kept(data)
-                    else:
+                    if plain:
                         first = intake.next
                         self._accept(data)
                         ticket = Ticket(self, first, intake.next - 1)
+                    else:
+                        ticket = self._accept_kept(data)
                 finally:
                     runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
                 if runtime._faults and not runtime._pumping:
@@ -146,7 +148,7 @@ class Stream:
             runtime.acquire(self._lock)
         try:
             runtime.check()
-            if runtime.dispatch.keeping:
+            if not self._dispatch.plain:
                 return self._accept_kept(data)
             first = intake.next
             self._accept(data)
@@ -157,6 +159,10 @@ class Stream:
     def _accept_kept(self, data: Any) -> Ticket:
         """Accepts a push while handlers keep results: their tickets are known before a result can come back."""
         intake = self._intake
+        if not self._dispatch.keeping:
+            first = intake.next
+            self._accept(data)
+            return Ticket(self, first, intake.next - 1)
         ticket = Ticket(self, intake.next, OPEN)
         self._book.open(ticket)
         try:
