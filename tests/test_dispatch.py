@@ -301,6 +301,7 @@ def test_a_lane_may_close_but_not_wait(workers: int, kind: str) -> None:
     stream = engine.stream("s", NUMBERS)
     trigger = engine.trigger("t", stream, ALL)
     ticket = stream.push(numbers(0))
+    engine.flush()
 
     def act(matches: pa.RecordBatch) -> None:
         if 1 in values(matches):
