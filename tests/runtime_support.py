@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +18,12 @@ from typing import Any
 
 import pyarrow as pa
 
+import tocsin
 from tocsin_core.schema import Schema
 
 CORE = Path(__file__).parent / "core"
 NUMBERS = pa.schema([("n", pa.int64())])
+ALL = tocsin.col("n") >= 0
 
 
 def operators() -> ModuleType:
@@ -56,3 +63,42 @@ def keeping_last(schema: pa.Schema = NUMBERS) -> Any:
 def numbers(*values: int) -> pa.RecordBatch:
     """A batch of the schema NUMBERS."""
     return pa.record_batch({"n": pa.array(values, pa.int64())})
+
+
+def values(matches: pa.RecordBatch) -> list[int]:
+    """The column n."""
+    found: list[int] = matches.column("n").to_pylist()
+    return found
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for what another thread is about to do."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "did not come to pass"
+        time.sleep(0.001)
+
+
+@contextmanager
+def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in another thread, as an application's would."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def stop(loop: asyncio.AbstractEventLoop) -> None:
+    """Stops a loop that runs in another thread."""
+    loop.call_soon_threadsafe(loop.stop)
+    until(lambda: not loop.is_running())
+
+
+def engines_threads() -> list[str]:
+    """The threads of all engines."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("tocsin")]

@@ -7,6 +7,7 @@ store before any trigger sees it, and a match is in the match log before any han
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import os
 import warnings
@@ -25,13 +26,15 @@ from tocsin_core.schema import Schema
 from tocsin_core.status import SchemaError, TocsinError
 
 from .compile import build_operators
-from .handlers import DEAD_LETTER_SCHEMA, DeadLetter, DeadLetters, Outlet
+from .dead_letters import DEAD_LETTER_SCHEMA, LETTERS_MAX, DeadLetter, DeadLetters
 from .language.duration import duration_ns
 from .limits import check_limit, state_limits
+from .outlet import Outlet
 from .runtime import Runtime
 from .stats import EngineStats, engine_stats
 from .storage import Store
 from .stream import LATE_LIMIT, Stream
+from .ticket import TicketBook
 from .times import unit_ns
 from .trigger import Trigger
 
@@ -52,19 +55,22 @@ class Engine:
         durability: of the store at `path`: "interval", "commit" or "none".
         retries: how often a handler that failed is called again.
         backoff: seconds before the first of these calls; doubled for each further one.
+        dead_letter_limit: how many dead letters of each trigger are kept in memory, without a store. Beyond, the oldest
+            leave; they are counted (`Trigger.dead_letters_dropped`) and the log says so. None: no limit.
 
     Raises:
         StoreError: the store cannot be used. ValueError: a wrong option.
 
     `close` (or the end of a with block) ends the input: all pushed events are matched and handled, patterns say what
-    only the end of input settles, handlers finish. That holds with a store too: a later Engine on it continues the
+    only the end of input settles, handlers finish. In a coroutine use `async with`, which does not block the event
+    loop. That holds with a store too: a later Engine on it continues the
     streams' sequences and logs, but its triggers begin afresh with the next event.
 
     >>> import pyarrow as pa, tocsin as tc
     >>> with tc.Engine(workers=0) as engine:
     ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
     ...     large = engine.trigger("large", trades, tc.col("price") > 3)
-    ...     trades.push({"price": [2.5, 4.0]})
+    ...     _ = trades.push({"price": [2.5, 4.0]})
     ...     large.matched
     1
     """
@@ -72,7 +78,7 @@ class Engine:
     def __init__(
         self, path: str | os.PathLike[str] | Store | None = None, *, workers: int | Literal["auto"] = 1, ring_slots: int = 1024,
         overflow: Literal["block", "raise"] = "block", durability: Literal["commit", "interval", "none"] = "interval",
-        retries: int = 3, backoff: float = 0.01,
+        retries: int = 3, backoff: float = 0.01, dead_letter_limit: int | None = LETTERS_MAX,
     ) -> None:  # fmt: skip
         if workers == "auto":
             workers = min(processors(), WORKERS_MAX)
@@ -85,6 +91,11 @@ class Engine:
             raise ValueError(f'overflow={overflow!r}: for now "block" or "raise"')
         if retries < 0 or backoff < 0:
             raise ValueError(f"retries={retries!r} and backoff={backoff!r} must not be below zero")
+        if dead_letter_limit is not None and (type(dead_letter_limit) is not int or dead_letter_limit < 1):
+            raise ValueError(
+                f"dead_letter_limit={dead_letter_limit!r} must be a whole number of at least 1, or None"
+            )
+        self._dead_letter_limit = dead_letter_limit
         self._store: Store | None
         self._owns_store = path is not None and not isinstance(path, Store)
         self._store = path if isinstance(path, Store) or path is None else Store(path, durability=durability)
@@ -190,7 +201,7 @@ class Engine:
         ...     rise = engine.trigger("rise", trades, "MEASURES LAST(up.price) AS top "
         ...                                           "PATTERN (any up{2,}) DEFINE up AS price > PREV(price)")
         ...     high = engine.trigger("high", rise, tc.col("top") > 10)
-        ...     trades.push({"price": [1.0, 2.0, 3.0, 2.0, 8.0, 12.0, 1.0]})
+        ...     _ = trades.push({"price": [1.0, 2.0, 3.0, 2.0, 8.0, 12.0, 1.0]})
         ...     rise.matched, high.matched
         (2, 1)
         """
@@ -232,7 +243,13 @@ class Engine:
             def open_dead(store: Store = store, letters: str = letters) -> Any:
                 return store.create_stream(letters, DEAD_LETTER_SCHEMA)
 
-        outlet = Outlet(name, parent.name, schema, log, DeadLetters(name, open_dead), self._runtime.fault)
+        above = parent._book if isinstance(parent, Stream) else parent._outlet
+        book = above if isinstance(above, TicketBook) else above.book
+        dead = DeadLetters(name, open_dead, self._dead_letter_limit)
+        outlet = Outlet(
+            name, parent.name, schema, log, dead, self._runtime.dispatch,
+            upstream=above, book=book, inline=self._runtime.inline,
+        )  # fmt: skip
         trigger = Trigger(self, name, parent, operators, outlet, self._retries, self._backoff)
         trigger._id = self._runtime.add_trigger(parent._id, feeder, operators, outlet, timed=timed)
         self._triggers[name] = trigger
@@ -243,7 +260,7 @@ class Engine:
 
         Args:
             name: of a trigger of this engine.
-            options: as for `Trigger.handler`: per_match, results, retries.
+            options: as for `Trigger.handler`: per_match, results, retries, backoff, concurrency, outbox, loop.
 
         Returns:
             The decorator; it gives the function back unchanged.
@@ -258,7 +275,7 @@ class Engine:
         ...     @engine.on("large", per_match=True)
         ...     def show(match):
         ...         print(match)
-        ...     trades.push({"price": [2.5, 4.0]})
+        ...     _ = trades.push({"price": [2.5, 4.0]})
         {'price': 4.0}
         """
         register: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = self._trigger(name).handler(
@@ -346,7 +363,7 @@ class Engine:
         ...     pings = engine.stream("pings", pa.schema([("ts", pa.timestamp("s")), ("up", pa.bool_())]), time="ts")
         ...     runs = engine.trigger("runs", pings, "ORDER BY ts MEASURES COUNT(*) AS n PATTERN (a+) "
         ...                                          "WITHIN INTERVAL '30' SECOND DEFINE a AS up")
-        ...     pings.push({"ts": dt.datetime(2026, 1, 1), "up": True})
+        ...     _ = pings.push({"ts": dt.datetime(2026, 1, 1), "up": True})
         ...     before = runs.matched  # the next event might still belong to the run
         ...     engine.advance(dt.datetime(2026, 1, 1, 0, 0, 30))
         ...     before, runs.matched
@@ -367,6 +384,8 @@ class Engine:
     def flush(self, timeout: float | None = None) -> None:
         """Return when all that was pushed before has been matched and handled, with what handlers pushed meanwhile.
 
+        Handlers on threads or event loops of their own are waited for like the others.
+
         Args:
             timeout: seconds to wait; None: as long as it takes.
 
@@ -374,14 +393,15 @@ class Engine:
             EvaluationError, OrderError, ...: what went wrong in a trigger since the last push or flush. The message
                 names trigger, stream and event; the events are in the dead letters, the trigger goes on behind them.
             TimeoutError: after `timeout` seconds; the engine goes on.
-            TocsinError: called by a handler, which it would wait for.
+            TocsinError: called by a handler, or on the event loop of one, which it would wait for (in a coroutine:
+                `await asyncio.to_thread(engine.flush)`).
             ClosedError: the engine is closed.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine() as engine:
         ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
         ...     large = engine.trigger("large", trades, tc.col("price") > 3)
-        ...     trades.push({"price": [2.5, 4.0]})
+        ...     _ = trades.push({"price": [2.5, 4.0]})
         ...     engine.flush(timeout=60)
         ...     large.matched
         1
@@ -391,7 +411,7 @@ class Engine:
     def close(self, *, timeout: float | None = None) -> None:
         """End the input: match and handle all, finish the patterns, end the threads, close the store.
 
-        A second call does nothing. In a handler it returns at once and the rest follows.
+        A second call does nothing, or waits for the first. In a handler it returns at once and the rest follows.
 
         Args:
             timeout: seconds to wait for handlers; None: as long as it takes.
@@ -399,6 +419,8 @@ class Engine:
         Raises:
             What went wrong in triggers since the last flush, once all is closed.
             TimeoutError: after `timeout` seconds; the engine then goes on closing.
+            TocsinError: called on the event loop of a handler, which it would wait for; the engine goes on closing. In
+                a coroutine use `async with engine`, or `await asyncio.to_thread(engine.close)`.
 
         >>> import tocsin as tc
         >>> engine = tc.Engine()
@@ -437,7 +459,7 @@ class Engine:
         ...     @large.handler
         ...     def fail(matches):
         ...         raise RuntimeError("no line to the broker")
-        ...     trades.push({"price": [2.5, 4.0]})
+        ...     _ = trades.push({"price": [2.5, 4.0]})
         ...     letter, = engine.dead_letters("large")
         ...     letter.kind, letter.error, letter.rows.num_rows
         ('handler', 'RuntimeError: no line to the broker', 1)
@@ -464,6 +486,14 @@ class Engine:
                 raise
             # The block's own exception matters more; this one is in the log and the dead letters.
             failure.add_note(f"and close() raised {type(at_close).__name__}: {at_close}")
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, failure, trace)
 
     def __repr__(self) -> str:
         return f"Engine({len(self._streams)} streams, {len(self._triggers)} triggers, {self._runtime.state})"

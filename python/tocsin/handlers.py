@@ -1,327 +1,217 @@
-"""Handlers: the user's functions that receive matches, and where matches go when a handler fails.
+"""Handlers: one function of the user's, how it is called and called again, and what it returned.
 
-    shard ──▶ dispatcher ──▶ Outlet of the trigger ──▶ match log (with a store)
-                                                  ├──▶ each Handler: call, retry, else dead letter
-                                                  └──▶ each MatchIterator (trigger.matches())
+A call that raises is repeated `retries` times; before the first repetition there is a pause of `backoff` seconds, and
+each further pause is twice as long. Then the matches are given up (the outlet makes a dead letter of them). What is no
+Exception (Ctrl-C, sys.exit(), the cancellation of a task) is not tried again.
 
-An Outlet belongs to one trigger and is used by one thread at a time: the dispatcher's, or (workers=0) that of
-whoever pushes. A handler's fault is its own: it is called again `retries` times with a growing pause, then its matches
-become a dead letter, a warning is logged, and everything else goes on. Each handler is retried by itself, so none
-sees a batch twice because another failed.
-
-A dead letter is kept in memory, and with a store in the durable stream ``dead_letters/<trigger>``, whose rows hold the
-refused events or matches as an Arrow IPC stream: so one schema serves every trigger and both kinds.
+A handler knows neither thread nor loop: `call` is for the dispatcher and for threads (thread_lane.py), `call_async` for
+tasks (loop_lane.py).
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import logging
-import queue
+import asyncio
+import inspect
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 import pyarrow as pa
 
-from tocsin_core.shard import export_array
-
 from .stats import TriggerCounters
 
-logger = logging.getLogger("tocsin")
-
-ARROW_ARRAY_BYTES = 80  # struct ArrowArray: five int64 and five pointers (at most 8 bytes each)
-
-DEAD_LETTER_SCHEMA = pa.schema(
-    [
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("handler", pa.string()),
-        pa.field("error", pa.string(), nullable=False),
-        pa.field("first_sequence", pa.int64(), nullable=False),
-        pa.field("last_sequence", pa.int64(), nullable=False),
-        pa.field("rows", pa.binary()),
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """What could not be handled.
-
-    Attributes:
-        trigger: its name.
-        kind: "handler" (a handler failed; `rows` are matches), "fault" (the trigger could not evaluate; `rows` are
-            the events of the batch it refused, None at a watermark or at the end of input) or "store" (the match log
-            could not be written; `rows` are matches).
-        handler: the handler's name, or None.
-        error: type and text of the exception.
-        first_sequence, last_sequence: of the rows of the trigger's source that led to it; -1 at the end of input.
-        rows: a pyarrow.RecordBatch or None.
-    """
-
-    trigger: str
-    kind: str
-    handler: str | None
-    error: str
-    first_sequence: int
-    last_sequence: int
-    rows: pa.RecordBatch | None
-
-
-class DeadLetters:
-    """The dead letters of one trigger; `log` is its stream in the store, or None."""
-
-    def __init__(self, trigger: str, open_log: Callable[[], Any] | None) -> None:
-        self.trigger = trigger
-        self._open_log = open_log
-        self._kept: list[DeadLetter] = []
-
-    def add(self, letter: DeadLetter) -> None:
-        """Keeps `letter`, in the store when there is one and it can be written; else in memory."""
-        if self._open_log is not None:
-            try:
-                self._open_log().append(pa.RecordBatch.from_pylist([_row(letter)], schema=DEAD_LETTER_SCHEMA))
-                return
-            except Exception:
-                logger.exception(
-                    "trigger %r: a dead letter cannot be stored; it is kept in memory", self.trigger
-                )
-        self._kept.append(letter)
-
-    def list(self, stored: pa.RecordBatchReader | None) -> list[DeadLetter]:
-        """All of them, oldest first; `stored` reads the stream of the store."""
-        found = []
-        if stored is not None:
-            for batch in stored:
-                found += [_letter(self.trigger, row) for row in batch.to_pylist()]
-        return found + self._kept
-
-
-def _row(letter: DeadLetter) -> dict[str, Any]:
-    rows = None
-    if letter.rows is not None:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, letter.rows.schema) as writer:
-            writer.write_batch(letter.rows)
-        rows = sink.getvalue().to_pybytes()
-    return {
-        "kind": letter.kind, "handler": letter.handler, "error": letter.error,
-        "first_sequence": letter.first_sequence, "last_sequence": letter.last_sequence, "rows": rows,
-    }  # fmt: skip
-
-
-def _letter(trigger: str, row: dict[str, Any]) -> DeadLetter:
-    rows = row.pop("rows")
-    batch = None if rows is None else pa.ipc.open_stream(rows).read_next_batch()
-    return DeadLetter(trigger=trigger, rows=batch, **row)
+CONCURRENCY_MAX = 4096
+OUTBOX_BATCHES = 64  # batches of matches that may wait for one handler
+RESULTS_MAX = 65_536  # values kept for Trigger.results()
 
 
 class Handler:
     """One function of a trigger and how it is called.
 
-    per_match: called with a dict for each match instead of a record batch for all.  results: what it returns is
-    kept for `Trigger.results()`.
+    per_match: called with a dict for each match instead of a record batch for all.
+    results: what it returns is kept for `Trigger.results()` and tickets; True, or how many values at most.
+    concurrency: None: on the dispatcher's thread; else how many calls at most run at the same time.
+    outbox: how many batches may wait for it, if it has its own threads or is a coroutine function; None: 64.
+    loop: for a coroutine function: the event loop; None: the engine's own.
+
+    >>> Handler(print, concurrency=2).outbox
+    64
     """
 
-    counters: TriggerCounters  # the outlet's, from Outlet.add on
-
     def __init__(
-        self, function: Callable[[Any], Any], *, per_match: bool, results: bool, retries: int, backoff: float
-    ) -> None:
+        self, function: Callable[[Any], Any], *, per_match: bool = False, results: bool | int = False, retries: int = 0,
+        backoff: float = 0.0, concurrency: int | None = None, outbox: int | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:  # fmt: skip
         if not callable(function):
             raise TypeError(f"a handler must be callable; {function!r} is not")
         self.function = function
         self.name = getattr(function, "__qualname__", None) or repr(function)
+        # The function itself, or an object with an async __call__.
+        called = (function, type(function).__call__)
+        self.asynchronous = any(map(inspect.iscoroutinefunction, called))
+        _whole(self.name, "retries", retries, 0)
+        _seconds(self.name, "backoff", backoff)
+        if concurrency is not None:
+            _whole(self.name, "concurrency", concurrency, 1, CONCURRENCY_MAX)
+        own = self.asynchronous or concurrency is not None
+        if outbox is not None:
+            _whole(self.name, "outbox", outbox, 1)
+            if not own:
+                raise ValueError(
+                    f"handler {self.name}: outbox={outbox} is for handlers on threads of their own (concurrency=) and "
+                    "for coroutine functions; this one is called on the dispatcher's thread"
+                )
+        if loop is not None and not self.asynchronous:
+            raise TypeError(f"handler {self.name}: loop= is for a coroutine function (async def)")
+        if loop is not None and not isinstance(loop, asyncio.AbstractEventLoop):
+            raise TypeError(
+                f"handler {self.name}: loop={loop!r} is not an asyncio event loop; give asyncio.get_running_loop()"
+            )
+        if not isinstance(results, bool):
+            _whole(self.name, "results", results, 1)
         self.per_match = per_match
         self.retries = retries
         self.backoff = backoff
-        self.results: list[Any] | None = [] if results else None
+        self.concurrency = 1 if concurrency is None and self.asynchronous else concurrency
+        self.outbox = OUTBOX_BATCHES if outbox is None else outbox
+        self.loop = loop
+        self.plain = not per_match and not results  # PERF: the usual handler, settled without a Delivery
+        self.place = 0  # among the handlers of its trigger
+        self.results_dropped = 0
+        self._results: deque[Any] | None = None
+        if results:
+            self._results = deque(maxlen=RESULTS_MAX if results is True else results)
+        self._lock = threading.Lock()
+        self.counters = TriggerCounters()  # those of its trigger, from Outlet.add on
 
-    def handle(self, matches: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, BaseException]]:
-        """Calls the function; yields the matches it could not handle, with the last exception."""
-        if not self.per_match:
-            failure = self._call(matches)
-            if failure is not None:
-                yield matches, failure
-            return
-        for place, match in enumerate(matches.to_pylist()):
-            failure = self._call(match)
-            if failure is not None:
-                yield matches.slice(place, 1), failure
+    # ------------------------------------------------------------------ calls
 
-    def _call(self, argument: Any) -> BaseException | None:
+    def call(self, argument: Any) -> tuple[Any, BaseException | None]:
+        """What the function returned, or with None the last exception."""
+        counters = self.counters
+        attempt = 0
+        while True:
+            counters.calls.add()
+            try:
+                returned = self.function(argument)
+                if type(returned) is not CoroutineType:
+                    return returned, None
+                returned.close()
+                raise TypeError(  # a handler's fault like any other
+                    f"handler {self.name} returned a coroutine that nobody would await; register an async def "
+                    "function itself, not one that calls it"
+                )
+            except Exception as failure:
+                counters.failures.add()
+                if attempt == self.retries:
+                    return None, failure
+            except BaseException as failure:
+                counters.failures.add()
+                return None, failure
+            time.sleep(self.backoff * 2**attempt)
+            attempt += 1
+            counters.retries.add()
+
+    async def call_async(self, argument: Any) -> tuple[Any, BaseException | None]:
+        """The same on an event loop."""
         counters = self.counters
         for attempt in range(self.retries + 1):
             counters.calls.add()
             if attempt:
                 counters.retries.add()
             try:
-                returned = self.function(argument)
+                return await self.function(argument), None
             except Exception as failure:
                 counters.failures.add()
                 if attempt == self.retries:
-                    return failure
-                time.sleep(self.backoff * 2**attempt)
-            except BaseException as failure:  # Ctrl-C, sys.exit(): not tried again
+                    return None, failure
+                last = failure
+            except BaseException as failure:
                 counters.failures.add()
-                return failure
-            else:
-                if self.results is not None:
-                    self.results.append(returned)
-                return None
-        return None
+                return None, failure
+            try:
+                await asyncio.sleep(self.backoff * 2**attempt)
+            except asyncio.CancelledError as cancelled:
+                cancelled.__context__ = last
+                return None, cancelled
+        raise AssertionError("unreachable")
 
+    # ------------------------------------------------------------------ results
 
-class MatchIterator:
-    """The pull side of a trigger: yields a pyarrow.RecordBatch for each batch of matches; ends when the engine closes.
+    @property
+    def keeps_results(self) -> bool:
+        """Whether what it returns is kept."""
+        return self._results is not None
 
-    Waits for the next batch; matches from before it was made are not seen. `close()` ends it early.
-    """
+    def keep(self, returned: Any) -> bool:
+        """Keeps a value; True when it is the first that pushed another one out."""
+        assert self._results is not None
+        with self._lock:
+            full = len(self._results) == self._results.maxlen
+            self._results.append(returned)
+            self.results_dropped += full
+            return full and self.results_dropped == 1
 
-    def __init__(self, outlet: Outlet) -> None:
-        self._queue: queue.SimpleQueue[pa.RecordBatch | None] = queue.SimpleQueue()
-        self._outlet = outlet
-        self._ended = False
-
-    def __iter__(self) -> MatchIterator:
-        return self
-
-    def __next__(self) -> pa.RecordBatch:
-        if self._ended:
-            raise StopIteration
-        matches = self._queue.get()
-        if matches is None:
-            self._ended = True
-            raise StopIteration
-        return matches
-
-    def put(self, matches: pa.RecordBatch | None) -> None:
-        """For the outlet: the next batch, or None for the end."""
-        self._queue.put(matches)
-
-    def close(self) -> None:
-        """Ends the iteration; what was not taken is let go."""
-        self._outlet.drop(self)
-        self._ended = True
-        self._queue.put(None)
-
-
-class Outlet:
-    """Where the matches of one trigger go. `fault` takes what must be raised at the next push or flush."""
-
-    def __init__(
-        self, trigger: str, source: str, schema: pa.Schema, log: Any, dead: DeadLetters,
-        fault: Callable[[BaseException], None],
-    ) -> None:  # fmt: skip
-        self.trigger = trigger
-        self.source = source
-        self.schema = schema
-        self.matched = 0
-        self.counters = TriggerCounters()
-        self.dead = dead
-        self._array = ctypes.create_string_buffer(ARROW_ARRAY_BYTES)
-        self._array_address = ctypes.addressof(self._array)
-        self._log = log
-        self._fault = fault
-        # Replaced, never changed, so that the dispatcher can go through them without a lock.
-        self._handlers: tuple[Handler, ...] = ()
-        self._iterators: tuple[MatchIterator, ...] = ()
-        self._ended = False
-
-    def add(self, handler: Handler) -> None:
-        """`handler` gets the matches from the next batch on."""
-        handler.counters = self.counters
-        self._handlers += (handler,)
-
-    def iterate(self) -> MatchIterator:
-        """A new MatchIterator."""
-        iterator = MatchIterator(self)
-        self._iterators += (iterator,)
-        if self._ended:
-            iterator.put(None)
-        return iterator
-
-    def drop(self, iterator: MatchIterator) -> None:
-        """`iterator` gets no more."""
-        self._iterators = tuple(other for other in self._iterators if other is not iterator)
-
-    def results(self) -> list[Any]:
-        """What the handlers that keep results have returned since the last call."""
-        found: list[Any] = []
-        for handler in self._handlers:
-            if handler.results is not None:
-                returned, handler.results = handler.results, []
-                found += returned
+    def take_results(self) -> list[Any]:
+        """The values that are kept; they no longer are."""
+        if self._results is None:
+            return []
+        with self._lock:
+            found = list(self._results)
+            self._results.clear()
         return found
 
-    def deliver(self, batch: Any, first: int, last: int) -> None:
-        """`batch` (of the core) are matches from the source's rows `first` to `last`."""
-        self.matched += len(batch)
-        self.counters.batches.add()
-        if self._log is None and not self._handlers and not self._iterators:
-            return
-        # PERF: pyarrow's door for an array whose schema is known: 2.2 us for 3 columns, 4.2 us by capsules.
-        export_array(batch, self._array_address)
-        matches = pa.RecordBatch._import_from_c(self._array_address, self.schema)
-        if self._log is not None:
-            try:
-                self._log.append(matches)
-            except Exception as failure:
-                self._letter("store", None, failure, first, last, matches)
-                failure.add_note(
-                    f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches"
-                )
-                self._fault(failure)
-        leaving: BaseException | None = None
-        for handler in self._handlers:
-            for refused, fault in handler.handle(matches):
-                self._letter("handler", handler.name, fault, first, last, refused)
-                if not isinstance(fault, Exception):
-                    leaving = fault
-        for iterator in self._iterators:
-            iterator.put(matches)
-        if leaving is not None:
-            raise leaving
 
-    def refuse(self, batch: Any, first: int, last: int, row: int, failure: Exception) -> None:
-        """The trigger could not take `batch` (or None); `failure` says why, `row` where (or -1)."""
-        where = (
-            f"event {first + row}"
-            if row >= 0
-            else f"events {first} to {last}"
-            if first >= 0
-            else "end of input"
-        )
-        self.counters.faults.add()
-        error = type(failure)(f"trigger {self.trigger!r}, stream {self.source!r}, {where}: {failure}")
-        rows = None if batch is None else pa.record_batch(batch)
-        self._letter("fault", None, error, first, last, rows)
-        self._fault(error)
+class Delivery:
+    """One batch of matches on its way to the handlers of its trigger.
 
-    def end(self) -> None:
-        """No more matches: iterators end."""
-        self._ended = True
-        for iterator in self._iterators:
-            iterator.put(None)
+    number: grows from delivery to delivery in the whole engine.  first, last: sequences of the rows of the trigger's
+    source that led to it.  origin: the same in the stream from which it all came, None: no event's (the watermark
+    moved, or the input ended), or nobody keeps results.  stamp: when the push that led to it was accepted.
+    """
 
-    def _letter(
-        self,
-        kind: str,
-        handler: str | None,
-        failure: BaseException,
-        first: int,
-        last: int,
-        rows: pa.RecordBatch | None,
-    ) -> None:
-        self.counters.dead_letters.add()
-        error = f"{type(failure).__name__}: {failure}"
-        count = 0 if rows is None else rows.num_rows
-        with contextlib.suppress(Exception):  # a log handler of the user's must not stop the engine
-            logger.warning(
-                "trigger %r: %s%s; %d rows are in its dead letters (%s)",
-                self.trigger, f"handler {handler} failed: " if handler else "", error, count, kind,
-                exc_info=failure if handler else None,
-            )  # fmt: skip
-        self.dead.add(DeadLetter(self.trigger, kind, handler, error, first, last, rows))
+    __slots__ = ("_hands", "_lock", "first", "last", "matches", "number", "origin", "stamp")
+
+    def __init__(
+        self, matches: pa.RecordBatch, first: int, last: int, number: int, origin: tuple[int, int] | None,
+        stamp: int = 0, hands: int = 1,
+    ) -> None:  # fmt: skip
+        self.stamp = stamp
+        self._hands = hands  # lanes that have not handled it, and the dispatcher
+        self._lock = threading.Lock()
+        self.matches = matches
+        self.first = first
+        self.last = last
+        self.number = number
+        self.origin = origin
+
+    def leave(self, counters: TriggerCounters) -> None:
+        """One of those who handle it has done so; the last one's time counts."""
+        with self._lock:
+            self._hands -= 1
+            last = self._hands == 0
+        if last:
+            counters.done(self.stamp)
+
+    def part(self, handler: Handler, unit: int, count: int = 1) -> pa.RecordBatch:
+        """The matches of `count` calls of `handler`, from call `unit` on."""
+        return self.matches.slice(unit, count) if handler.per_match else self.matches
+
+    def argument(self, handler: Handler, unit: int) -> Any:
+        """What call `unit` of `handler` gets."""
+        return self.matches.slice(unit, 1).to_pylist()[0] if handler.per_match else self.matches
+
+
+def _whole(handler: str, option: str, value: Any, least: int, most: int | None = None) -> None:
+    if type(value) is not int or value < least or (most is not None and value > most):
+        between = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"handler {handler}: {option}={value!r} must be a whole number {between}")
+
+
+def _seconds(handler: str, option: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise ValueError(f"handler {handler}: {option}={value!r} must be seconds, not below zero")

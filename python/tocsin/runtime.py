@@ -12,7 +12,12 @@ Locks, in the order in which they are taken:
     workers=1     a stream's lock while a batch goes in; `lock` while triggers are added or removed.
 The dispatcher never waits for one of them, nor for room in the inbox, without emptying the outbox meanwhile into
 `pending` (`acquire`, `claim`): so a handler may push, and nobody waits in a circle. A handler that always pushes more
-than it is given makes `pending` grow; that is a loop of the user's.
+than it is given makes `pending` grow; that is a loop of the user's. Handlers on threads or event loops of their own
+(lanes, dispatch.py) have the same rights: while one of them waits here, the dispatcher does not wait for a lane.
+
+A barrier (flush, `Ticket.results`) goes through inbox and outbox behind all that was pushed, and is answered when the
+lanes have handled what they were given before it. Closing ends the outlets, waits for the lanes, then closes the
+store; the dispatcher does it, or with workers=0 and lanes a thread of its own, since those may want `lock`.
 
 States: open -> closing -> closed; "forked" in a child process, where the threads do not exist.
 """
@@ -35,10 +40,11 @@ from tocsin_core.intake import claim_slots, try_claim_slot
 from tocsin_core.operator import Operator
 from tocsin_core.ring import Ring
 from tocsin_core.shard import BARRIER, CONTROL, DATA, FAULT, FINISH, Shard
-from tocsin_core.status import ClosedError, TocsinError
+from tocsin_core.status import BackpressureError, ClosedError, TocsinError
 from tocsin_core.topology import Node, Routes
 
-from .handlers import Outlet
+from .dispatch import Dispatch
+from .outlet import Outlet
 
 logger = logging.getLogger("tocsin")
 
@@ -67,6 +73,7 @@ class Runtime:
         self.stream_locks: list[Any] = []  # workers=1: who has them all knows that no push is under way
         self.on_close: list[Callable[[], None]] = []  # the streams' last words, before the end of input
         self.on_closed: list[Callable[[], None]] = []  # when all is handled: the store
+        self.dispatch = Dispatch(self.fault)
         self.handler_pushes = 0
         self._sources = 0
         self._nodes: dict[int, Node] = {}
@@ -75,11 +82,13 @@ class Runtime:
         self._leaving: dict[int, int] = {}  # ticket -> trigger that is gone once it is answered
         self._tickets = itertools.count()
         self._barriers: dict[int, threading.Event] = {}
+        self._notes: dict[int, Callable[[], None]] = {}  # called when their barrier comes out
         self._pending: deque[tuple[Any, ...]] = deque()
         self._faults: deque[BaseException] = deque()
         self._more_faults = 0
-        self._pumping = False
+        self._pumping = 0  # the thread that is inside pump()
         self._close_when_pumped = False
+        self._force_at: float | None = None  # the interpreter ends: from then on nothing is waited for
         self._closed = threading.Event()
         self._dispatcher_ident: int | None = None
         self._threads: list[threading.Thread] = []
@@ -116,12 +125,19 @@ class Runtime:
         raise ClosedError("the engine is closed")
 
     def acquire(self, lock: Any) -> None:
-        """Takes a lock; the dispatcher goes on emptying the outbox while it waits."""
-        if not self.in_dispatcher():
+        """Takes a lock; the dispatcher goes on emptying the outbox while it waits, and lanes are known to wait."""
+        if self.in_dispatcher():
+            while not lock.acquire(timeout=0.001):
+                self._pull()
+        elif self._force_at is not None:
+            while not lock.acquire(timeout=0.05):
+                self._force()
+        elif self.dispatch.lanes and (self.dispatch.in_lane() or self.dispatch.on_handler_loop()):
+            if not lock.acquire(blocking=False):
+                with self.dispatch.handler_waits():
+                    lock.acquire()
+        else:
             lock.acquire()
-            return
-        while not lock.acquire(timeout=0.001):
-            self._pull()
 
     def claim(self, count: int, what: str) -> int:
         """The first of `count` claimed slots of the inbox."""
@@ -131,11 +147,56 @@ class Runtime:
                 while (slot := try_claim_slot(self.inbox, timeout=0.001)) is None:
                     self._pull()
                 return slot
+        elif self.dispatch.lanes:
+            slot = self._claim_in_lane(what)
+            if slot is not None:
+                return slot
         # Inline the ring is emptied before the lock is given back: full means `count` is too much.
         return claim_slots(self.inbox, count, block=self.block and not self.inline, what=what)
 
+    def _claim_in_lane(self, what: str) -> int | None:
+        """A slot, if this is a handler's own thread or loop and it would have to wait for one in claim_slots."""
+        dispatch = self.dispatch
+        handler = dispatch.in_lane()
+        if handler:
+            dispatch.count_push()
+        if self.inline or not self.block or not (handler or dispatch.on_handler_loop()):
+            return None
+        slot: int | None = try_claim_slot(self.inbox)
+        if slot is None and not handler:
+            raise BackpressureError(
+                f"{what}: the ring is full, and a push that waits on the event loop of a handler would stop that "
+                "handler; nothing was accepted: await asyncio.to_thread(stream.push, data)"
+            )
+        if slot is None:
+            with dispatch.handler_waits():
+                slot = claim_slots(self.inbox, 1, block=True, what=what)
+        return slot
+
+    def check_room(self) -> None:
+        """workers=0: refuses a push, before anything is accepted, for which somebody who must take has no room."""
+        dispatch = self.dispatch
+        for room in dispatch.overfull:
+            why = room.full()
+            if why is None:
+                dispatch.overflows(room, False)
+            elif not self.in_handler():
+                raise BackpressureError(f"{why}; nothing of this push was accepted: push it again")
+        if dispatch.on_handler_loop() and not self.in_handler():
+            for lane in dispatch.lanes:
+                why = None if lane.loop is None else lane.full()
+                if why is not None:
+                    raise BackpressureError(
+                        f"{why} on this event loop, which a push that waits would stop; nothing was accepted: "
+                        "await asyncio.to_thread(stream.push, data)"
+                    )
+
+    def in_handler(self) -> bool:
+        """Whether a handler is calling: one of the dispatcher's, one on a lane, or (workers=0) one inside a push."""
+        return threading.get_ident() in (self._dispatcher_ident, self._pumping) or self.dispatch.in_lane()
+
     def in_dispatcher(self) -> bool:
-        """Whether this is the dispatcher's thread, that is, a handler is calling."""
+        """Whether this is the dispatcher's thread, that is, one of its handlers is calling."""
         return self._dispatcher_ident == threading.get_ident()
 
     def new_source(self) -> int:
@@ -205,12 +266,16 @@ class Runtime:
         """A slot for the engine itself: it waits for room whatever `overflow` says."""
         if self.inline:
             return claim_slots(self.inbox, 1, block=False, what="engine")
+        if self.dispatch.lanes and (self.dispatch.in_lane() or self.dispatch.on_handler_loop()):
+            with self.dispatch.handler_waits():
+                return claim_slots(self.inbox, 1, block=True, what="engine")
         while True:
-            slot = try_claim_slot(self.inbox, timeout=0.001 if self.in_dispatcher() else 1.0)
+            slot = try_claim_slot(self.inbox, timeout=0.001 if self.in_dispatcher() else 0.1)
             if slot is not None:
                 return slot
             if self.in_dispatcher():
                 self._pull()
+            self._force()
 
     # ------------------------------------------------------------------ what comes out
 
@@ -222,14 +287,14 @@ class Runtime:
         self._drain()
         if self._pumping:
             return
-        self._pumping = True
+        self._pumping = threading.get_ident()
         try:
             while self._pending:
                 self._handle(self._pending.popleft())
                 if not self._pending:
                     self._drain()
         finally:
-            self._pumping = False
+            self._pumping = 0
         if self._close_when_pumped:
             self._close_when_pumped = False
             self._end_inline(finish=True)
@@ -265,15 +330,16 @@ class Runtime:
     def _handle(self, item: tuple[Any, ...]) -> None:
         kind, id, batch, first, last, fault, ticket, stamp = item
         if kind == DATA:
-            outlet = self.outlets[id]
-            outlet.deliver(batch, first, last)
-            outlet.counters.done(stamp)  # all handlers have run: deliver() calls them one after the other
+            self.outlets[id].deliver(batch, first, last, ticket, stamp)
         elif kind == FAULT:
             self.outlets[id].refuse(batch, first, last, fault[0], fault[1])
         elif kind == BARRIER:
             event = self._barriers.pop(ticket, None)
             if event is not None:
-                event.set()
+                self.dispatch.when_handled(event.set)
+            note = self._notes.pop(ticket, None)
+            if note is not None:
+                note()
         elif kind == CONTROL:
             for older in [known for known in self._routes if known < ticket]:
                 del self._routes[older]
@@ -306,96 +372,185 @@ class Runtime:
 
     def flush(self, timeout: float | None) -> None:
         """Returns when all that was pushed, by handlers too, has been matched and handled; raises faults."""
-        if self.inline:
-            with self.lock:
-                if self._pumping:
-                    raise TocsinError(
-                        "flush() in a handler would wait for that handler; push and return instead"
-                    )
-                self.check()
-                self.pump()
-        else:
-            if self.in_dispatcher():
-                raise TocsinError("flush() in a handler would wait for that handler; push and return instead")
-            until = None if timeout is None else time.monotonic() + timeout
-            while True:
-                before = self.handler_pushes
-                self._barrier(until)
-                if self.handler_pushes == before:
-                    break
+        self._refuse_to_wait("flush()", "engine.flush")
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            before = self.handler_pushes + self.dispatch.pushes
+            self._barrier(until)
+            if self.handler_pushes + self.dispatch.pushes == before:
+                break
         self.raise_faults(
             "everything that was pushed before has been accepted; the trigger goes on with the next batch"
         )
 
-    def _barrier(self, until: float | None) -> None:
-        self.check()
-        event, ticket = threading.Event(), next(self._tickets)
+    def settle(self, timeout: float | None) -> None:
+        """Returns when all that was pushed has been matched and handled; what handlers pushed meanwhile need not be."""
+        self._refuse_to_wait("results()", "ticket.results")
+        until = None if timeout is None else time.monotonic() + timeout
+        if self.state == "open":
+            try:
+                self._barrier(until, "results")
+                return
+            except ClosedError:
+                if self.state == "open":
+                    raise
+        if self.state == "forked":
+            self._refuse()
+        if not self._wait(self._closed, until):  # it is being closed, which handles all there is
+            raise FlushTimeoutError(
+                "results: not all was handled in the time given; a handler is slow or hangs"
+            )
+
+    def _refuse_to_wait(self, what: str, call: str) -> None:
+        if self.in_handler():
+            raise TocsinError(f"{what} in a handler would wait for that handler; push and return instead")
+        if self.dispatch.on_handler_loop():
+            raise TocsinError(
+                f"{what} on the event loop of a handler would wait for that handler, and stop it; "
+                f"await asyncio.to_thread({call})"
+            )
+
+    def _wait(self, event: threading.Event, until: float | None) -> bool:
+        """Whether `event` came to pass by `until`; sees meanwhile whether the event loops of handlers still run."""
         while True:
-            left = 1.0 if until is None else min(1.0, max(0.0, until - time.monotonic()))
+            left = 0.1 if self.dispatch.loops else 1.0
+            if until is not None:
+                left = min(left, max(0.0, until - time.monotonic()))
+            if event.wait(left):
+                return True
+            if until is not None and time.monotonic() >= until:
+                return False
+            self.dispatch.poll()
+
+    def note(self, called: Callable[[], None]) -> None:
+        """Has `called` called once all that is in the inbox by now has come out of the outbox."""
+        if self.inline:
+            self._drain()  # a ring of one slot has room then
+        slot, ticket = self.claim_always(), next(self._tickets)
+        self._notes[ticket] = called
+        self.shard.post(slot, BARRIER, ticket=ticket)
+
+    def _barrier(self, until: float | None, what: str = "flush") -> None:
+        slow = f"{what}: not all was matched and handled in the time given; a handler is slow or hangs"
+        event = threading.Event()
+        if self.inline:
+            if not self.lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
+                raise FlushTimeoutError(slow)
+            try:
+                self.check()
+                self.pump()
+            finally:
+                self.lock.release()
+            self.dispatch.when_handled(event.set)
+            if not self._wait(event, until):
+                raise FlushTimeoutError(slow)
+            return
+        self.check()
+        ticket = next(self._tickets)
+        while True:
+            left = 0.1 if until is None else min(0.1, max(0.0, until - time.monotonic()))
             slot = try_claim_slot(self.inbox, timeout=left)
             if slot is not None:
                 break
+            self.dispatch.poll()
             if until is not None and time.monotonic() >= until:
                 raise FlushTimeoutError(
-                    "flush: the ring stayed full for the time given; a handler is slow or hangs"
+                    f"{what}: the ring stayed full for the time given; a handler is slow or hangs"
                 )
         self._barriers[ticket] = event
         self.shard.post(slot, BARRIER, ticket=ticket)
-        if not event.wait(None if until is None else max(0.0, until - time.monotonic())):
+        if not self._wait(event, until):
             self._barriers.pop(ticket, None)
-            raise FlushTimeoutError(
-                "flush: not all was matched and handled in the time given; a handler is slow or hangs"
-            )
+            raise FlushTimeoutError(slow)
 
     # ------------------------------------------------------------------ close
 
     def close(self, *, finish: bool = True, timeout: float | None = None) -> None:
         """Refuses further pushes, then matches and handles what there is; finish: the patterns' last words too.
 
-        A second call waits for the first. In a handler it returns at once, and the rest follows after the handler.
+        A second call waits for the first. In a handler it returns at once, and the rest follows after the handler. On
+        the event loop of a handler too, with an error.
         """
         if self.state == "forked":
             self.state = "closed"
+            self._closed.set()
             return
+        until = None if timeout is None else time.monotonic() + timeout
+        handler, on_loop = self.in_handler(), self.dispatch.on_handler_loop()
+        slow = "close: not all was matched and handled in the time given; a handler is slow or hangs"
         if self.inline:
-            with self.lock:
-                if self.state != "open":
-                    return
-                if self._pumping:
-                    self.state = "closing"
-                    self._close_when_pumped = True
-                    return
-                self._end_inline(finish)
-            return
-        self.acquire(self.lock)
-        try:
-            first = self.state == "open"
-            self.state = "closing" if first else self.state
-        finally:
-            self.lock.release()
-        if first:
+            if handler or on_loop or timeout is None:
+                self.acquire(self.lock)
+            elif not self.lock.acquire(timeout=timeout):
+                raise FlushTimeoutError(slow)
             try:
-                for lock in self.stream_locks:  # a push that saw the engine open has put its batch in by then
-                    self.acquire(lock)
-                    lock.release()
-                for last_word in self.on_close:
-                    last_word()
-                if finish:
-                    self.shard.post(self.claim_always(), FINISH)
+                if self.state == "open":
+                    self._begin_closing()
+                    if self._pumping:
+                        self._close_when_pumped = True
+                    else:
+                        self._end_inline(finish)
             finally:
-                self.inbox.close()
-        if self.in_dispatcher():
+                self.lock.release()
+        elif handler or (timeout is None and not on_loop):
+            self._close_input(finish)
+        else:  # it may have to wait for a push that waits for a handler, and longer than it may
+            self._elsewhere(lambda: self._close_input(finish))
+        if handler:
             return
-        if not self._closed.wait(timeout):
-            raise FlushTimeoutError(
-                "close: not all was matched and handled in the time given; a handler is slow or hangs"
+        if on_loop and not self._closed.is_set():
+            raise TocsinError(
+                "close() on the event loop of a handler cannot wait for that handler; the engine goes on closing: use "
+                "`async with` for it, or await asyncio.to_thread(engine.close)"
             )
+        if not self._wait(self._closed, until):
+            raise FlushTimeoutError(slow)
         for thread in self._threads:
             thread.join()
         self.raise_faults("raised by close(); the engine is closed")
 
-    def _end_inline(self, finish: bool) -> None:
+    def _elsewhere(self, work: Callable[[], None]) -> None:
+        """Does `work` in a thread of its own, or here when there can be no more threads: the interpreter ends."""
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as failure:
+                logger.exception("tocsin: while closing")
+                self._faults.append(failure)
+
+        try:
+            threading.Thread(target=run, name="tocsin-closer", daemon=True).start()
+        except RuntimeError:
+            run()
+
+    def _close_input(self, finish: bool) -> None:
+        self.acquire(self.lock)
+        try:
+            first = self.state == "open"
+            if first:
+                self._begin_closing()
+        finally:
+            self.lock.release()
+        if not first:
+            return
+        try:
+            for lock in self.stream_locks:  # a push that saw the engine open has put its batch in by then
+                self.acquire(lock)
+                lock.release()
+            for last_word in self.on_close:
+                last_word()
+            if finish:
+                self.shard.post(self.claim_always(), FINISH)
+        finally:
+            self.inbox.close()
+
+    def _begin_closing(self) -> None:
         self.state = "closing"
+        self.dispatch.closing = True
+        self.dispatch.made_room()
+
+    def _end_inline(self, finish: bool) -> None:
         try:
             for last_word in self.on_close:
                 last_word()
@@ -404,13 +559,19 @@ class Runtime:
             self.pump()
         finally:
             self.inbox.close()
-            self._finish_closing()
-        self.raise_faults("raised by close(); the engine is closed")
+            if self.dispatch.lanes or self.dispatch.loops:
+                self._elsewhere(self._finish_closing)  # their handlers may want the lock that is held here
+            else:
+                self._finish_closing()
+        if self.state == "closed":
+            self.raise_faults("raised by close(); the engine is closed")
 
     def _finish_closing(self) -> None:
-        for outlet in self.outlets.values():
+        lanes = self.dispatch.lanes
+        for outlet in list(self.outlets.values()):
             outlet.end()
-        for event in self._barriers.values():
+        self.dispatch.end(lanes, self._force_at if self.inline else None)
+        for event in list(self._barriers.values()):
             event.set()
         for last in self.on_closed:
             try:
@@ -437,6 +598,7 @@ class Runtime:
         if self.state in ("closed", "forked"):
             return
         logger.warning("tocsin: an engine was not closed; its patterns were not finished")
+        self._force_at = time.monotonic() + EXIT_SECONDS
         try:
             self.close(finish=False, timeout=EXIT_SECONDS)
         except Exception:
@@ -444,6 +606,11 @@ class Runtime:
         finally:
             if self.outbox is not None:
                 self.outbox.close()  # a worker that waits for a handler that hangs
+
+    def _force(self) -> None:
+        """The interpreter ends and the time is up: what still waits for a handler is let go (and counted)."""
+        if self._force_at is not None and time.monotonic() > self._force_at and self.outbox is not None:
+            self.outbox.close()
 
 
 # Every runtime that is not collected yet: for the end of the interpreter, and for a forked child.

@@ -28,6 +28,7 @@ from tocsin_core.status import SchemaError, TocsinError
 from .ingest import columns_batch, is_columns, rows_batch
 from .reorder import Reorder
 from .stats import StreamStats, stream_stats
+from .ticket import OPEN, Ticket, TicketBook
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -47,8 +48,8 @@ class Stream:
     >>> import pyarrow as pa, tocsin as tc
     >>> with tc.Engine(workers=0) as engine:
     ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
-    ...     trades.push({"price": 2.5})
-    ...     trades.push({"price": [3.0, 4.0]})
+    ...     _ = trades.push({"price": 2.5})
+    ...     _ = trades.push({"price": [3.0, 4.0]})
     ...     trades.sequence
     3
     """
@@ -59,6 +60,7 @@ class Stream:
     ) -> None:  # fmt: skip
         self._engine = engine  # a stream in use keeps its engine
         self._runtime = runtime
+        self._dispatch = runtime.dispatch
         self.name = name
         self.schema = schema
         self.time = time
@@ -72,6 +74,7 @@ class Stream:
         self._rows = RowBuilder(core)
         self._reorder = None if time is None else Reorder(name, schema, time, lateness, late_limit)
         self._log = log
+        self._book = TicketBook()
         # Inline one lock does for all, and handlers push in the thread that holds it: see runtime.py.
         self._lock: Any = runtime.lock if runtime.inline else threading.Lock()
         if not runtime.inline:
@@ -82,7 +85,7 @@ class Stream:
 
     # ------------------------------------------------------------------ push
 
-    def push(self, data: Any) -> None:
+    def push(self, data: Any) -> Ticket:
         """Accept events: when it returns they are in the store (if there is one) and on their way to the triggers.
 
         Args:
@@ -91,12 +94,18 @@ class Stream:
                 lists, all of one length; one event as a dict; a list of such dicts. Columns have the stream's types;
                 text may come in any Arrow layout. Arrow buffers are not copied and must not be changed afterwards.
 
-        May be called from several threads. With workers=0 the events are matched and handled before it returns.
+        May be called from several threads. With workers=0 the events are matched and handled before it returns (on
+        threads or loops of handlers' own: after it).
+
+        Returns:
+            A Ticket: `ticket.results()` waits until all of this push has been matched and handled, and gives what
+            handlers registered with results=True returned. It costs nothing when it is not kept.
 
         Raises:
             SchemaError: the data does not fit the stream: the message names column, given and expected type.
             OrderError: an event has no time, in a stream with a time column.
-            BackpressureError: the ring is full and the engine has overflow="raise".
+            BackpressureError: the ring is full and the engine has overflow="raise", or a push that waits would stop the
+                event loop of a handler; workers=0: an iterator of `Trigger.matches` is full.
             ClosedError: the engine is closed.
             Nothing was accepted then.
             EvaluationError and other faults of triggers: workers=0: of this push, whose events *are* accepted;
@@ -106,22 +115,35 @@ class Stream:
         >>> with tc.Engine(workers=0) as engine:
         ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
         ...     trades.push(pa.table({"price": [1.0, 2.0]}))
+        Ticket(events 0 to 1 of 'trades')
         """
-        runtime = self._runtime
+        runtime, intake = self._runtime, self._intake
         runtime.check()
         if runtime.inline:
-            with self._lock:
+            if not self._lock.acquire(False):
+                runtime.acquire(self._lock)
+            try:
                 runtime.check()
+                plain = self._dispatch.plain
+                if not plain:
+                    runtime.check_room()
                 try:
-                    self._accept(data)
+                    if plain:
+                        first = intake.next
+                        self._accept(data)
+                        ticket = Ticket(self, first, intake.next - 1)
+                    else:
+                        ticket = self._accept_kept(data)
                 finally:
                     runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
                 if runtime._faults and not runtime._pumping:
                     runtime.raise_faults(
                         "raised by push(); its events were accepted, the trigger goes on with the next"
                     )
-            return
-        if runtime._faults and not runtime.in_dispatcher():
+            finally:
+                self._lock.release()
+            return ticket
+        if runtime._faults and not runtime.in_handler():
             runtime.raise_faults(
                 "raised by push() for an earlier one; nothing of this push was accepted: push it again"
             )
@@ -129,9 +151,28 @@ class Stream:
             runtime.acquire(self._lock)
         try:
             runtime.check()
+            if not self._dispatch.plain:
+                return self._accept_kept(data)
+            first = intake.next
             self._accept(data)
+            return Ticket(self, first, intake.next - 1)
         finally:
             self._lock.release()
+
+    def _accept_kept(self, data: Any) -> Ticket:
+        """Accepts a push while handlers keep results: their tickets are known before a result can come back."""
+        intake = self._intake
+        if not self._dispatch.keeping:
+            first = intake.next
+            self._accept(data)
+            return Ticket(self, first, intake.next - 1)
+        ticket = Ticket(self, intake.next, OPEN)
+        self._book.open(ticket)
+        try:
+            self._accept(data)
+        finally:
+            self._book.close(ticket, intake.next - 1)
+        return ticket
 
     def _accept(self, data: Any) -> None:
         # PERF: a plain dict is settled by its type; asking it for an attribute that it has not costs 0.3 µs.
@@ -243,7 +284,12 @@ class Stream:
             assert self._reorder is not None
             if intake.lateness:
                 _put_released(runtime, intake, None, self._reorder.release(time))
-            intake.advance(runtime.claim_always(), time)
+            slot, keeping = runtime.claim_always(), runtime.dispatch.keeping
+            if keeping:
+                self._book.advancing(intake.next)
+            intake.advance(slot, time)
+            if keeping:
+                runtime.note(self._book.advanced)
             if runtime.inline:
                 runtime.pump()
         finally:
@@ -264,7 +310,7 @@ class Stream:
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(workers=0) as engine:
         ...     readings = engine.stream("readings", pa.schema([("t", pa.int64())]), time="t", lateness=10)
-        ...     readings.push({"t": [100, 95, 89, 101]})  # 89 < 100 - 10
+        ...     _ = readings.push({"t": [100, 95, 89, 101]})  # 89 < 100 - 10
         ...     readings.late().to_pydict(), readings.late_count
         ({'t': [89]}, 1)
         """

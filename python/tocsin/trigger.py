@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, overload
 
@@ -9,7 +10,9 @@ import pyarrow as pa
 
 from tocsin_core.operator import Operator
 
-from .handlers import Handler, MatchIterator, Outlet
+from .handlers import Handler
+from .matches import MATCHES_MAX, MatchIterator
+from .outlet import Outlet
 from .stats import TriggerStats, trigger_stats
 
 if TYPE_CHECKING:
@@ -52,31 +55,49 @@ class Trigger:
     def handler(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]: ...
     @overload
     def handler(
-        self, *, per_match: bool = ..., results: bool = ..., retries: int | None = ...
-    ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]: ...
+        self, *, per_match: bool = ..., results: bool | int = ..., retries: int | None = ...,
+        backoff: float | None = ..., concurrency: int | None = ..., outbox: int | None = ...,
+        loop: asyncio.AbstractEventLoop | None = ...,
+    ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]: ...  # fmt: skip
 
     def handler(
-        self, function: Callable[[Any], Any] | None = None, *, per_match: bool = False, results: bool = False,
-        retries: int | None = None,
+        self, function: Callable[[Any], Any] | None = None, *, per_match: bool = False, results: bool | int = False,
+        retries: int | None = None, backoff: float | None = None, concurrency: int | None = None,
+        outbox: int | None = None, loop: asyncio.AbstractEventLoop | None = None,
     ) -> Any:  # fmt: skip
         """Register a function that receives matches, from the next batch on; a decorator, or called with a function.
 
         It gets one pyarrow.RecordBatch of matches per call. It runs on the engine's dispatcher thread (workers=0: on
-        the thread that pushes), one call at a time, in the order of the events. It may push to streams of the engine
-        and may close the engine; it must not flush it. When it raises, it is called again after a short pause; after
-        `retries` more failures its matches go to the dead letters, a warning is logged, and the engine goes on.
+        the thread that pushes), one call at a time, in the order of the events; while it runs, no other such handler
+        does. With `concurrency` it has threads of its own; a coroutine function (async def) runs on an event loop.
+        It may push to streams of the engine and may close the engine; it must not flush it. When it raises, it is
+        called again after a pause; after `retries` more failures its matches go to the dead letters, a warning is
+        logged, and the engine goes on.
 
         Args:
             function: what to call; left out when this is a decorator with options.
             per_match: call it with a dict for each match instead.
-            results: keep what it returns for `results()`, one value per call, until that is asked.
+            results: keep what it returns for `results()` and for tickets (`Stream.push`), one value per call. For
+                `results()` the newest 65 536 values are kept, or as many as this number says; what goes is counted in
+                `results_dropped`, and the log says so.
             retries: how often a call that failed is repeated; None: as the engine has it.
+            backoff: seconds before the first repetition, doubled for each further one; None: as the engine has it.
+            concurrency: None: on the dispatcher's thread. n: on n threads of its own, at most n calls at a time; 1
+                keeps the order. A slow handler then stops neither others nor matching until its outbox is full; then
+                the engine waits for it, and loses nothing. For a coroutine function the number of tasks; None: 1.
+            outbox: how many batches of matches may wait for these threads or tasks (None: 64).
+            loop: for a coroutine function: the asyncio event loop to run it on, such as asyncio.get_running_loop();
+                None: one of the engine's own, on a thread. On the thread of this loop `flush`, `close` and
+                `Ticket.results` are refused (use `async with engine`, `asyncio.to_thread`), and a push that would have
+                to wait raises BackpressureError. When the loop has ended, matches go to the dead letters.
 
         Returns:
             `function`, unchanged; without one, the decorator.
 
         Raises:
-            TypeError: `function` cannot be called.
+            TypeError: `function` cannot be called; `loop` is no event loop, or `function` no coroutine function.
+            ValueError: an option out of its range.
+            ClosedError: the trigger was removed, or the engine is closed.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(workers=0) as engine:
@@ -85,41 +106,74 @@ class Trigger:
         ...     @large.handler(per_match=True)
         ...     def show(match):
         ...         print(match)
-        ...     trades.push({"price": [2.5, 4.0]})
+        ...     _ = trades.push({"price": [2.5, 4.0]})
         {'price': 4.0}
+
+        A slow one on four threads of its own:
+
+        >>> with tc.Engine() as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     @large.handler(per_match=True, concurrency=4, results=True)
+        ...     def look_up(match):
+        ...         return match["price"] * 2
+        ...     trades.push({"price": [2.5, 4.0, 5.0]}).results()
+        [8.0, 10.0]
         """
 
         def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
             self._outlet.add(
                 Handler(
                     function, per_match=per_match, results=results,
-                    retries=self._retries if retries is None else retries, backoff=self._backoff,
+                    retries=self._retries if retries is None else retries,
+                    backoff=self._backoff if backoff is None else backoff,
+                    concurrency=concurrency, outbox=outbox, loop=loop,
                 )
             )  # fmt: skip
             return function
 
         return register if function is None else register(function)
 
-    def matches(self) -> MatchIterator:
+    def matches(self, limit: int | None = MATCHES_MAX) -> MatchIterator:
         """The pull side: an iterator over the record batches of matches from now on; it ends when the engine closes.
 
-        What is not taken waits in memory, without a bound; `close()` of the iterator ends it early.
+        It is for threads (`for`) and for asyncio (`async for`, which does not block the loop; when the waiting task is
+        cancelled, nothing is lost). Several may share it: each batch goes to one of them.
+
+        When `limit` batches wait to be taken, the engine waits: no handler is called, the ring fills up, and pushes
+        wait or are refused (`overflow`); so is `flush`, if whoever flushes is to take them. With workers=0 the next
+        push raises BackpressureError instead. Once the engine closes there is no limit. `close()` of the iterator
+        ends it early, and one that nobody holds any more is not waited for.
+
+        Args:
+            limit: how many batches may wait to be taken; None: any number, in memory.
 
         Returns:
             An iterator of pyarrow.RecordBatch with the trigger's schema, none of them empty.
+
+        Raises:
+            ValueError: `limit` is not a whole number of at least 1, or None.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine() as engine:
         ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
         ...     found = engine.trigger("large", trades, tc.col("price") > 3).matches()
-        ...     trades.push({"price": [2.5, 4.0]})
+        ...     _ = trades.push({"price": [2.5, 4.0]})
         >>> [matches.to_pylist() for matches in found]
         [[{'price': 4.0}]]
         """
-        return self._outlet.iterate()
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValueError(
+                f"matches(limit={limit!r}): give a whole number of at least 1, or None for any number"
+            )
+        return self._outlet.iterate(limit)
 
     def results(self) -> list[Any]:
-        """What handlers registered with results=True have returned since the last call.
+        """What handlers registered with results= have returned since the last call.
+
+        Of each handler the newest 65 536 values, or as many as results= says.
+
+        `Ticket.results` has those of one push, and waits for them.
 
         Returns:
             A list with one value per call of a handler: by handler in order of registration, then by time.
@@ -129,7 +183,7 @@ class Trigger:
         ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
         ...     large = engine.trigger("large", trades, tc.col("price") > 3)
         ...     count = large.handler(lambda matches: matches.num_rows, results=True)
-        ...     trades.push({"price": [2.5, 4.0, 5.0]})
+        ...     _ = trades.push({"price": [2.5, 4.0, 5.0]})
         ...     large.results(), large.results()
         ([2], [])
         """
@@ -150,6 +204,16 @@ class Trigger:
         3
         """
         return trigger_stats(self)
+
+    @property
+    def results_dropped(self) -> int:
+        """How many values handlers returned that `results()` never gave, since newer ones came (int)."""
+        return self._outlet.results_dropped
+
+    @property
+    def dead_letters_dropped(self) -> int:
+        """How many dead letters were let go, since newer ones came (int; only those kept in memory)."""
+        return self._outlet.dead.dropped
 
     @property
     def matched(self) -> int:
