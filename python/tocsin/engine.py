@@ -336,7 +336,7 @@ class Engine:
         >>> with tc.Engine(workers=0) as engine:
         ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
         ...     large = engine.trigger("large", trades, tc.col("price") > 3)
-        ...     trades.push({"price": [2.5, 4.0]})
+        ...     _ = trades.push({"price": [2.5, 4.0]})
         >>> stats = engine.stats()
         >>> stats.streams["trades"], stats.triggers["large"].matches, stats.triggers["large"].latency.count
         (StreamStats('trades': 2 events in 1 batches), 1, 1)

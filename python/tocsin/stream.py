@@ -333,7 +333,7 @@ class Stream:
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(workers=0) as engine:
         ...     readings = engine.stream("readings", pa.schema([("t", pa.timestamp("ms"))]), time="t", lateness="2s")
-        ...     readings.push({"t": [10_000, 9_000, 12_500]})
+        ...     _ = readings.push({"t": [10_000, 9_000, 12_500]})
         ...     figures = readings.stats()
         >>> figures, figures.watermark, figures.watermark_lag_seconds
         (StreamStats('readings': 3 events in 1 batches, 1 waiting), 10500, 2.0)

@@ -199,7 +199,7 @@ class Trigger:
         >>> with tc.Engine(workers=0) as engine:
         ...     steps = engine.stream("steps", pa.schema([("x", pa.int64())]))
         ...     rise = engine.trigger("rise", steps, "PATTERN (a b{3}) DEFINE b AS x > PREV(x)")
-        ...     steps.push({"x": [1, 2, 3]})
+        ...     _ = steps.push({"x": [1, 2, 3]})
         ...     rise.stats().open_attempts
         3
         """

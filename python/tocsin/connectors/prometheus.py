@@ -91,7 +91,7 @@ class PrometheusCollector:
     >>> with tc.Engine(workers=0) as engine:
     ...     registry.register(PrometheusCollector(engine))
     ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
-    ...     trades.push({"price": [2.5, 4.0]})
+    ...     _ = trades.push({"price": [2.5, 4.0]})
     ...     print([line for line in generate_latest(registry).decode().splitlines() if "events_total{" in line][0])
     tocsin_events_total{stream="trades"} 2.0
     """
