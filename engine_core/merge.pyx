@@ -30,9 +30,7 @@ cdef void drop_keys(BatchC *batch) noexcept nogil:
         batch.n_columns -= 1
         batch.array.n_children -= 1
         child = batch.array.children[batch.array.n_children]
-        child.release(child)
-        free(child)
-        batch.array.children[batch.array.n_children] = NULL
+        child.release(child)        # its struct lies in the block of its parent
 
 
 cdef inline const int64_t *key_column(const BatchC *batch, int key) noexcept nogil:

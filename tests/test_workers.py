@@ -235,3 +235,14 @@ def test_triggers_come_and_go_at_the_same_place_for_every_worker() -> None:
     assert right
     for _ in range(20):
         assert run(4) == right
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_batch_may_have_any_number_of_matches_without_a_value(workers: int) -> None:
+    """Each is told: one step of an inline engine sends hundreds of faults."""
+    clause = "PARTITION BY k ORDER BY t MEASURES 1 / (LAST(x) - FIRST(x)) AS q PATTERN (A B)"
+    n = 1000
+    events = pa.record_batch({"t": np.arange(n), "k": np.arange(n) % 7, "x": np.zeros(n, dtype=np.int64)})
+    rows, letters = outcome({"f": (None, clause)}, [events, events.slice(0, 0), events.slice(n - 7)], workers, time=None)
+    assert rows == {"f": []}
+    assert letters["f"]
