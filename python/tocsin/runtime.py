@@ -30,7 +30,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from tocsin_core.intake import claim_slots, try_claim_slot
+from tocsin_core.intake import DISPLACE, claim_slots, try_claim_slot
 from tocsin_core.operator import Operator
 from tocsin_core.ring import Ring
 from tocsin_core.shard import BARRIER, CONTROL, DATA, FAULT, FINISH, Shard
@@ -49,15 +49,23 @@ class FlushTimeoutError(TocsinError, TimeoutError):
 
 
 class Runtime:
-    """See the module. workers: 0 or 1.  block: a full ring is waited for, else refused."""
+    """See the module. workers: 0 or 1; the other arguments are Engine's."""
 
-    def __init__(self, workers: int, ring_slots: int, block: bool) -> None:
+    def __init__(
+        self, workers: int, ring_slots: int, overflow: str = "block", *, overflow_timeout: float | None = None,
+        wait: str = "block", gather_rows: int = 1,
+    ) -> None:  # fmt: skip
         self.inline = workers == 0
-        self.block = block
+        # Inline the ring is emptied before the lock is given back: full means that a push is too much for it.
+        self.block = overflow == "block" and not self.inline
+        self.drops = overflow == "drop_oldest" and not self.inline
+        self.refuses = overflow == "raise"
+        self.overflow_timeout = overflow_timeout
+        self.gather_rows = 0 if self.inline else gather_rows
         self.state = "open"
         self.lock = threading.RLock()
-        self.inbox = Ring(ring_slots, recycles=True)
-        outbox = None if self.inline else Ring(ring_slots, many_producers=False)
+        self.inbox = Ring(ring_slots, recycles=True, wait=wait, drops=self.drops)
+        outbox = None if self.inline else Ring(ring_slots, many_producers=False, wait=wait)
         self.outbox = outbox
         self.shard = Shard(self.inbox, outbox)
         self.outlets: dict[int, Outlet] = {}
@@ -74,6 +82,7 @@ class Runtime:
         self._pending: deque[tuple[Any, ...]] = deque()
         self._faults: deque[BaseException] = deque()
         self._pumping = False
+        self._drops_told = False
         self._close_when_pumped = False
         self._closed = threading.Event()
         self._dispatcher_ident: int | None = None
@@ -111,15 +120,36 @@ class Runtime:
             self._pull()
 
     def claim(self, count: int, what: str) -> int:
-        """The first of `count` claimed slots of the inbox."""
+        """The first of `count` claimed slots of the inbox; for one slot, DISPLACE when the ring is full and drops."""
+        timeout = self.overflow_timeout
+        if self.drops and count == 1:
+            slot = try_claim_slot(self.inbox)
+            return DISPLACE if slot is None else slot
+        if self.block and count == 1 and self.in_dispatcher():
+            until = None if timeout is None else time.monotonic() + timeout
+            while (slot := try_claim_slot(self.inbox, timeout=0.001)) is None:
+                self._pull()
+                if until is not None and time.monotonic() >= until:
+                    timeout = 0.0
+                    break
+            else:
+                return slot
+        return claim_slots(self.inbox, count, block=self.block, what=what, timeout=timeout)
+
+    def tell_drops(self, stream: str) -> None:
+        """Logs, once, that batches are dropped."""
+        if self.inbox.lossy and not self._drops_told:
+            self._drops_told = True
+            logger.warning(
+                'tocsin: the ring is full (%d slots) and the engine has overflow="drop_oldest": from now on the oldest '
+                "batches are dropped; first noticed by a push to stream %r; Stream.dropped counts the events",
+                self.inbox.capacity, stream,
+            )  # fmt: skip
+
+    def note_handler_push(self) -> None:
+        """A push begins; flush waits for those of handlers."""
         if self.in_dispatcher():
             self.handler_pushes += 1
-            if self.block and count == 1:
-                while (slot := try_claim_slot(self.inbox, timeout=0.001)) is None:
-                    self._pull()
-                return slot
-        # Inline the ring is emptied before the lock is given back: full means `count` is too much.
-        return claim_slots(self.inbox, count, block=self.block and not self.inline, what=what)
 
     def in_dispatcher(self) -> bool:
         """Whether this is the dispatcher's thread, that is, a handler is calling."""
@@ -179,6 +209,13 @@ class Runtime:
         if self.inline and leaving is None:
             self.pump()
         return ticket
+
+    def claim_accepted(self) -> int:
+        """A slot for events that are accepted already: it waits for room, or displaces what is older."""
+        if self.drops:
+            slot = try_claim_slot(self.inbox)
+            return DISPLACE if slot is None else slot
+        return self.claim_always()
 
     def claim_always(self) -> int:
         """A slot for the engine itself: it waits for room whatever `overflow` says."""
