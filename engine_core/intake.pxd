@@ -34,7 +34,8 @@ cdef class Intake:
     cdef dict places
     cdef object quick_type
     cdef object quick_schema
-    cdef Batch adopt_quick(self, object data)
+    cdef bint is_quick(self, object data) except -1
+    cdef BatchC *adopt_quick(self, object data) except NULL
     cdef int learn(self, Schema given) except -1
     cdef bint joins(self, int64_t rows) noexcept
     cdef void leave(self) noexcept

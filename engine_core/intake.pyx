@@ -15,7 +15,8 @@ Event time: `scan` says whether a batch is in order and in time (watermark.pyx);
 `advance` move the watermark. Sequences: `put` is told the first row's sequence (the store's), or counts by itself.
 
 PERF: a pyarrow batch whose schema equals that of the one before is exported without its schema, through
-`_export_to_c`, pyarrow's call for consumers that know the schema: 2.0 us instead of 2.9 us for 8 columns.
+`_export_to_c`, pyarrow's call for consumers that know the schema: 2.0 us instead of 2.9 us for 8 columns. `take` does
+all steps for such a batch in one call, if it is in order and there is room.
 
 Small pushes (events as dicts: `offer`; batches of a few rows: `gather`) join the stream's open batch if there is one
 (open_batch.hpp), and then need no slot. Else a small push takes a slot: as a batch of its own when all readers are idle,
@@ -50,6 +51,9 @@ WANTS_SLOT = 1      # there was no room: claim a slot for put_offered
 SIDE_ROAD = 2       # not in order: they come back from take_offered
 
 SMALL_ROWS = OPEN_ROWS_MAX      # a push of more rows is a batch of its own
+cdef enum:
+    GIL_ROWS = 16_384   # checking fewer rows takes less time than another thread would keep the GIL
+
 DISPLACE = -1       # instead of a claimed sequence: displace the oldest batch (a ring that drops)
 
 
@@ -181,8 +185,8 @@ cdef class Intake:
         Raises SchemaError (naming column, given and expected type); then nothing has changed.
         """
         cdef Batch batch
-        if self.quick_schema is not None and type(data) is self.quick_type and data.schema.equals(self.quick_schema):
-            return self.adopt_quick(data)
+        if self.is_quick(data):
+            return Batch.wrap(self.adopt_quick(data), self.given)
         batch = Batch.from_arrow(data, self.given)
         if batch.schema is not self.given:
             self.check(batch.schema)
@@ -197,20 +201,27 @@ cdef class Intake:
         if mismatch:
             raise SchemaError(mismatch)
 
-    cdef Batch adopt_quick(self, object data):
+    cdef bint is_quick(self, object data) except -1:
+        return (self.quick_schema is not None and type(data) is self.quick_type
+                and data.schema.equals(self.quick_schema))
+
+    cdef BatchC *adopt_quick(self, object data) except NULL:
         cdef ArrowArray array
         cdef Fault fault
         cdef BatchC *c
         array.release = NULL
         data._export_to_c(<uintptr_t>&array)
-        with nogil:
+        if array.length < GIL_ROWS:
             c = batch_adopt(&array, &self.given.c, &fault)
+        else:
+            with nogil:
+                c = batch_adopt(&array, &self.given.c, &fault)
         if c == NULL:
             if array.release != NULL:
                 array.release(&array)
             context = f"column '{self.given.names[fault.item]}'" if fault.item >= 0 else "this batch cannot be taken"
             raise fault_exception(&fault, context)
-        return Batch.wrap(c, self.given)
+        return c
 
     cdef int learn(self, Schema given) except -1:
         """Makes `given` the layout of the coming batches; one number for each combination of layouts."""
@@ -382,6 +393,41 @@ cdef class Intake:
         return True
 
     # ------------------------------------------------------------------ into the ring
+
+    def take(self, data):
+        """Takes a batch all the way in, if it is like the one before, in order, and the ring has room (no lateness).
+
+        Returns None then; else `data` itself, if this is not for it, or a Batch of it that still has to be put. Raises as
+        adopt and scan do.
+        """
+        cdef BatchC *c
+        cdef Message message
+        cdef TimeScan found
+        cdef int64_t sequence
+        if not self.is_quick(data):
+            return data
+        c = self.adopt_quick(data)
+        found.newest = self.newest
+        found.first_null = found.first_late = found.first_fall = -1
+        if self.time_column >= 0:
+            time_scan(&c.columns[self.time_column], self.newest, self.lateness, self.told, &found)
+        if (found.first_null >= 0 or found.first_late >= 0 or found.first_fall >= 0
+                or c.n_rows == 0 or (c.n_rows <= OPEN_ROWS_MAX and self.gather_rows >= 2)):
+            return Batch.wrap(c, self.given)
+        sequence = self.ring.c.try_claim(1)
+        if sequence < 0:
+            return Batch.wrap(c, self.given)
+        self.leave()
+        self.newest = found.newest
+        message.kind = SLOT_DATA
+        message.batch = c
+        message.note = NULL
+        message.base = self.next
+        message.last = self.next + c.n_rows - 1
+        message.time = max(watermark_of(self.newest, self.lateness), self.told)
+        message.ticket = self.given_index
+        self.next += c.n_rows
+        self.send(sequence, &message)
 
     cdef int send(self, int64_t sequence, Message *message) except -1:
         """Publishes `message` in the claimed slot `sequence`, or displaces the oldest batch for it; takes it over."""

@@ -85,7 +85,7 @@ class Runtime:
         self._drops_told = False
         self._close_when_pumped = False
         self._closed = threading.Event()
-        self._dispatcher_ident: int | None = None
+        self.dispatcher: int | None = None
         self._threads: list[threading.Thread] = []
         _live.add(self)
         if not self.inline:
@@ -146,14 +146,9 @@ class Runtime:
                 self.inbox.capacity, stream,
             )  # fmt: skip
 
-    def note_handler_push(self) -> None:
-        """A push begins; flush waits for those of handlers."""
-        if self.in_dispatcher():
-            self.handler_pushes += 1
-
     def in_dispatcher(self) -> bool:
         """Whether this is the dispatcher's thread, that is, a handler is calling."""
-        return self._dispatcher_ident == threading.get_ident()
+        return self.dispatcher == threading.get_ident()
 
     def new_source(self) -> int:
         """A source id."""
@@ -261,7 +256,7 @@ class Runtime:
 
     def _dispatch(self) -> None:
         """The dispatcher's thread."""
-        self._dispatcher_ident = threading.get_ident()
+        self.dispatcher = threading.get_ident()
         pending, take = self._pending, self.shard.take
         while True:
             if not pending:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -70,6 +71,7 @@ class Stream:
         )  # fmt: skip
         self._intake.next = first_sequence
         self._rows = self._intake.rows
+        self._takes = log is None and not lateness
         self._gathers = log is None and not lateness and self._rows.supports
         self._reorder = None if time is None else Reorder(schema, time, lateness)
         self._log = log
@@ -131,14 +133,19 @@ class Stream:
             runtime.acquire(self._lock)
         try:
             runtime.check()
-            runtime.note_handler_push()
+            if runtime.dispatcher == get_ident():  # flush waits for what handlers push
+                runtime.handler_pushes += 1
             self._accept(data)
         finally:
             self._lock.release()
 
     def _accept(self, data: Any) -> None:
         # PERF: a plain dict is settled by its type; asking it for an attribute that it has not costs 0.3 µs.
-        if type(data) is not dict and hasattr(data, "__arrow_c_array__"):
+        if type(data) is pa.RecordBatch:
+            batch = self._intake.take(data) if self._takes else data
+            if batch is not None:
+                self._accept_batch(self._intake.adopt(batch), data)
+        elif type(data) is not dict and hasattr(data, "__arrow_c_array__"):
             self._accept_batch(self._intake.adopt(data), data)
         elif type(data) is dict or isinstance(data, Mapping):
             if is_columns(data):
