@@ -197,7 +197,9 @@ def single_rows(data: Data) -> list[pa.RecordBatch]:
     return [batch.slice(row, 1) for row in range(batch.num_rows)]
 
 
-def paced(items: Sequence[Any], push: Callable[[Any], object], per_second: int = PACE_PER_SECOND) -> list[int]:
+def paced(
+    items: Sequence[Any], push: Callable[[Any], object], per_second: int = PACE_PER_SECOND
+) -> list[int]:
     """Push `per_second` items a second (asleep in between); the nanosecond at which each push began.
 
     What a sleep was too long for is pushed at once, so the rate holds as long as the pushes are quick enough.

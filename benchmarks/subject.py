@@ -226,7 +226,9 @@ def single_paced(data: Data, per_second: int = PACE_PER_SECOND, workers: int = 1
             trigger.handler(lambda matches: at.extend([perf_counter_ns()] * matches.num_rows))
             begun = paced(items, stream.push, per_second // rows)
             engine.flush()
-        return Timed.latencies([b for b, item in zip(begun, items, strict=True) for _ in range(rows)][: len(at)], at, 99)
+        return Timed.latencies(
+            [b for b, item in zip(begun, items, strict=True) for _ in range(rows)][: len(at)], at, 99
+        )
 
     return run
 
@@ -264,7 +266,9 @@ def idle(seconds: float) -> Callable[[], Timed]:
         with tc.Engine(workers=1) as engine:
             stream = engine.stream("s", pa.schema([("n", pa.int64())]))
             seen: list[int] = []
-            engine.trigger("t", stream, tc.col("n") > 0).handler(lambda matches: seen.append(matches.num_rows))
+            engine.trigger("t", stream, tc.col("n") > 0).handler(
+                lambda matches: seen.append(matches.num_rows)
+            )
             stream.push({"n": 1})
             engine.flush()
             sleep(0.1)  # its threads go to sleep

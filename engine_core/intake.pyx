@@ -456,7 +456,8 @@ cdef class Intake:
     def put(self, int64_t sequence, Batch batch not None, base=None, *, bint seen=False):
         """Publishes `batch` in the claimed slot `sequence` (or DISPLACE).
 
-        base: sequence of its first row (None: the next one).  seen: `see` was called with these events already (they waited to be put in order).  Returns the first sequence.
+        base: sequence of its first row (None: the next one).  seen: `see` was called with these events already (they
+        waited to be put in order).  Returns the first sequence.
         """
         cdef Message message
         cdef BatchC *copy = NULL

@@ -43,7 +43,7 @@
 // letting the oldest batch go that no reader has entered. What is published behind it moves down by one place, and the new
 // message takes the last one. Slots that are claimed and not yet published are passed over: their producers are at work in
 // them, so they have no order with what is published behind them, and may come before or after it. Only batches go
-// (SLOT_DATA, SLOT_OPEN); everything else moves down in its order. So that the watermark stays right, a batch with a
+// (SLOT_DATA, SLOT_OPEN), and slots that say nothing; everything else moves down in its order. So that the watermark stays right, a batch with a
 // time goes only if a later slot of its stream, or the new message, has a time too; else SLOT_ADVANCE takes its
 // place, and the batch behind it goes as well (a later batch of the stream takes that slot's place in turn). If nothing
 // can go (readers entered all, or every slot is the only one of its stream), the new message is the oldest batch that
@@ -101,6 +101,7 @@ constexpr int RING_YIELD = 1;
 constexpr int RING_SPIN = 2;
 
 // The kinds that the ring itself looks at; the others are its users' (ring.pxd).
+constexpr int32_t SLOT_NOTHING = 0; // claimed, and then there was nothing to say
 constexpr int32_t SLOT_DATA = 1;
 constexpr int32_t SLOT_ADVANCE = 2;
 constexpr int32_t SLOT_OPEN = 7; // `note` is an OpenBatch and `batch` what becomes of it; leaves `enter` as SLOT_DATA
@@ -353,6 +354,8 @@ class Ring {
                 continue;
             if (slot->kind == SLOT_ADVANCE && slot->ticket == IN_PLACE_OF_BATCH && slot->id == message.id)
                 break; // the new message says it again
+            if (slot->kind == SLOT_NOTHING)
+                break;
             if (slot->kind != SLOT_DATA && slot->kind != SLOT_OPEN)
                 continue;
             if (slot->time == TIME_NONE || slot->id == message.id || told_later(victim, stop))
@@ -363,7 +366,7 @@ class Ring {
             count(message);
             return RING_DROPPED;
         }
-        if (at(victim)->kind != SLOT_ADVANCE) {
+        if (at(victim)->kind == SLOT_DATA || at(victim)->kind == SLOT_OPEN) {
             drop(*at(victim), gone);
             if (lonely >= 0) {
                 Message *slot = at(lonely);

@@ -38,7 +38,7 @@ class Held:
         self.stream = engine.stream("s", schema, **stream)
         self.batches: list[pa.RecordBatch] = []
         engine.trigger("held", self.stream, self.operator).handler(self.batches.append)
-        first = {name: None for name in schema.names} | {"n": -100} | ({"ts": 0} if stream else {})
+        first = dict.fromkeys(schema.names) | {"n": -100} | ({"ts": 0} if stream else {})
         self.stream.push(first)
         while not self.operator.entered:
             time.sleep(0.001)

@@ -50,9 +50,9 @@ class Engine:
         overflow_timeout: seconds after which a push with overflow="block" gives up: it raises BackpressureError and
             accepts nothing. None: it waits as long as it takes.
         wait: how threads wait: "block" spins for some microseconds, then sleeps, so an idle engine uses no processor;
-            "yield" spins and gives its time slice away in turn; "spin" never gives it away. The last two answer sooner,
-            and keep one processor busy for each thread of the engine (the workers and the one that calls handlers); have
-            more processors than these. With one processor, "spin" is "yield".
+            "yield" spins and gives its time slice away in turn; "spin" never gives it away. The last two answer
+            sooner, and keep one processor busy for each thread of the engine (the workers and the one that calls
+            handlers): have more processors than these. With one processor, "spin" is "yield".
         gather_rows: at most so many events that are pushed one by one, or a few at a time (up to 64), become one batch
             while the workers are busy; when they are idle, each goes at once. It is only a batch to handlers, and for a
             fault, which refuses a whole batch; 1: each push stays a batch. With a store or lateness it always does.

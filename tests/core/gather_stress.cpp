@@ -4,7 +4,7 @@
 //   gather_stress PRODUCERS READERS CAPACITY MILLISECONDS
 //
 // Each producer is a stream. It pushes single events and a few at once, which join its open batch where they can, now
-// and then a large batch, a watermark, or a control message that all events pushed after it, by whomever, must follow. Every
+// and then a large batch, a watermark, a slot that says nothing, or a control message that all events pushed after it, by whomever, must follow. Every
 // second pair of rounds the ring drops, and readers are slow. A row carries its number and how many controls were complete
 // before it was pushed.
 //
@@ -200,6 +200,14 @@ struct Producer {
         m.time = told;
         return send(m, s);
     }
+    bool nothing() {
+        const int64_t s = claim();
+        if (s == RING_CLOSED)
+            return false;
+        static_cast<Message &>(*shared->ring->at(s)) = Message{};
+        shared->ring->publish(s);
+        return true;
+    }
     bool control() {
         const int64_t s = claim();
         if (s == RING_CLOSED)
@@ -223,6 +231,8 @@ struct Producer {
                 goes = advance();
             else if (what == 2)
                 goes = control();
+            else if (what == 4)
+                goes = nothing();
             else
                 goes = push(1 + static_cast<int64_t>(roll() % 3), true);
             if (what == 3)
@@ -257,6 +267,8 @@ struct Reader {
     }
     void see(const Message &m) {
         const std::size_t id = static_cast<std::size_t>(m.id);
+        if (m.kind == SLOT_NOTHING)
+            return;
         if (m.kind == CONTROL) {
             controls++;
             return;
