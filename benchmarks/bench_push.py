@@ -1,8 +1,10 @@
-"""The way in: batches through the ring to a worker, and single events as dicts."""
+"""The way in: batches through the ring to a worker, and single events, one by one."""
 
 from __future__ import annotations
 
 from time import perf_counter_ns
+
+import pytest
 
 from benchmarks import data, subject
 from benchmarks.race import Race, Reference
@@ -50,7 +52,7 @@ def bench_dict_event(race: Race) -> None:
     events = data.single_events(wide)
     race(
         "one event as a dict, push → handler, inline (p50)",
-        subject.single(wide, workers=0),
+        subject.single(wide),
         [Reference("a bare call", lambda: bare_call(events))],
         rivals={"streamz_dict": {"goal": 1.0, "events": wide.events, "work": 1}},
         work=1,
@@ -59,15 +61,24 @@ def bench_dict_event(race: Race) -> None:
     )
 
 
-def bench_dict_event_paced(race: Race) -> None:
-    wide = data.wide(min(race.events, 5_000))
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("form", ["dicts", "batches"])
+def bench_one_by_one(race: Race, form: str, threads: int) -> None:
+    """20 000 events to a worker that looks for one of them."""
+    wide = data.wide(min(race.events, data.SINGLE_EVENTS))
+    rivals = {f"queue_one_by_one_{threads}": {"events": wide.events}}
+    if form == "dicts":
+        rivals[f"csp_one_by_one_{threads}"] = {"events": wide.events}
+        if threads == 1:
+            rivals["streamz_one_by_one"] = {"events": wide.events}
+    what = "dicts" if form == "dicts" else "batches of one row"
     race(
-        "one event as a dict, push → handler, one worker, 5 000/s (p50)",
-        subject.single(wide, workers=1),
+        f"events pushed one by one as {what} from {threads} thread{'s' * (threads > 1)}, to a worker",
+        subject.one_by_one(wide, threads, form),
         [],
-        rivals={"queue_paced": {"events": wide.events, "work": 1}},
-        judge=lambda: {"handled": [wide.events]},
-        work=1,
-        unit="µs",
-        columns=("handled",),
+        rivals=rivals,
+        judge=lambda: {"seen": [1]},
+        work=wide.events,
+        unit="k events/s",
+        columns=("seen",),
     )

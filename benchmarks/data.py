@@ -8,9 +8,10 @@ share of attempts that expire, the share of rows that match.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Thread
 from time import perf_counter_ns, sleep
 from typing import Any
 
@@ -27,6 +28,7 @@ BATCH_ROWS = 4_096
 HANDOVER_BATCHES, HANDOVER_TURNS = 64, 312  # 19 968 batches: each of 64 in turn, 312 times
 SINGLE_EVENTS = 20_000
 PACE_PER_SECOND = 5_000
+BURST_ROWS = 64  # at a million events a second, they come so many at a time
 ACCOUNTS = 10_000
 PASS_ON_S = 300
 
@@ -189,15 +191,40 @@ def single_events(data: Data) -> list[dict[str, Any]]:
     return [dict(zip(data.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def paced(events: list[dict[str, Any]], push: Callable[[dict[str, Any]], object]) -> list[int]:
-    """Push one event each 200 microseconds (asleep in between); the nanosecond at which each was pushed."""
+def single_rows(data: Data) -> list[pa.RecordBatch]:
+    """The first 20 000 rows (at most) as batches of one row."""
+    batch = data.table.slice(0, SINGLE_EVENTS).combine_chunks().to_batches()[0]
+    return [batch.slice(row, 1) for row in range(batch.num_rows)]
+
+
+def paced(
+    items: Sequence[Any], push: Callable[[Any], object], per_second: int = PACE_PER_SECOND
+) -> list[int]:
+    """Push `per_second` items a second (asleep in between); the nanosecond at which each push began.
+
+    What a sleep was too long for is pushed at once, so the rate holds as long as the pushes are quick enough.
+    """
     begun = []
-    gap = 1_000_000_000 // PACE_PER_SECOND
+    gap = 1_000_000_000 // per_second
     due = perf_counter_ns()
-    for event in events:
+    for item in items:
         due += gap
         while (left := due - perf_counter_ns()) > 0:
             sleep(left * 1e-9)
         begun.append(perf_counter_ns())
-        push(event)
+        push(item)
     return begun
+
+
+def from_threads(items: Sequence[Any], push: Callable[[Any], object], threads: int) -> None:
+    """Push all items, every n-th from each of so many threads."""
+
+    def run(first: int) -> None:
+        for item in items[first::threads]:
+            push(item)
+
+    pushing = [Thread(target=run, args=(first,)) for first in range(threads)]
+    for thread in pushing:
+        thread.start()
+    for thread in pushing:
+        thread.join()

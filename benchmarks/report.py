@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 HEAD = ("work", "tocsin", "reference", "its rate", "ratio", "goal", "met?")
-SCALE = {"M events/s": 1e6, "k batches/s": 1e3}
+SCALE = {"M events/s": 1e6, "k batches/s": 1e3, "k events/s": 1e3}
 
 
 def rate(work: float, seconds: float, unit: str) -> str:
@@ -27,6 +27,12 @@ def rate(work: float, seconds: float, unit: str) -> str:
     return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
 
 
+def percentiles(detail: dict[str, float]) -> str:
+    """Of a latency, as the last run had them."""
+    told = [f"p{name[1:-3]} {value:.0f}" for name, value in detail.items() if name.endswith("_us")]
+    return f" ({', '.join(told)})" if told else ""
+
+
 def lines(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """The table's rows, one for each reference; what could not run says why."""
     for bench in results["benchmarks"]:
@@ -34,15 +40,13 @@ def lines(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         unit, own = row["unit"], row["median"]
         tocsin = rate(row["work"], own, unit) if own else "not measured"
         name = row["row"]
-        if "p99_us" in row["detail"]:
-            tocsin += f" (p99 {row['detail']['p99_us']:.0f})"
+        tocsin += percentiles(row["detail"])
         if row["load"] > row["cores"]:
             name += f" [BUSY MACHINE: load {row['load']:.1f} on {row['cores']} cores]"
         for reference in row["references"]:
             seconds = median(reference["seconds"])
             its = rate(reference["work"], seconds, unit)
-            if "p99_us" in reference["detail"]:
-                its += f" (p99 {reference['detail']['p99_us']:.0f})"
+            its += percentiles(reference["detail"])
             ratio = goal = met = ""
             if own:
                 value = row["work"] / own / (reference["work"] / seconds)

@@ -9,12 +9,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, process_time, sleep
 from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.data import HANDOVER_TURNS, PRICE_ABOVE, SIZE_BELOW, WITHIN_US, Data, paced, single_events
+from benchmarks.data import (
+    BURST_ROWS,
+    HANDOVER_TURNS,
+    PACE_PER_SECOND,
+    PRICE_ABOVE,
+    SIZE_BELOW,
+    WITHIN_US,
+    Data,
+    from_threads,
+    paced,
+    single_events,
+    single_rows,
+)
 from benchmarks.timing import Timed, measured
 
 SEQUENCE_COLUMNS = ("key", "start_ts", "end_ts")
@@ -177,9 +189,32 @@ def handover(data: Data) -> Callable[[], Any]:
     return run
 
 
-def single(data: Data, workers: int, limit: int | None = None) -> Callable[[], Timed]:
-    """One event as a dict, push -> handler: inline as fast as it goes, or paced through a worker."""
-    events = single_events(data)[:limit]
+def single(data: Data) -> Callable[[], Timed]:
+    """One event as a dict, push -> handler, inline, as fast as it goes."""
+    events = single_events(data)
+
+    def run() -> Timed:
+        import tocsin as tc
+
+        at: list[int] = []
+        with tc.Engine(workers=0) as engine:
+            stream = engine.stream("wide", data.table.schema, time="ts")
+            trigger = engine.trigger("all", stream, tc.col("v0") > -100.0)
+            trigger.handler(lambda matches: at.append(perf_counter_ns()))
+            begun = []
+            for event in events:
+                begun.append(perf_counter_ns())
+                stream.push(event)
+            engine.flush()
+        return Timed.latencies(begun, at)
+
+    return run
+
+
+def single_paced(data: Data, per_second: int = PACE_PER_SECOND, workers: int = 1) -> Callable[[], Timed]:
+    """Push -> handler of so many events a second: as dicts, or at a million in batches of 64 rows; the p99 counts."""
+    rows = BURST_ROWS if per_second >= 1_000_000 else 1
+    items: list[Any] = data.batches(rows) if rows > 1 else single_events(data)
 
     def run() -> Timed:
         import tocsin as tc
@@ -188,16 +223,59 @@ def single(data: Data, workers: int, limit: int | None = None) -> Callable[[], T
         with tc.Engine(workers=workers) as engine:
             stream = engine.stream("wide", data.table.schema, time="ts")
             trigger = engine.trigger("all", stream, tc.col("v0") > -100.0)
-            trigger.handler(lambda matches: at.append(perf_counter_ns()))
-            begun = []
-            if workers:
-                begun = paced(events, stream.push)
-            else:
-                for event in events:
-                    begun.append(perf_counter_ns())
-                    stream.push(event)
+            trigger.handler(lambda matches: at.extend([perf_counter_ns()] * matches.num_rows))
+            begun = paced(items, stream.push, per_second // rows)
             engine.flush()
-        return Timed.latencies(begun, at)
+        return Timed.latencies(
+            [b for b, item in zip(begun, items, strict=True) for _ in range(rows)][: len(at)], at, 99
+        )
+
+    return run
+
+
+def one_by_one(data: Data, threads: int, form: str) -> Callable[[], Any]:
+    """Events pushed one by one by so many threads, as "dicts" or as "batches" of one row; one of them is looked for."""
+    items: list[Any] = single_events(data) if form == "dicts" else single_rows(data)
+    sought = len(items) - 1
+
+    def run() -> dict[str, list[int]]:
+        import tocsin as tc
+
+        seen = 0
+
+        def count(matches: pa.RecordBatch) -> None:
+            nonlocal seen
+            seen += matches.num_rows
+
+        with tc.Engine(workers=1) as engine:
+            stream = engine.stream("wide", data.table.schema)
+            engine.trigger("sought", stream, tc.col("id") == sought).handler(count)
+            from_threads(items, stream.push, threads)
+            engine.flush()
+        return {"seen": [seen]}
+
+    return run
+
+
+def idle(seconds: float) -> Callable[[], Timed]:
+    """The processor time that an engine with nothing to do takes in so many seconds."""
+
+    def run() -> Timed:
+        import tocsin as tc
+
+        with tc.Engine(workers=1) as engine:
+            stream = engine.stream("s", pa.schema([("n", pa.int64())]))
+            seen: list[int] = []
+            engine.trigger("t", stream, tc.col("n") > 0).handler(
+                lambda matches: seen.append(matches.num_rows)
+            )
+            stream.push({"n": 1})
+            engine.flush()
+            sleep(0.1)  # its threads go to sleep
+            used = process_time()
+            sleep(seconds)
+            used = process_time() - used
+        return Timed(max(used, 1e-9), {"seen": seen})
 
     return run
 

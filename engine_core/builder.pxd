@@ -50,6 +50,10 @@ cdef void out_view(const OutColumn *o, Column *view) noexcept nogil
 cdef int out_array(OutColumn *o, int64_t n_extra, BatchC *kept, ArrowArray *array) noexcept nogil
 # Makes a BatchC of `n` columns of n_rows rows each; takes over their buffers and leaves them empty.
 cdef BatchC *out_export(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil   # NULL: no memory
+# The same in two steps, between which further rows may come: the first takes all the memory there is to take, so that
+# the second cannot fail.
+cdef BatchC *out_prepare(OutColumn *columns, int64_t n) noexcept nogil                  # NULL: no memory
+cdef void out_finish(BatchC *batch, OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil
 
 cdef inline int list_kind(int kind_of_values) noexcept nogil:
     return KIND_LIST | kind_of_values << 8

@@ -462,21 +462,36 @@ cdef int out_array(OutColumn *o, int64_t n_extra, BatchC *kept, ArrowArray *arra
     return status
 
 
-cdef BatchC *out_export(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil:
+cdef BatchC *out_prepare(OutColumn *columns, int64_t n) noexcept nogil:
     cdef int64_t i
+    cdef int status
     cdef BatchC *batch = batch_new(n)
     if batch == NULL:
         return NULL
-    batch.n_rows = n_rows
-    # All memory first, then the moves: a failure leaves every column to its owner.
-    cdef int status = array_make(&batch.array, n_rows, 0, 1, 0, n, NULL)
+    status = array_make(&batch.array, 0, 0, 1, 0, n, NULL)
     for i in range(n):
         if status == STATUS_OK:
             status = array_begin(&columns[i], 0, NULL, batch.array.children[i])
     if status != STATUS_OK:
         batch_release(batch)
         return NULL
+    return batch
+
+
+cdef void out_finish(BatchC *batch, OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil:
+    cdef int64_t i
+    batch.n_rows = n_rows
+    batch.array.length = n_rows
     for i in range(n):
+        batch.array.children[i].length = columns[i].length
+        batch.array.children[i].null_count = columns[i].null_count
         out_view(&columns[i], &batch.columns[i])
         array_finish(&columns[i], batch.array.children[i])
+
+
+cdef BatchC *out_export(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil:
+    # All memory first, then the moves: a failure leaves every column to its owner.
+    cdef BatchC *batch = out_prepare(columns, n)
+    if batch != NULL:
+        out_finish(batch, columns, n, n_rows)
     return batch

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from .batch cimport BatchC
 from .jobs cimport Jobs
 from .operator cimport Piece
+from .ring cimport Message
 from .shard cimport Shard, ShardC
 from .status cimport Fault
 from .topology cimport NodeC
@@ -61,6 +62,8 @@ cdef struct WorkerC:
     int32_t number
     int64_t job                 # the next one
     int64_t known               # slots below may be read
+    Message ahead               # what slot `ahead_entered` says
+    int64_t ahead_entered
     int64_t ahead_slot          # where helping ahead goes on: slot, job within it, number of that job
     int64_t ahead_index
     int64_t ahead_job

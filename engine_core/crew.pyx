@@ -35,7 +35,7 @@ from .jobs cimport JOB_AWAY, JOB_OPENER, Jobs, Patience
 from .merge cimport merge_matches
 from .operator cimport SPREAD_BATCHES, SPREAD_KEYS, STAGE_RESULT, Operator, Piece
 from .pool cimport PoolC, pool_close, pool_open
-from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Slot)
+from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Message)
 from .shard cimport Outgoing, ShardC, Shard, clear, emit, fill, finish, report, settle
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .topology cimport NodeC, RoutesC
@@ -49,7 +49,7 @@ cdef inline PyObject *instance(const NodeC *node, int worker) noexcept nogil:
 
 # ---------------------------------------------------------------- which jobs a slot brings
 
-cdef int64_t jobs_of(const WorkerC *w, const Slot *slot) noexcept nogil:
+cdef int64_t jobs_of(const WorkerC *w, const Message *slot) noexcept nogil:
     """How many, as long as the routes are those of `w`."""
     cdef const RoutesC *routes = w.shard.routes
     cdef int64_t n = 0
@@ -68,7 +68,7 @@ cdef int64_t jobs_of(const WorkerC *w, const Slot *slot) noexcept nogil:
     return routes.first[slot.id + 1] - routes.first[slot.id]
 
 
-cdef NodeC *node_of(const WorkerC *w, const Slot *slot, int64_t index) noexcept nogil:
+cdef NodeC *node_of(const WorkerC *w, const Message *slot, int64_t index) noexcept nogil:
     """The trigger of a slot's job; NULL: the job is a message to the shard itself."""
     cdef const RoutesC *routes = w.shard.routes
     cdef int64_t n
@@ -122,7 +122,7 @@ cdef bint within_limits(NodeC *node, int n_workers, Fault *fault) noexcept nogil
     return (<Operator>instance(node, 0)).within_limits(n_open, n_partitions, fault) == STATUS_OK
 
 
-cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Slot *slot, int64_t slot_sequence, NodeC *node,
+cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Message *slot, int64_t slot_sequence, NodeC *node,
                     int64_t job) noexcept nogil:
     """Fills the record of a job, and shows it to the others."""
     cdef int64_t n, i, segments = 0
@@ -134,9 +134,9 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Slot *slo
     work.base = slot.base
     work.last = slot.base
     work.time = slot.time if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else INT64_MIN
-    work.ticket = slot.ticket
+    work.ticket = slot.layout if slot.kind == SLOT_DATA else slot.ticket
     work.owner = -1
-    work.stamp = slot.last if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
+    work.stamp = slot.ticket if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
     work.n_segments = 0
     clear(&work.refusal)
     if work.batch != NULL:
@@ -177,13 +177,16 @@ cdef void segment_prepare(WorkerC *w, Work *work, int number, int n_workers) noe
 
 cdef bint help_ahead(WorkerC *w, Jobs *jobs, Work *works, int n_workers) noexcept nogil:
     """Prepares a segment of a job that lies ahead; False: there is none that may be touched yet."""
-    cdef Slot *slot
+    cdef Message *slot
     cdef Work *work
     cdef int entry, number
     if w.ahead_job <= w.job:            # `ahead` stands at the job under way, or was passed
         return False
     while w.ahead_job < w.job + AHEAD_MAX and w.ahead_slot < w.known:
-        slot = w.shard.inbox.at(w.ahead_slot)
+        if w.ahead_entered != w.ahead_slot:
+            w.shard.inbox.enter_at(w.ahead_slot, &w.ahead)
+            w.ahead_entered = w.ahead_slot
+        slot = &w.ahead
         if slot.kind == SLOT_CONTROL or slot.kind == SLOT_FINISH:
             return False                # the routes are others behind it
         if w.ahead_index >= jobs_of(w, slot):
@@ -418,7 +421,7 @@ cdef void complete(WorkerC *w, Work *work, int n_workers, BatchC **found) noexce
 
 # ---------------------------------------------------------------- the life of a worker
 
-cdef void run_job(WorkerC *w, Jobs *jobs, Work *works, int n_workers, Slot *slot, int64_t slot_sequence,
+cdef void run_job(WorkerC *w, Jobs *jobs, Work *works, int n_workers, Message *slot, int64_t slot_sequence,
                   int64_t index, BatchC **found) noexcept nogil:
     cdef Work *work = &works[jobs.place(w.job)]
     cdef NodeC *node = node_of(w, slot, index)
@@ -447,7 +450,7 @@ cdef void run_job(WorkerC *w, Jobs *jobs, Work *works, int n_workers, Slot *slot
     w.job += 1
 
 
-cdef PoolC *pool_of(WorkerC *w, const Slot *slot, int64_t slot_sequence, int n_workers) noexcept nogil:
+cdef PoolC *pool_of(WorkerC *w, const Message *slot, int64_t slot_sequence, int n_workers) noexcept nogil:
     """What the conditions on a batch share, if it is this worker that evaluates them."""
     cdef const RoutesC *routes = w.shard.routes
     if slot.kind != SLOT_DATA or slot_sequence % n_workers != w.number or w.number >= routes.n_workers:
@@ -458,7 +461,8 @@ cdef PoolC *pool_of(WorkerC *w, const Slot *slot, int64_t slot_sequence, int n_w
 cdef void work_crew(WorkerC *w, Jobs *jobs, Work *works, int n_workers, BatchC **found) noexcept nogil:
     """Until the inbox is closed and read to its end."""
     cdef int64_t n, i, k, place, count
-    cdef Slot *slot
+    cdef Message message
+    cdef Message *slot = &message
     cdef PoolC *pool
     while True:
         n = w.shard.inbox.wait(w.shard.reader, -1)
@@ -467,7 +471,7 @@ cdef void work_crew(WorkerC *w, Jobs *jobs, Work *works, int n_workers, BatchC *
         place = w.shard.inbox.position(w.shard.reader)
         w.known = place + n
         for i in range(n):
-            slot = w.shard.inbox.at(place + i)
+            w.shard.inbox.enter(w.shard.reader, slot)
             count = jobs_of(w, slot)
             pool = pool_of(w, slot, place + i, n_workers) if count > 1 else NULL
             if pool != NULL:
@@ -514,6 +518,7 @@ cdef class Crew(Shard):
         for i in range(self.n_workers):
             self.workers[i].shard = self.c
             self.workers[i].number = i
+            self.workers[i].ahead_entered = -1
             if i:
                 self.workers[i].shard.reader = self.inbox.join()
         return 0

@@ -1,8 +1,11 @@
 """Intake: one stream's door into a ring."""
 from libc.stdint cimport int32_t, int64_t
 from .batch cimport Batch, BatchC
+from .column cimport Column
 from .gauge cimport Gauge
-from .ring cimport Ring
+from .open_batch cimport OpenBatch
+from .ring cimport Message, Ring
+from .row_builder cimport RowBuilder
 from .schema cimport Schema
 
 
@@ -18,11 +21,25 @@ cdef class Intake:
     cdef int64_t scanned_newest
     cdef int64_t told               # what `advance` was told
     cdef Gauge events, batches, newest_gauge, told_gauge    # the figures, for any thread
+    cdef readonly RowBuilder rows
+    cdef readonly int64_t gather_rows
+    cdef readonly bint owes         # the newest watermark was dropped with its batch: no slot has told it
+    cdef OpenBatch *open            # what small pushes join (one reference), or NULL
+    cdef int64_t open_epoch
+    cdef int64_t epoch              # as read before the claim of the slot that is put next; -1: not read
+    cdef int64_t offered            # how many rows wait in `rows` for a slot
+    cdef int64_t offered_newest
+    cdef Column *views              # of `rows`
     cdef Schema given               # of the last batch: the stream's, in the layout that the producer has
     cdef int32_t given_index        # its place in `layouts`
     cdef list layouts
     cdef dict places
     cdef object quick_type
     cdef object quick_schema
-    cdef Batch adopt_quick(self, object data)
+    cdef bint is_quick(self, object data) except -1
+    cdef BatchC *adopt_quick(self, object data) except NULL
     cdef int learn(self, Schema given) except -1
+    cdef bint joins(self, int64_t rows) noexcept
+    cdef void leave(self) noexcept
+    cdef void count(self, int64_t n_rows, int64_t newest) noexcept
+    cdef int send(self, int64_t sequence, Message *message) except -1

@@ -15,29 +15,53 @@ Event time: `scan` says whether a batch is in order and in time (watermark.pyx);
 `advance` move the watermark. Sequences: `put` is told the first row's sequence (the store's), or counts by itself.
 
 PERF: a pyarrow batch whose schema equals that of the one before is exported without its schema, through
-`_export_to_c`, pyarrow's call for consumers that know the schema: 2.0 us instead of 2.9 us for 8 columns.
+`_export_to_c`, pyarrow's call for consumers that know the schema: 2.0 us instead of 2.9 us for 8 columns. `take` does
+all steps for such a batch in one call, if it is in order and there is room.
+
+Small pushes (events as dicts: `offer`; batches of a few rows: `gather`) join the stream's open batch if there is one
+(open_batch.hpp), and then need no slot. Else a small push takes a slot: as a batch of its own when all readers are idle,
+and as the stream's next open batch when they are not. Batches that came from the store's log never join one: each has its
+own place there.
 
 Threads: one at a time; the stream's lock in Python sees to it.
 """
-from libc.stdint cimport INT64_MIN, int64_t, uintptr_t
+from libc.stdint cimport INT64_MIN, int16_t, int64_t, uintptr_t
+from libc.stdlib cimport calloc, free
 
 from .arrow_abi cimport ArrowArray
-from .batch cimport Batch, BatchC, batch_adopt, batch_retain
+from .batch cimport Batch, BatchC, batch_adopt, batch_release, batch_retain
+from .builder cimport out_export, out_view
+from .column cimport Column
 from .histogram cimport stamp
-from .ring cimport RING_CLOSED, RING_FULL, SLOT_ADVANCE, SLOT_DATA, SLOT_NOTHING, Ring, Slot, claim_blocking
+from .open_batch cimport OPEN_ROWS_MAX, OpenBatch, open_append, open_begin, open_copy
+from .ring cimport (RING_CLOSED, RING_DROPPED, RING_FULL, SLOT_ADVANCE, SLOT_DATA, SLOT_NOTHING,
+                    SLOT_OPEN, Message, Ring, Slot, claim_blocking)
+from .row_builder cimport RowBuilder
 from .schema cimport Schema
 from .status cimport Fault, fault_exception
 from .watermark cimport TimeScan, time_kind, time_scan, watermark_of
 
 from .status import BackpressureError, ClosedError, OrderError, SchemaError
 
+LAYOUTS_MAX = 32767     # a slot has 16 bits for the number
+
 IN_ORDER = 0        # of scan: every row is in order and in time
 OUT_OF_ORDER = 1    # some row is earlier than one before it, all in time
 LATE = 2            # some row is behind the watermark
 
+TAKEN = 0           # of offer: the events are in the ring
+WANTS_SLOT = 1      # there was no room: claim a slot for put_offered
+SIDE_ROAD = 2       # not in order: they come back from take_offered
 
-def claim_slots(Ring ring not None, int64_t n, *, bint block, str what):
-    """The first of `n` claimed slots of `ring`; a full ring is waited for (block) or refused.
+SMALL_ROWS = OPEN_ROWS_MAX      # a push of more rows is a batch of its own
+cdef enum:
+    GIL_ROWS = 16_384   # checking fewer rows takes less time than another thread would keep the GIL
+
+DISPLACE = -1       # instead of a claimed sequence: displace the oldest batch (a ring that drops)
+
+
+def claim_slots(Ring ring not None, int64_t n, *, bint block, str what, timeout=None):
+    """The first of `n` claimed slots of `ring`; a full ring is waited for (block; at most `timeout` seconds) or refused.
 
     Raises BackpressureError (nothing claimed), ClosedError, or what a signal handler raised while waiting.
     """
@@ -46,10 +70,11 @@ def claim_slots(Ring ring not None, int64_t n, *, bint block, str what):
         raise BackpressureError(
             f"{what}: {n} batches at once do not fit a ring of {ring.c.capacity()} slots; push fewer at a time, "
             "or make the engine with a larger ring_slots")
-    first = claim_blocking(ring.c, n, -1 if block else 0)
+    first = claim_blocking(ring.c, n, (-1 if timeout is None else <int64_t>(timeout * 1e9)) if block else 0)
     if first == RING_FULL:
+        stayed = f"stayed full for {timeout} s (overflow_timeout)" if block else "is full"
         raise BackpressureError(
-            f"{what}: the ring is full ({ring.c.capacity()} slots); nothing was accepted, push again later")
+            f"{what}: the ring {stayed} ({ring.c.capacity()} slots); nothing was accepted, push again later")
     if first == RING_CLOSED:
         raise ClosedError(f"{what}: the engine is closed")
     return first
@@ -64,23 +89,34 @@ def try_claim_slot(Ring ring not None, *, double timeout=0.0):
 
 
 def release_slot(Ring ring not None, int64_t sequence):
-    """Publishes a claimed slot that says nothing: what it was claimed for did not come about."""
-    cdef Slot *slot = ring.c.at(sequence)
+    """Publishes a claimed slot that says nothing: what it was claimed for did not come about. DISPLACE: nothing to do."""
+    cdef Slot *slot
+    if sequence < 0:
+        return
+    slot = ring.c.at(sequence)
     slot.kind = SLOT_NOTHING
     slot.batch = NULL
     slot.note = NULL
     ring.c.publish(sequence)
 
 
+cdef void let_go(Message *gone) noexcept nogil:
+    if gone.batch != NULL:
+        if gone.kind == SLOT_OPEN:
+            (<OpenBatch *>gone.note).release()
+        batch_release(<BatchC *>gone.batch)
+
+
 cdef class Intake:
     """The door of one stream (source id `id`, schema `schema`) into `ring`.
 
     time_column: index of the event time column, or -1.  lateness: in that column's unit.  quick_type: pyarrow's
-    RecordBatch, or None (the core itself knows no Python library).  Raises SchemaError for a time column of a type
+    RecordBatch, or None (the core itself knows no Python library).  gather_rows: how many rows small pushes gather in one
+    batch (below 2: each is a batch of its own).  Raises SchemaError for a time column of a type
     that is no time (integers but uint64, dates, times, timestamps, durations are).
     """
     def __cinit__(self, Ring ring not None, int id, Schema schema not None, *, int time_column=-1,
-                  int64_t lateness=0, quick_type=None):
+                  int64_t lateness=0, quick_type=None, int64_t gather_rows=0):
         if time_column >= len(schema.names):
             raise ValueError(f"time_column={time_column}: there are {len(schema.names)} columns")
         if lateness < 0:
@@ -88,6 +124,15 @@ cdef class Intake:
         if time_column >= 0 and not time_kind(schema.kinds[time_column]):
             raise SchemaError(f"column '{schema.names[time_column]}' cannot be the event time: its Arrow type "
                               f"'{schema.formats[time_column]}' is neither a date, a time nor an integer within int64")
+        self.rows = RowBuilder(schema)
+        self.views = <Column *>calloc(len(schema.names) + 1, sizeof(Column))
+        if self.views == NULL or (ring.drops and not ring.c.count_for(id)):
+            raise MemoryError("no memory for a stream")
+        self.open = NULL
+        self.epoch = -1
+        self.offered = 0
+        self.owes = False
+        self.gather_rows = gather_rows if self.rows.supports else 0
         self.ring = ring
         self.id = id
         self.schema = schema
@@ -105,6 +150,17 @@ cdef class Intake:
         self.places = {}
         self.quick_type = quick_type
         self.quick_schema = None
+
+    def __dealloc__(self):
+        free(self.views)
+        if self.open != NULL:
+            self.open.release()
+
+    @property
+    def dropped(self):
+        """(batches, events) of this stream that made way for later ones, in a ring that drops."""
+        counts = self.ring.c.dropped(self.id)
+        return counts.batches, counts.events
 
     @property
     def watermark(self):
@@ -141,8 +197,8 @@ cdef class Intake:
         Raises SchemaError (naming column, given and expected type); then nothing has changed.
         """
         cdef Batch batch
-        if self.quick_schema is not None and type(data) is self.quick_type and data.schema.equals(self.quick_schema):
-            return self.adopt_quick(data)
+        if self.is_quick(data):
+            return Batch.wrap(self.adopt_quick(data), self.given)
         batch = Batch.from_arrow(data, self.given)
         if batch.schema is not self.given:
             self.check(batch.schema)
@@ -157,20 +213,27 @@ cdef class Intake:
         if mismatch:
             raise SchemaError(mismatch)
 
-    cdef Batch adopt_quick(self, object data):
+    cdef bint is_quick(self, object data) except -1:
+        return (self.quick_schema is not None and type(data) is self.quick_type
+                and data.schema.equals(self.quick_schema))
+
+    cdef BatchC *adopt_quick(self, object data) except NULL:
         cdef ArrowArray array
         cdef Fault fault
         cdef BatchC *c
         array.release = NULL
         data._export_to_c(<uintptr_t>&array)
-        with nogil:
+        if array.length < GIL_ROWS:
             c = batch_adopt(&array, &self.given.c, &fault)
+        else:
+            with nogil:
+                c = batch_adopt(&array, &self.given.c, &fault)
         if c == NULL:
             if array.release != NULL:
                 array.release(&array)
             context = f"column '{self.given.names[fault.item]}'" if fault.item >= 0 else "this batch cannot be taken"
             raise fault_exception(&fault, context)
-        return Batch.wrap(c, self.given)
+        return c
 
     cdef int learn(self, Schema given) except -1:
         """Makes `given` the layout of the coming batches; one number for each combination of layouts."""
@@ -182,6 +245,9 @@ cdef class Intake:
         place = self.places.get(key[0])
         if place is None:
             place = len(self.layouts)
+            if place == LAYOUTS_MAX:
+                raise SchemaError(f"these columns lie in more than {LAYOUTS_MAX} different combinations of layouts so far: "
+                                  "let batches come in fewer (text as utf8 throughout, say)")
             self.layouts.append(given)
             self.places[key[0]] = place
         self.given_index = place
@@ -203,65 +269,266 @@ cdef class Intake:
         self.scanned = batch.c
         self.scanned_newest = found.newest
         if found.first_null >= 0:
-            raise OrderError(
-                f"column '{self.schema.names[self.time_column]}' is null in row {found.first_null} of the batch, and it is "
-                "the stream's event time: fill or drop such rows; nothing was accepted")
+            raise self.no_time(found.first_null)
         if found.first_late >= 0:
             return LATE
         return OUT_OF_ORDER if found.first_fall >= 0 else IN_ORDER
 
+    def no_time(self, int64_t row):
+        """The exception for an event without a time."""
+        return OrderError(
+            f"column '{self.schema.names[self.time_column]}' is null in row {row} of the batch, and it is "
+            "the stream's event time: fill or drop such rows; nothing was accepted")
+
     def see(self, Batch batch not None):
         """Moves the newest time seen to that of `batch`, without putting it anywhere. Once for each accepted batch."""
         cdef TimeScan found
-        self.events.grow(batch.c.n_rows)
-        self.batches.grow(1)
-        if self.time_column < 0:
-            return
-        if self.scanned == batch.c:     # `scan` came just before: the usual way
-            self.newest = self.scanned_newest
-            self.newest_gauge.set(self.newest)
+        found.newest = self.newest
+        if self.time_column >= 0 and self.scanned == batch.c:     # `scan` came just before: the usual way
+            found.newest = self.scanned_newest
             self.scanned = NULL
-            return
-        time_scan(&batch.c.columns[self.time_column], self.newest, self.lateness, self.told, &found)
-        self.newest = found.newest
-        self.newest_gauge.set(self.newest)
+        elif self.time_column >= 0:
+            time_scan(&batch.c.columns[self.time_column], self.newest, self.lateness, self.told, &found)
+        self.count(batch.c.n_rows, found.newest)
+
+    cdef void count(self, int64_t n_rows, int64_t newest) noexcept:
+        """A push of so many events has been accepted, and `newest` is the newest time now."""
+        self.events.grow(n_rows)
+        self.batches.grow(1)
+        self.newest = newest
+        self.newest_gauge.set(newest)
+
+    # ------------------------------------------------------------------ small pushes
+
+    cdef bint joins(self, int64_t rows) noexcept:
+        """Whether `rows` rows may join the open batch; reads the epoch for the slot that is claimed if not."""
+        self.epoch = self.ring.c.epoch()
+        return self.open != NULL and self.open_epoch == self.epoch and self.open.rows() + rows <= self.gather_rows
+
+    cdef void leave(self) noexcept:
+        """What goes in next comes behind the open batch: nothing joins that any more."""
+        if self.open != NULL:
+            self.open.release()
+            self.open = NULL
+
+    def offer(self, events):
+        """Takes some events given as dicts (1 to SMALL_ROWS; `rows.supports`; a stream without lateness).
+
+        Returns TAKEN; WANTS_SLOT when the ring is full: put_offered(claimed slot) or forget_offered() follows; or SIDE_ROAD
+        for events that are late or out of order: take_offered() follows. Raises SchemaError, OrderError or ClosedError, and
+        then nothing has changed.
+        """
+        cdef TimeScan found
+        cdef int64_t i, sequence, mark
+        cdef int64_t n = self.rows.fill(events)
+        for i in range(self.rows.n):
+            out_view(&self.rows.outs[i], &self.views[i])
+        self.offered = n
+        self.offered_newest = self.newest
+        if self.time_column >= 0:
+            time_scan(&self.views[self.time_column], self.newest, self.lateness, self.told, &found)
+            if found.first_null >= 0:
+                self.forget_offered()
+                raise self.no_time(found.first_null)
+            if found.first_late >= 0 or found.first_fall >= 0:
+                return SIDE_ROAD
+            self.offered_newest = found.newest
+        if self.joins(n):
+            mark = max(watermark_of(self.offered_newest, self.lateness), self.told)
+            if open_append(self.open, self.views, self.rows.n, n, mark):
+                self.count(n, self.offered_newest)
+                self.next += n
+                self.forget_offered()
+                return TAKEN
+        sequence = self.ring.c.try_claim(1)
+        if sequence == RING_FULL:
+            return WANTS_SLOT
+        if sequence == RING_CLOSED:
+            self.forget_offered()
+            raise ClosedError("the engine is closed")
+        self.put_offered(sequence)
+        return TAKEN
+
+    def put_offered(self, int64_t sequence):
+        """Puts what was offered into the claimed slot `sequence` (or DISPLACE)."""
+        cdef Message message
+        cdef BatchC *batch = NULL
+        cdef OpenBatch *open = NULL
+        cdef int64_t n = self.offered
+        cdef int64_t mark = max(watermark_of(self.offered_newest, self.lateness), self.told)
+        if n < self.gather_rows and not (sequence >= 0 and self.ring.c.idle(sequence)):
+            open = open_begin(self.rows.outs, self.rows.n, n, mark, &batch)
+        else:
+            batch = out_export(self.rows.outs, self.rows.n, n)
+        self.forget_offered()
+        if batch == NULL:
+            release_slot(self.ring, sequence)
+            raise MemoryError("out of memory: a batch of rows")
+        self.count(n, self.offered_newest)
+        message.kind = SLOT_DATA
+        message.batch = batch
+        message.note = NULL
+        message.time = mark
+        message.layout = 0      # that of `schema`
+        message.base = self.next
+        message.last = self.next + n - 1
+        self.next += n
+        self.leave()
+        if open != NULL:
+            message.kind = SLOT_OPEN
+            message.note = open
+            open.retain()       # the slot's; ours follows
+            self.open = open
+            self.open_epoch = self.epoch
+        self.send(sequence, &message)
+
+    def take_offered(self):
+        """What was offered as a Batch of its own; it is not offered any more."""
+        cdef BatchC *c = out_export(self.rows.outs, self.rows.n, self.offered)
+        self.forget_offered()
+        if c == NULL:
+            raise MemoryError("out of memory: a batch of rows")
+        return Batch.wrap(c, self.schema)
+
+    def forget_offered(self):
+        """Nothing is offered any more."""
+        self.rows.clear()
+        self.offered = 0
+
+    def gather(self, Batch batch not None, *, bint seen=False):
+        """Lets a small batch, which was found in order, join the open batch; False: it needs a slot, and `put`.
+
+        seen: as for put.
+        """
+        cdef int64_t newest = self.newest
+        cdef int64_t mark
+        if batch.c.n_rows > OPEN_ROWS_MAX or self.gather_rows < 2 or not self.joins(batch.c.n_rows):
+            return False
+        if not seen and self.scanned == batch.c:
+            newest = self.scanned_newest
+        mark = max(watermark_of(newest, self.lateness), self.told)
+        if not open_append(self.open, batch.c.columns, self.rows.n, batch.c.n_rows, mark):
+            return False
+        self.count(batch.c.n_rows, newest)
+        self.next += batch.c.n_rows
+        return True
 
     # ------------------------------------------------------------------ into the ring
 
-    def put(self, int64_t sequence, Batch batch not None, base=None, *, bint seen=False):
-        """Publishes `batch` in the claimed slot `sequence`; `base`: sequence of its first row (None: the next one).
+    def take(self, data):
+        """Takes a batch all the way in, if it is like the one before, in order, and the ring has room (no lateness).
 
-        seen: `see` was called with these events already (they waited to be put in order).
+        Returns None then; else `data` itself, if this is not for it, or a Batch of it that still has to be put. Raises as
+        adopt and scan do.
         """
-        cdef Slot *slot = self.ring.c.at(sequence)
+        cdef BatchC *c
+        cdef Message message
+        cdef TimeScan found
+        cdef int64_t sequence
+        if not self.is_quick(data):
+            return data
+        c = self.adopt_quick(data)
+        found.newest = self.newest
+        found.first_null = found.first_late = found.first_fall = -1
+        if self.time_column >= 0:
+            time_scan(&c.columns[self.time_column], self.newest, self.lateness, self.told, &found)
+        if (found.first_null >= 0 or found.first_late >= 0 or found.first_fall >= 0
+                or c.n_rows == 0 or (c.n_rows <= OPEN_ROWS_MAX and self.gather_rows >= 2)):
+            return Batch.wrap(c, self.given)
+        sequence = self.ring.c.try_claim(1)
+        if sequence < 0:
+            return Batch.wrap(c, self.given)
+        self.leave()
+        self.count(c.n_rows, found.newest)
+        message.kind = SLOT_DATA
+        message.batch = c
+        message.note = NULL
+        message.base = self.next
+        message.last = self.next + c.n_rows - 1
+        message.time = max(watermark_of(self.newest, self.lateness), self.told)
+        message.layout = <int16_t>self.given_index
+        self.next += c.n_rows
+        self.send(sequence, &message)
+
+    cdef int send(self, int64_t sequence, Message *message) except -1:
+        """Publishes `message` in the claimed slot `sequence`, or displaces the oldest batch for it; takes it over."""
+        cdef Message gone, gone_too
+        cdef Slot *slot
+        message.id = self.id
+        message.ticket = stamp()        # for figures: nothing decides by it
+        if sequence < 0:
+            sequence = self.ring.c.displace(message[0], &gone, &gone_too)
+            self.ring.lossy = self.ring.lossy or gone.batch != NULL or sequence == RING_DROPPED
+            let_go(&gone)
+            let_go(&gone_too)
+            self.owes = sequence == RING_DROPPED
+            if sequence == RING_DROPPED or sequence == RING_CLOSED:
+                self.leave()
+                let_go(message)
+            if sequence == RING_CLOSED:
+                raise ClosedError("the engine is closed")
+            if sequence < 0:
+                return 0
+        self.owes = False
+        slot = self.ring.c.at(sequence)
+        (<Message *>slot)[0] = message[0]
+        self.ring.c.publish(sequence)
+        return 0
+
+    def put(self, int64_t sequence, Batch batch not None, base=None, *, bint seen=False):
+        """Publishes `batch` in the claimed slot `sequence` (or DISPLACE).
+
+        base: sequence of its first row (None: the next one).  seen: `see` was called with these events already (they
+        waited to be put in order).  Returns the first sequence.
+        """
+        cdef Message message
+        cdef BatchC *copy = NULL
+        cdef OpenBatch *open = NULL
+        cdef int64_t n = batch.c.n_rows
+        cdef int64_t first
         if not seen:
             self.see(batch)
         if base is not None:
             self.next = base
-        batch_retain(batch.c)
-        slot.kind = SLOT_DATA
-        slot.id = self.id
-        slot.batch = batch.c
-        slot.note = NULL
-        slot.base = self.next
-        slot.last = stamp()     # when it was accepted: for figures, nothing decides by it
-        slot.time = max(watermark_of(self.newest, self.lateness), self.told)
-        slot.ticket = self.given_index
-        self.next += batch.c.n_rows
-        self.ring.c.publish(sequence)
-        return slot.base
+        first = self.next
+        self.next += n
+        message.kind = SLOT_DATA
+        message.batch = batch.c
+        message.note = NULL
+        message.base = first
+        message.last = first + n - 1
+        message.time = max(watermark_of(self.newest, self.lateness), self.told)
+        message.layout = <int16_t>self.given_index
+        self.leave()
+        # An epoch was read: `gather` could have joined this batch to another one.
+        if self.epoch >= 0 and n < self.gather_rows and n <= OPEN_ROWS_MAX and base is None and not (
+                sequence >= 0 and self.ring.c.idle(sequence)):
+            open = open_copy(self.rows.outs, batch.c.columns, self.rows.n, n, message.time, &copy)
+        if open != NULL:
+            message.kind = SLOT_OPEN
+            message.batch = copy
+            message.note = open
+            message.layout = 0      # that of `schema`
+            open.retain()           # the slot's; ours follows
+            self.open = open
+            self.open_epoch = self.epoch
+        else:
+            batch_retain(batch.c)
+        self.epoch = -1
+        self.send(sequence, &message)
+        return first
 
     def advance(self, int64_t sequence, int64_t time):
         """Publishes "the watermark is `time`" in the claimed slot `sequence`; a time in the past changes nothing."""
-        cdef Slot *slot = self.ring.c.at(sequence)
+        cdef Message message
         self.told = max(self.told, time)
         self.told_gauge.set(self.told)
-        slot.kind = SLOT_ADVANCE
-        slot.id = self.id
-        slot.batch = NULL
-        slot.note = NULL
-        slot.base = self.next
-        slot.last = stamp()
-        slot.time = max(watermark_of(self.newest, self.lateness), self.told)
-        slot.ticket = 0
-        self.ring.c.publish(sequence)
+        self.leave()
+        message.kind = SLOT_ADVANCE
+        message.batch = NULL
+        message.note = NULL
+        message.base = self.next
+        message.last = self.next
+        message.time = max(watermark_of(self.newest, self.lateness), self.told)
+        message.layout = 0
+        self.send(sequence, &message)

@@ -11,6 +11,7 @@
 //   position   of a reader: the next sequence that it will read; every reader sees every slot
 //   gate       the lowest position of all readers; a claim up to gate + capacity is safe
 //   recycle    what all readers have passed is let go; with it, the gate is how far that has come
+//   enter      a reader opens the slot at its position and gets a copy of what it says; before that the slot may change
 //
 //        gate                position               claimed
 //          v                    v                      v
@@ -30,10 +31,28 @@
 //       the state, then looks at the count. All four are seq_cst, so one of the two sees the other. (Stand-alone
 //       fences would do too, but ThreadSanitizer does not model them.)
 //
+//   I5  what a slot says is read through `enter` alone, once for each slot and reader, between wait and advance. An open
+//       batch (open_batch.hpp) is closed there; and in a ring that drops, what a reader entered stays where it is.
+//
+// Waiting, as the Disruptor's strategies of these names: `block` spins shortly, then sleeps on a condition variable, so
+// an idle ring uses no processor; `yield` spins, then gives its time slice away again and again; `spin` never gives it
+// away. The last two use a processor for each thread that waits. With one processor, spin means yield (ring.pyx):
+// whoever is waited for must run.
+//
+// Dropping, for producers that must never wait: in a ring made with `drops`, `displace` puts a message into a full ring by
+// letting the oldest batch go that no reader has entered. What is published behind it moves down by one place, and the new
+// message takes the last one. Slots that are claimed and not yet published are passed over: their producers are at work in
+// them, so they have no order with what is published behind them, and may come before or after it. Only batches go
+// (SLOT_DATA, SLOT_OPEN), and slots that say nothing; everything else moves down in its order. So that the watermark stays right, a batch with a
+// time goes only if a later slot of its stream, or the new message, has a time too; else SLOT_ADVANCE takes its
+// place, and the batch behind it goes as well (a later batch of the stream takes that slot's place in turn). If nothing
+// can go (readers entered all, or every slot is the only one of its stream), the new message is the oldest batch that
+// no reader has begun, and is dropped itself. `enter` and `displace` hold one mutex; within it nothing is released, so no
+// other lock is taken. Cost: 48 bytes for each slot that moves; rings that do not drop pay nothing.
+//
 // Cost: claim and publish are one compare-and-swap and one exchange each; the gate is read from the readers only
 // when the cached gate does not suffice, once per lap of a ring that keeps up. A reader takes all that is
-// published with one wait (batching). Waiting: a short spin, then sleep on a condition variable; an idle ring
-// uses no processor. The mutexes are entered by sleepers and their wakers only.
+// published with one wait (batching). The bells' mutexes are entered by sleepers and their wakers only.
 //
 // Recycling: a ring made with a `recycle` function calls it once for every batch that all readers have passed. A
 // producer does so when it next claims, a reader only when it is about to sleep, so that memory goes back on the
@@ -45,11 +64,14 @@
 // claim. What nobody read or recycled when the ring dies is its owner's to let go (see ring.pyx).
 #pragma once
 
+#include "open_batch.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -58,9 +80,6 @@
 #include <process.h>
 #else
 #include <unistd.h>
-#endif
-#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
-#include <immintrin.h>
 #endif
 
 namespace tocsin {
@@ -72,27 +91,39 @@ constexpr std::size_t CACHE_LINE = 64;
 constexpr int64_t RING_FULL = -1;     // no room within the time given
 constexpr int64_t RING_CLOSED = -2;   // closed (a reader: and everything published was read)
 constexpr int64_t RING_TOO_MANY = -3; // more slots asked for in one claim than the ring has
+// Further outcomes of displace.
+constexpr int64_t RING_DISPLACED = -4; // the message lies in the ring; `gone` does not any more
+constexpr int64_t RING_DROPPED = -5;   // nothing could make way: the message itself is dropped
 
-struct alignas(CACHE_LINE) Slot {
-    int32_t kind;   // what the slot says: see ring.pxd
+// How one waits.
+constexpr int RING_BLOCK = 0;
+constexpr int RING_YIELD = 1;
+constexpr int RING_SPIN = 2;
+
+// The kinds that the ring itself looks at; the others are its users' (ring.pxd).
+constexpr int32_t SLOT_NOTHING = 0; // claimed, and then there was nothing to say
+constexpr int32_t SLOT_DATA = 1;
+constexpr int32_t SLOT_ADVANCE = 2;
+constexpr int32_t SLOT_OPEN = 7; // `note` is an OpenBatch and `batch` what becomes of it; leaves `enter` as SLOT_DATA
+
+constexpr int64_t TIME_NONE = INT64_MIN; // no watermark
+
+struct Message {
+    int16_t kind;   // what the slot says: see ring.pxd
+    int16_t layout; // in: of the batch, among those of its stream (intake.pyx)
     int32_t id;     // stream or trigger
     void *batch;    // one reference, passed on from hand to hand
     int64_t base;   // sequence (in its stream) of the batch's first row
-    int64_t last;   // out: sequence of the last row that led to this slot; in: when it was accepted (histogram.hpp)
-    int64_t time;   // in: watermark; out: the inbox slot's `last`
-    void *note;     // fault, control or barrier record
-    int64_t ticket; // free for the user
+    int64_t last;   // sequence of the last row that led to this slot
+    int64_t time;   // in: watermark; out: when the push that led to it was accepted (histogram.hpp)
+    void *note;     // fault, control or barrier record, or an OpenBatch (one reference)
+    int64_t ticket; // in: when the push was accepted (histogram.hpp), or which barrier or change this is; out: free
+};
+
+struct alignas(CACHE_LINE) Slot : Message {
     std::atomic<int64_t> published;
 };
 static_assert(sizeof(Slot) == CACHE_LINE, "a slot is one cache line");
-
-inline void spin_pause() noexcept {
-#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__)
-    _mm_pause();
-#elif defined(__aarch64__) && !defined(_MSC_VER)
-    asm volatile("yield");
-#endif
-}
 
 inline int64_t process_id() noexcept {
 #if defined(_WIN32)
@@ -135,15 +166,15 @@ class alignas(CACHE_LINE) Bell {
 class Ring {
   public:
     // `spins`: how often a waiter looks again before it sleeps. NULL when there is no memory.
-    // `recycle`: see above; NULL: readers take the payload over.
-    static Ring *make(int64_t capacity, bool many_producers, int64_t spins,
-                      void (*recycle)(void *) = nullptr) noexcept {
+    // `recycle`: see above; NULL: readers take the payload over. `drops`: displace may be called; wants many_producers.
+    static Ring *make(int64_t capacity, bool many_producers, int64_t spins, void (*recycle)(void *) = nullptr,
+                      int waiting = RING_BLOCK, bool drops = false) noexcept {
         if (capacity < 1 || capacity > (int64_t{1} << 24) || (capacity & (capacity - 1)) != 0)
             return nullptr;
         Slot *slots = new (std::nothrow) Slot[static_cast<std::size_t>(capacity)];
         if (slots == nullptr)
             return nullptr;
-        Ring *ring = new (std::nothrow) Ring(slots, capacity, many_producers, spins, recycle);
+        Ring *ring = new (std::nothrow) Ring(slots, capacity, many_producers, spins, recycle, waiting, drops);
         if (ring == nullptr)
             delete[] slots;
         return ring;
@@ -156,7 +187,10 @@ class Ring {
             delete ring;
     }
 
-    ~Ring() { delete[] slots_; }
+    ~Ring() {
+        delete[] slots_;
+        std::free(counts_);
+    }
     Ring(const Ring &) = delete;
     Ring &operator=(const Ring &) = delete;
 
@@ -192,23 +226,7 @@ class Ring {
         if (n < 1 || n > capacity_)
             return RING_TOO_MANY;
         reclaim();
-        int64_t first = claimed_.load(std::memory_order_seq_cst);
-        for (;;) {
-            if (first & CLOSED)
-                return RING_CLOSED;
-            const int64_t wrap = first + n - capacity_;
-            if (wrap > cached_gate_.load(std::memory_order_acquire)) {
-                const int64_t gate = recycle_ ? reclaimed_.load(std::memory_order_seq_cst) : slowest();
-                // Release, and acquire above: whoever trusts the cached gate has seen the readers leave (I1).
-                // Another producer may put a lower, older gate back: that costs a look, never a slot.
-                cached_gate_.store(gate, std::memory_order_release);
-                if (wrap > gate)
-                    return RING_FULL;
-            }
-            // With one producer this swap races with close() only.
-            if (claimed_.compare_exchange_weak(first, first + n, std::memory_order_seq_cst))
-                return first;
-        }
+        return take(n);
     }
 
     // As try_claim, but waits up to `timeout_ns` (below zero: for ever) for room.
@@ -222,6 +240,8 @@ class Ring {
                 return first;
         }
         const auto until = deadline(timeout_ns);
+        if (waiting_ != RING_BLOCK)
+            return stay_awake([&] { return try_claim(n); }, RING_FULL, until, timeout_ns < 0);
         do {
             space_.sleep([&] { return closed() || claimed() + n - capacity_ <= slowest(); }, until, timeout_ns < 0);
             first = try_claim(n);
@@ -232,6 +252,7 @@ class Ring {
         return first;
     }
 
+    // For a producer that has claimed `sequence`, and for whoever has the ring to itself; readers: see enter.
     Slot *at(int64_t sequence) noexcept { return &slots_[sequence & (capacity_ - 1)]; }
 
     // Shows a filled slot. With one producer, in the order of the claims.
@@ -276,8 +297,124 @@ class Ring {
             pauses = pauses < 32 ? 2 * pauses : pauses;
         }
         reclaim();
-        data_.sleep([&] { return available(reader) != 0; }, deadline(timeout_ns), timeout_ns < 0);
+        const auto until = deadline(timeout_ns);
+        if (waiting_ != RING_BLOCK)
+            return stay_awake([&] { return available(reader); }, 0, until, timeout_ns < 0);
+        data_.sleep([&] { return available(reader) != 0; }, until, timeout_ns < 0);
         return available(reader);
+    }
+
+    // A copy of what the slot at the reader's position says (I5). Call it once for each slot that wait or available told
+    // of, before advance. The batch is the ring's as long as the reader has not passed the slot (if the ring recycles).
+    void enter(int reader, Message *out) noexcept {
+        enter_at(readers_[reader].position.load(std::memory_order_relaxed), out);
+    }
+
+    // The same for a slot that lies ahead of the reader's position, and is available to it.
+    void enter_at(int64_t sequence, Message *out) noexcept {
+        if (drops_) {
+            std::lock_guard<std::mutex> lock(displacing_);
+            entered_ = entered_ > sequence ? entered_ : sequence + 1;
+            *out = *at(sequence);
+        } else {
+            *out = *at(sequence);
+        }
+        if (out->kind == SLOT_OPEN) {
+            OpenBatch *open = static_cast<OpenBatch *>(out->note);
+            open->close();
+            out->kind = SLOT_DATA;
+            out->note = nullptr;
+            out->last = out->base + open->rows() - 1;
+            out->time = open->time();
+        }
+    }
+
+    // Whether every reader has passed all that lies before `sequence`: who reads it finds nothing else to do.
+    bool idle(int64_t sequence) const noexcept { return slowest() == sequence; }
+
+    // A thing after which no event may join a batch from before: control, barrier. See open_batch.hpp. The caller has
+    // claimed its slot already.
+    void fence() noexcept { epoch_.fetch_add(1, std::memory_order_seq_cst); }
+    int64_t epoch() const noexcept { return epoch_.load(std::memory_order_seq_cst); }
+
+    // In a ring that drops: room for `message`, without waiting. Returns a claimed sequence, to be filled and published as
+    // after try_claim; or RING_DISPLACED: the message lies in the ring, and `gone` is what went for it (the caller lets it
+    // go; `gone_too`, if its batch is not NULL, is a second one); RING_DROPPED: the message is still the caller's; or
+    // RING_CLOSED.
+    int64_t displace(const Message &message, Message *gone, Message *gone_too) noexcept {
+        gone->batch = gone_too->batch = nullptr;
+        const int64_t claimed = try_claim(1); // recycles: not under the mutex
+        if (claimed != RING_FULL)
+            return claimed;
+        std::lock_guard<std::mutex> lock(displacing_);
+        const int64_t again = take(1);
+        if (again != RING_FULL)
+            return again;
+        const int64_t stop = this->claimed();
+        int64_t lonely = -1; // the first batch that only can go if its watermark stays
+        int64_t victim = entered_;
+        for (; victim < stop; victim++) {
+            const Message *slot = at(victim);
+            if (!published(victim))
+                continue;
+            if (slot->kind == SLOT_ADVANCE && slot->layout == IN_PLACE_OF_BATCH && slot->id == message.id)
+                break; // the new message says it again
+            if (slot->kind == SLOT_NOTHING)
+                break;
+            if (slot->kind != SLOT_DATA && slot->kind != SLOT_OPEN)
+                continue;
+            if (slot->time == TIME_NONE || slot->id == message.id || told_later(victim, stop))
+                break;
+            lonely = lonely < 0 ? victim : lonely;
+        }
+        if (victim >= stop) {
+            count(message);
+            return RING_DROPPED;
+        }
+        if (at(victim)->kind == SLOT_DATA || at(victim)->kind == SLOT_OPEN) {
+            drop(*at(victim), gone);
+            if (lonely >= 0) {
+                Message *slot = at(lonely);
+                drop(*slot, gone_too);
+                slot->kind = SLOT_ADVANCE;
+                slot->batch = slot->note = nullptr;
+                slot->base = slot->last = gone_too->last + 1;
+                slot->time = gone_too->time;
+                slot->layout = IN_PLACE_OF_BATCH;
+            }
+        }
+        int64_t hole = victim;
+        for (int64_t s = victim + 1; s < stop; s++) {
+            if (!published(s))
+                continue;
+            static_cast<Message &>(*at(hole)) = *at(s);
+            hole = s;
+        }
+        static_cast<Message &>(*at(hole)) = message;
+        return RING_DISPLACED;
+    }
+
+    // Room for the counts of stream `id`; before its first message. False: no memory.
+    bool count_for(int32_t id) noexcept {
+        std::lock_guard<std::mutex> lock(displacing_);
+        if (id < n_counts_)
+            return true;
+        void *grown = std::realloc(counts_, static_cast<std::size_t>(id + 1) * sizeof(Dropped));
+        if (grown == nullptr)
+            return false;
+        counts_ = static_cast<Dropped *>(grown);
+        for (; n_counts_ <= id; n_counts_++)
+            counts_[n_counts_] = Dropped{0, 0};
+        return true;
+    }
+
+    struct Dropped {
+        int64_t batches;
+        int64_t events;
+    };
+    Dropped dropped(int32_t id) noexcept {
+        std::lock_guard<std::mutex> lock(displacing_);
+        return id < n_counts_ ? counts_[id] : Dropped{0, 0};
     }
 
     // The reader has done with `n` slots; producers may use them again when all readers have.
@@ -299,6 +436,8 @@ class Ring {
         for (; sequence < gate; sequence++) {
             Slot *slot = at(sequence);
             if (slot->batch != nullptr) {
+                if (slot->kind == SLOT_OPEN)
+                    static_cast<OpenBatch *>(slot->note)->release();
                 recycle_(slot->batch);
                 slot->batch = nullptr;
             }
@@ -321,16 +460,89 @@ class Ring {
         std::atomic<int64_t> position{0};
     };
 
-    Ring(Slot *slots, int64_t capacity, bool many_producers, int64_t spins, void (*recycle)(void *)) noexcept
+    // The ticket of a SLOT_ADVANCE that stands for a batch that was dropped.
+    static constexpr int64_t IN_PLACE_OF_BATCH = -1;
+
+    Ring(Slot *slots, int64_t capacity, bool many_producers, int64_t spins, void (*recycle)(void *), int waiting,
+         bool drops) noexcept
         : slots_(slots), capacity_(capacity), spins_(spins), owner_(process_id()), recycle_(recycle),
-          many_producers_(many_producers) {
+          waiting_(waiting), many_producers_(many_producers), drops_(drops) {
         for (int64_t i = 0; i < capacity; i++) {
-            slots_[i].kind = 0;
+            slots_[i].kind = slots_[i].layout = 0;
             slots_[i].id = 0;
             slots_[i].batch = nullptr;
             slots_[i].base = slots_[i].last = slots_[i].time = slots_[i].ticket = 0;
             slots_[i].note = nullptr;
             slots_[i].published.store(-1, std::memory_order_relaxed);
+        }
+    }
+
+    // try_claim without recycling.
+    int64_t take(int64_t n) noexcept {
+        int64_t first = claimed_.load(std::memory_order_seq_cst);
+        for (;;) {
+            if (first & CLOSED)
+                return RING_CLOSED;
+            const int64_t wrap = first + n - capacity_;
+            if (wrap > cached_gate_.load(std::memory_order_acquire)) {
+                const int64_t gate = recycle_ ? reclaimed_.load(std::memory_order_seq_cst) : slowest();
+                // Release, and acquire above: whoever trusts the cached gate has seen the readers leave (I1).
+                // Another producer may put a lower, older gate back: that costs a look, never a slot.
+                cached_gate_.store(gate, std::memory_order_release);
+                if (wrap > gate)
+                    return RING_FULL;
+            }
+            // With one producer this swap races with close() only.
+            if (claimed_.compare_exchange_weak(first, first + n, std::memory_order_seq_cst))
+                return first;
+        }
+    }
+
+    // Looks again and again, as yield and spin do, until `look` has something else to say than `nothing`.
+    template <class Look>
+    int64_t stay_awake(Look look, int64_t nothing, std::chrono::steady_clock::time_point until, bool forever) {
+        for (unsigned turn = 1;; turn++) {
+            const int64_t found = look();
+            if (found != nothing || (!forever && turn % 64 == 0 && std::chrono::steady_clock::now() >= until))
+                return found;
+            if (waiting_ == RING_YIELD)
+                std::this_thread::yield();
+            else
+                spin_pause();
+        }
+    }
+
+    bool published(int64_t sequence) noexcept {
+        return at(sequence)->published.load(std::memory_order_seq_cst) == sequence;
+    }
+
+    // Whether a slot behind `sequence` tells its stream's watermark again. Under the mutex.
+    bool told_later(int64_t sequence, int64_t stop) noexcept {
+        const int32_t id = at(sequence)->id;
+        for (int64_t s = sequence + 1; s < stop; s++) {
+            const Message *slot = at(s);
+            if (published(s) && slot->id == id && (slot->kind == SLOT_DATA || slot->kind == SLOT_OPEN || slot->kind == SLOT_ADVANCE))
+                return true;
+        }
+        return false;
+    }
+
+    // Takes the batch out of a slot that nobody entered, and counts it. Under the mutex.
+    void drop(const Message &slot, Message *gone) noexcept {
+        *gone = slot;
+        if (slot.kind == SLOT_OPEN) {
+            OpenBatch *open = static_cast<OpenBatch *>(slot.note);
+            open->close(); // nothing more joins it
+            gone->last = slot.base + open->rows() - 1;
+            gone->time = open->time();
+        }
+        count(*gone);
+    }
+
+    void count(const Message &gone) noexcept {
+        if (gone.id < n_counts_) {
+            counts_[gone.id].batches++;
+            counts_[gone.id].events += gone.last - gone.base + 1;
         }
     }
 
@@ -356,14 +568,21 @@ class Ring {
     int64_t spins_;
     int64_t owner_;
     void (*recycle_)(void *);
+    int waiting_;
     int n_readers_ = 0;
     bool many_producers_;
+    bool drops_;
 
     alignas(CACHE_LINE) std::atomic<int64_t> claimed_{0};
     alignas(CACHE_LINE) std::atomic<int64_t> cursor_{0};
     alignas(CACHE_LINE) std::atomic<int64_t> cached_gate_{0};
     alignas(CACHE_LINE) std::atomic<int64_t> reclaimed_{0};
     std::atomic<bool> recycling_{false};
+    alignas(CACHE_LINE) std::atomic<int64_t> epoch_{0};
+    alignas(CACHE_LINE) std::mutex displacing_; // rings that drop: the next four, and slots that nobody entered
+    int64_t entered_ = 0;                       // the highest sequence that a reader has entered, plus one
+    Dropped *counts_ = nullptr;                 // by stream
+    int32_t n_counts_ = 0;
     Bell data_;
     Bell space_;
     Reader readers_[RING_READERS_MAX];

@@ -1,13 +1,20 @@
 """The ring of batches: ring.hpp's classes for nogil code, and Ring, which owns one and all that lies in it."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t
 
 cdef extern from "ring.hpp" namespace "tocsin" nogil:
     const int64_t RING_FULL
     const int64_t RING_CLOSED
     const int64_t RING_TOO_MANY
 
-    cppclass Slot:
-        int32_t kind
+    const int64_t RING_DISPLACED
+    const int64_t RING_DROPPED
+    const int RING_BLOCK
+    const int RING_YIELD
+    const int RING_SPIN
+
+    cppclass Message:
+        int16_t kind
+        int16_t layout
         int32_t id
         void *batch
         int64_t base
@@ -16,9 +23,17 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
         void *note
         int64_t ticket
 
+    cppclass Slot(Message):
+        pass
+
+    cppclass Dropped "tocsin::Ring::Dropped":
+        int64_t batches
+        int64_t events
+
     cppclass RingC "tocsin::Ring":
         @staticmethod
-        RingC *make(int64_t capacity, bint many_producers, int64_t spins, void (*recycle)(void *) noexcept nogil)
+        RingC *make(int64_t capacity, bint many_producers, int64_t spins, void (*recycle)(void *) noexcept nogil,
+                    int waiting, bint drops)
 
         @staticmethod
         void destroy(RingC *ring)
@@ -36,6 +51,14 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
         void publish(int64_t sequence)
         int64_t available(int reader)
         int64_t wait(int reader, int64_t timeout_ns)
+        void enter(int reader, Message *out)
+        void enter_at(int64_t sequence, Message *out)
+        bint idle(int64_t sequence)
+        void fence()
+        int64_t epoch()
+        int64_t displace(const Message &message, Message *gone, Message *gone_too)
+        bint count_for(int32_t id)
+        Dropped dropped(int32_t id)
         void advance(int reader, int64_t n)
         void reclaim()
         void close()
@@ -48,6 +71,7 @@ cdef enum SlotKind:
     SLOT_FINISH = 3     # in: end of input for every operator
     SLOT_CONTROL = 4    # in: `note` is a Control record; out: it has taken effect
     SLOT_BARRIER = 5    # in and out: everything before it has gone by (`ticket` says which)
+    SLOT_OPEN = 7       # in: as SLOT_DATA, but rows may still come (open_batch.hpp); readers see SLOT_DATA
     SLOT_FAULT = 6      # out: trigger `id` could not process `batch`; `note` is a malloc'ed Fault
 
 cdef int64_t claim_blocking(RingC *ring, int64_t n, int64_t timeout_ns) except? -4
@@ -55,4 +79,6 @@ cdef int64_t claim_blocking(RingC *ring, int64_t n, int64_t timeout_ns) except? 
 
 cdef class Ring:
     cdef RingC *c
+    cdef readonly bint drops
+    cdef public bint lossy      # a batch was dropped
     cdef int _check(self, int reader) except -1

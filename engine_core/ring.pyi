@@ -1,4 +1,8 @@
+def processors() -> int: ...
+
 class Ring:
+    drops: bool
+    lossy: bool
     def __init__(
         self,
         slots: int = 1024,
@@ -6,6 +10,8 @@ class Ring:
         many_producers: bool = True,
         recycles: bool = False,
         spins: int | None = None,
+        wait: str = "block",
+        drops: bool = False,
     ) -> None: ...
     @property
     def capacity(self) -> int: ...

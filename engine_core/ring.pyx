@@ -11,12 +11,15 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from .batch cimport BatchC, batch_release
+from .open_batch cimport OpenBatch
 
 import os
 
 SPINS = 1000   # about 20 us of looking again before a sleep: longer than the gap between quick pushes
 
 SLOTS_MAX = 1 << 24
+
+WAITS = {"block": RING_BLOCK, "yield": RING_YIELD, "spin": RING_SPIN}
 
 cdef int64_t SLICE_NS = 50_000_000   # how long a blocked push is deaf to Ctrl-C
 
@@ -54,12 +57,20 @@ cdef void recycle(void *batch) noexcept nogil:
     batch_release(<BatchC *>batch)
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 cdef class Ring:
     """A bounded ring of `slots` slots (rounded up to a power of two), read by every reader that joined.
 
     many_producers: several threads claim (else only one at a time may).  recycles: readers leave the batches in
     their slots, and the ring lets go of what all of them have passed (else readers take them over).  spins: how
-    often a waiter looks again before it sleeps; None: 1000, or 0 on a machine with one processor.
+    often a waiter looks again before it sleeps; None: 1000, or 0 with one processor.  wait: "block", "yield" or "spin"
+    (ring.hpp; with one processor, "spin" yields).  drops: batches go in by `displace` when it is full.
 
     >>> ring = Ring(4)
     >>> reader = ring.join()
@@ -67,7 +78,8 @@ cdef class Ring:
     >>> ring.wait(reader)
     1
     """
-    def __cinit__(self, slots=1024, *, bint many_producers=True, bint recycles=False, spins=None):
+    def __cinit__(self, slots=1024, *, bint many_producers=True, bint recycles=False, spins=None,
+                  str wait="block", bint drops=False):
         cdef int64_t wanted = 1
         cdef void (*let_go)(void *) noexcept nogil
         let_go = NULL
@@ -75,11 +87,17 @@ cdef class Ring:
             raise ValueError(f"ring_slots={slots!r}: a ring has between 1 and {SLOTS_MAX} slots")
         while wanted < slots:
             wanted *= 2
-        if spins is None:
-            spins = SPINS if (os.cpu_count() or 1) > 1 else 0
+        if wait not in WAITS:
+            raise ValueError(f'wait={wait!r}: "block", "yield" or "spin"')
+        if drops and not many_producers:
+            raise ValueError("a ring that drops has many producers")
+        if processors() == 1:
+            spins = 0 if spins is None else spins
+            wait = "yield" if wait == "spin" else wait      # who is waited for needs the one processor
         if recycles:
             let_go = recycle
-        self.c = RingC.make(wanted, many_producers, spins, let_go)
+        self.drops = drops
+        self.c = RingC.make(wanted, many_producers, SPINS if spins is None else spins, let_go, WAITS[wait], drops)
         if self.c == NULL:
             raise MemoryError(f"no memory for a ring of {wanted} slots of 64 bytes")
 
@@ -92,6 +110,8 @@ cdef class Ring:
         for i in range(self.c.capacity()):
             slot = self.c.at(i)
             if slot.batch != NULL:
+                if slot.kind == SLOT_OPEN:
+                    (<OpenBatch *>slot.note).release()
                 batch_release(<BatchC *>slot.batch)
             if slot.kind == SLOT_FAULT:
                 free(slot.note)

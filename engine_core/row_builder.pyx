@@ -26,7 +26,7 @@ from libc.stdlib cimport calloc, free
 
 from .batch cimport Batch, BatchC
 from .builder cimport (OutColumn, out_export, out_free, out_init, out_push_bytes, out_push_f64, out_push_i64,
-                       out_push_null)
+                       out_push_null, out_truncate)
 from .schema cimport Schema
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY
 
@@ -55,12 +55,8 @@ cdef enum Role:
     ROLE_TIMESTAMP
     ROLE_DURATION
 
-cdef struct RowColumn:
-    int role
-    int kind
-    int64_t unit_ns     # of a time: nanoseconds per unit
-    int64_t low
-    int64_t high
+cdef enum:
+    BYTES_KEPT = 1 << 16    # of text: a column that grew beyond gives its memory back
 
 EXPECTED = {
     ROLE_BOOL: "a bool", ROLE_INT: "an integer", ROLE_UINT64: "an integer", ROLE_FLOAT: "a number", ROLE_TEXT: "a str",
@@ -123,16 +119,11 @@ cdef class RowBuilder:
     >>> len(builder.build([{"n": 1, "name": "a"}, {"name": None, "n": 2}]))
     2
     """
-    cdef readonly Schema schema
-    cdef readonly bint supports         # False: some column is of a type that is not built here
-    cdef RowColumn *columns
-    cdef OutColumn *outs
-    cdef int64_t n
-
     def __cinit__(self, Schema schema not None):
         cdef int64_t i
         self.schema = schema
-        self.n = len(schema.names)
+        self.names = list(schema.names)
+        self.n = len(self.names)
         self.columns = <RowColumn *>calloc(self.n + 1, sizeof(RowColumn))
         self.outs = <OutColumn *>calloc(self.n + 1, sizeof(OutColumn))
         if self.columns == NULL or self.outs == NULL:
@@ -193,34 +184,43 @@ cdef class RowBuilder:
 
     def build(self, rows):
         """One Batch of `rows`, a sequence of dicts. Raises SchemaError; nothing is kept of the rows then."""
+        cdef int64_t row = self.fill(rows)
+        cdef BatchC *c = out_export(self.outs, self.n, row)
+        if c == NULL:
+            self.clear()
+            raise MemoryError("out of memory: a batch of rows")
+        return Batch.wrap(c, self.schema)
+
+    cdef int64_t fill(self, object rows) except -1:
         cdef int64_t i, row = 0
-        cdef object name
         cdef PyObject *value
-        cdef BatchC *c
         cdef bint done = False
         try:
             for event in rows:
                 if not PyDict_CheckExact(event):
                     event = self.as_dict(event, row)
                 for i in range(self.n):
-                    name = self.schema.names[i]
-                    value = PyDict_GetItemWithError(event, name)
+                    value = PyDict_GetItemWithError(event, self.names[i])
                     if value == NULL:
-                        raise SchemaError(f"row {row} has no column '{name}' (give None for a null); it has "
+                        raise SchemaError(f"row {row} has no column '{self.names[i]}' (give None for a null); it has "
                                           f"{', '.join([repr(k) for k in event]) or 'nothing'}")
                     self.write(i, <object>value, row)
                 if len(event) != self.n:
                     self.surplus(event, row)
                 row += 1
-            c = out_export(self.outs, self.n, row)
-            if c == NULL:
-                raise MemoryError("out of memory: a batch of rows")
             done = True
         finally:
             if not done:
-                for i in range(self.n):
-                    out_free(&self.outs[i])
-        return Batch.wrap(c, self.schema)
+                self.clear()
+        return row
+
+    cdef void clear(self) noexcept:
+        cdef int64_t i
+        for i in range(self.n):
+            if self.outs[i].bytes_capacity > BYTES_KEPT:
+                out_free(&self.outs[i])
+            else:
+                out_truncate(&self.outs[i], 0)
 
     cdef dict as_dict(self, object event, int64_t row):
         if hasattr(event, "keys"):

@@ -39,7 +39,7 @@ from .intake cimport Intake
 from .operator cimport STAGE_RESULT, Operator
 from .pool cimport PoolC, pool_close, pool_open
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
-                    Ring, Slot, claim_blocking)
+                    Message, Ring, Slot, claim_blocking)
 from .schema cimport Schema
 from .status cimport Fault, STATUS_OK, fault_exception
 from .topology cimport NodeC, Routes, RoutesC
@@ -247,19 +247,18 @@ cdef void finish(ShardC *shard, int32_t source) noexcept nogil:
         finish(shard, node.id)
 
 
-cdef void step(ShardC *shard, Slot *slot) noexcept nogil:
-    """One slot of the inbox; its batch is the ring's, which recycles it."""
+cdef void step(ShardC *shard, Message *slot) noexcept nogil:
+    """What one slot of the inbox says; its batch is the ring's, which recycles it."""
     cdef Outgoing item
     cdef BatchC *batch = <BatchC *>slot.batch
     cdef int32_t i
-    shard.stamp = slot.last if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
+    shard.stamp = slot.ticket if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
     if slot.kind == SLOT_DATA:
-        route(shard, slot.id, batch, slot.base, slot.time, slot.ticket)
+        route(shard, slot.id, batch, slot.base, slot.time, slot.layout)
     elif slot.kind == SLOT_ADVANCE:
         route(shard, slot.id, NULL, slot.base, slot.time, 0)
     elif slot.kind == SLOT_CONTROL:
         shard.routes = <const RoutesC *>slot.note
-        slot.note = NULL
         fill(&item, SLOT_CONTROL, 0, NULL, 0, 0)
         item.ticket = slot.ticket
         emit(shard, &item)
@@ -276,14 +275,15 @@ cdef void step(ShardC *shard, Slot *slot) noexcept nogil:
 
 cdef void work(ShardC *shard) noexcept nogil:
     """The life of a worker: until the inbox is closed and read to its end; then nothing more can go out."""
-    cdef int64_t n, i, place
+    cdef int64_t n, _i
+    cdef Message message
     while True:
         n = shard.inbox.wait(shard.reader, -1)
         if n == RING_CLOSED:
             break
-        place = shard.inbox.position(shard.reader)
-        for i in range(n):
-            step(shard, shard.inbox.at(place + i))
+        for _i in range(n):
+            shard.inbox.enter(shard.reader, &message)
+            step(shard, &message)
             # One by one: a producer waiting for room need not wait for the whole lot.
             shard.inbox.advance(shard.reader, 1)
     shard.outbox.close()
@@ -292,10 +292,12 @@ cdef void work(ShardC *shard) noexcept nogil:
 cdef int64_t work_inline(ShardC *shard) noexcept nogil:
     """Steps until the inbox is empty; how many, or -1 when memory ran out (what is left stays in the inbox)."""
     cdef int64_t steps = 0
+    cdef Message message
     while shard.inbox.available(shard.reader) > 0:
         if not reserve(shard):
             return -1
-        step(shard, shard.inbox.at(shard.inbox.position(shard.reader)))
+        shard.inbox.enter(shard.reader, &message)
+        step(shard, &message)
         shard.inbox.advance(shard.reader, 1)
         steps += 1
     shard.inbox.reclaim()
@@ -440,6 +442,7 @@ cdef class Shard:
         slot.last = base
         slot.time = time
         slot.ticket = ticket
+        self.inbox.c.fence()
         self.inbox.c.publish(sequence)
 
     def barrier(self, int64_t ticket):
@@ -462,6 +465,7 @@ cdef class Shard:
         slot.base = slot.last = 0
         slot.time = INT64_MIN
         slot.ticket = ticket
+        self.inbox.c.fence()
         self.inbox.c.publish(sequence)
 
 

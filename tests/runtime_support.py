@@ -55,6 +55,11 @@ def passing(schema: pa.Schema = NUMBERS, *, even_only: bool = False) -> Any:
     return operators().Pass(Schema.from_arrow(schema), even_only)
 
 
+def gated(gate: Any, schema: pa.Schema = NUMBERS) -> Any:
+    """An operator that holds its worker up until `gate` is set, then passes its batches on; `entered` counts them."""
+    return operators().Gate(Schema.from_arrow(schema), gate)
+
+
 def keeping_last(schema: pa.Schema = NUMBERS) -> Any:
     """An operator that gives its last batch at the end of input."""
     return operators().KeepLast(Schema.from_arrow(schema))

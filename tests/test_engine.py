@@ -68,7 +68,7 @@ def test_every_kind_of_data_reaches_the_handler_in_order(workers: int) -> None:
 
 @WORKERS
 def test_a_trigger_is_a_stream_for_other_triggers(workers: int) -> None:
-    with Engine(workers=workers) as engine:
+    with Engine(workers=workers, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         even = engine.trigger("even", "s", passing(even_only=True))
         upon = engine.trigger("upon", even, passing())
@@ -185,8 +185,8 @@ def test_options_are_checked() -> None:
             Engine(workers=wrong)  # type: ignore[arg-type]
     with Engine(workers="auto") as engine:
         assert 1 <= engine._runtime.workers <= 64
-    with pytest.raises(ValueError, match=r"drop_oldest.*for now"):
-        Engine(overflow="drop_oldest")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"overflow='drop'.*\"drop_oldest\""):
+        Engine(overflow="drop")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ring_slots=0"):
         Engine(ring_slots=0)
 
@@ -252,7 +252,7 @@ def test_a_refused_batch_keeps_the_layout_it_came_in() -> None:
 
 def test_a_full_ring_is_refused_with_overflow_raise_and_nothing_is_accepted() -> None:
     gate = threading.Event()
-    with Engine(workers=1, ring_slots=2, overflow="raise") as engine:
+    with Engine(workers=1, ring_slots=2, overflow="raise", gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, passing())
         found: list[int] = []
@@ -281,7 +281,7 @@ def test_a_full_ring_is_refused_with_overflow_raise_and_nothing_is_accepted() ->
 
 
 def test_a_full_ring_is_waited_for_by_default() -> None:
-    with Engine(workers=1, ring_slots=1) as engine:
+    with Engine(workers=1, ring_slots=1, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, passing())
         found = collect(trigger)
@@ -297,7 +297,7 @@ def test_ctrl_c_ends_a_blocked_push() -> None:
     import signal
 
     gate = threading.Event()
-    engine = Engine(workers=1, ring_slots=1)
+    engine = Engine(workers=1, ring_slots=1, gather_rows=1)
     stream = engine.stream("s", NUMBERS)
     engine.trigger("t", stream, passing()).handler(lambda matches: gate.wait(20))
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()

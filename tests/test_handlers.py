@@ -21,7 +21,7 @@ WORKERS = pytest.mark.parametrize("workers", [0, 1])
 def test_a_handler_gets_a_record_batch_and_per_match_a_dict(workers: int) -> None:
     batches: list[Any] = []
     dicts: list[Any] = []
-    with Engine(workers=workers) as engine:
+    with Engine(workers=workers, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         engine.trigger("t", stream, passing()).handler(batches.append)
 

@@ -1,4 +1,4 @@
-"""The ring by itself: the C++ stress program, plainly and under ThreadSanitizer, and its small Python face."""
+"""The ring by itself: the C++ stress programs, plainly and under ThreadSanitizer, and its small Python face."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ ROOT = Path(__file__).resolve().parents[1]
 SHAPES = ["1 1 8", "3 2 4", "2 3 1", "1 2 64"]  # producers, readers, capacity
 
 
-@pytest.fixture(scope="session", params=["", "thread"], ids=["plain", "tsan"])
+@pytest.fixture(
+    scope="session",
+    params=[(name, sanitizer) for name in ("ring", "gather") for sanitizer in ("", "thread")],
+    ids=["ring-plain", "ring-tsan", "gather-plain", "gather-tsan"],
+)
 def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    program = tmp_path_factory.mktemp("ring") / "stress"
-    flags = [f"-fsanitize={request.param}"] if request.param else []
+    name, sanitizer = request.param
+    program = tmp_path_factory.mktemp(name) / "stress"
+    flags = [f"-fsanitize={sanitizer}"] if sanitizer else []
     built = subprocess.run(
         [compiler, "-std=c++17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", *flags, f"-I{ROOT / 'engine_core'}",
-         str(ROOT / "tests/core/ring_stress.cpp"), "-o", str(program), "-pthread"],
+         str(ROOT / f"tests/core/{name}_stress.cpp"), "-o", str(program), "-pthread"],
         capture_output=True, text=True,
     )  # fmt: skip
-    if built.returncode and request.param and "cannot find" in built.stderr:
+    if built.returncode and sanitizer and "cannot find" in built.stderr:
         pytest.skip("the compiler has no ThreadSanitizer")
     assert built.returncode == 0, built.stderr
     return program
@@ -55,6 +60,13 @@ def test_capacity_is_rounded_up_to_a_power_of_two() -> None:
         Ring(0)
     with pytest.raises(ValueError, match="ring_slots=100000000"):
         Ring(100_000_000)
+
+
+def test_options_of_a_ring_are_checked() -> None:
+    with pytest.raises(ValueError, match='wait=\'sleep\': "block", "yield" or "spin"'):
+        Ring(4, wait="sleep")
+    with pytest.raises(ValueError, match="many producers"):
+        Ring(4, drops=True, many_producers=False)
 
 
 def test_full_ring_refuses_until_the_slowest_reader_has_passed() -> None:
@@ -88,8 +100,12 @@ def test_published_slots_are_seen_in_order_of_the_claims() -> None:
     assert ring.wait(reader) == 2
 
 
-def test_timed_wait_and_claim_end_in_time() -> None:
-    ring = Ring(1)
+WAITS = pytest.mark.parametrize("wait", ["block", "yield", "spin"])
+
+
+@WAITS
+def test_timed_wait_and_claim_end_in_time(wait: str) -> None:
+    ring = Ring(1, wait=wait)
     reader = ring.join()
     started = time.monotonic()
     assert ring.wait(reader, timeout=0.05) == 0
@@ -98,8 +114,9 @@ def test_timed_wait_and_claim_end_in_time() -> None:
     assert 0.09 < time.monotonic() - started < 2
 
 
-def test_close_wakes_sleepers_on_both_sides() -> None:
-    empty, full = Ring(1), Ring(1)
+@WAITS
+def test_close_ends_waiting_on_both_sides(wait: str) -> None:
+    empty, full = Ring(1, wait=wait), Ring(1, wait=wait)
     reader = empty.join()
     full.join()
     full.publish(full.claim(1))

@@ -39,6 +39,7 @@ from .times import unit_ns
 from .trigger import Trigger
 
 WORKERS_MAX = 64
+GATHER_ROWS_MAX = 1 << 20
 
 
 class Engine:
@@ -51,7 +52,17 @@ class Engine:
             one of them. Matches, their order and faults are the same. 0 does all in the thread that pushes.
         ring_slots: how many batches may wait for the worker (rounded up to a power of two).
         overflow: what a push does when so many wait: "block" waits (Ctrl-C works), "raise" raises BackpressureError
-            and accepts nothing.
+            and accepts nothing, "drop_oldest" lets the oldest batch go that no worker has begun: it counts in
+            `Stream.dropped`, and the first one is logged as a warning. With workers=0 nothing waits.
+        overflow_timeout: seconds after which a push with overflow="block" gives up: it raises BackpressureError and
+            accepts nothing. None: it waits as long as it takes.
+        wait: how threads wait: "block" spins for some microseconds, then sleeps, so an idle engine uses no processor;
+            "yield" spins and gives its time slice away in turn; "spin" never gives it away. The last two answer
+            sooner, and keep one processor busy for each thread of the engine (the workers and the one that calls
+            handlers): have more processors than these. With one processor, "spin" is "yield".
+        gather_rows: at most so many events that are pushed one by one, or a few at a time (up to 64), become one batch
+            while the workers are busy; when they are idle, each goes at once. It is only a batch to handlers, and for a
+            fault, which refuses a whole batch; 1: each push stays a batch. With a store or lateness it always does.
         durability: of the store at `path`: "interval", "commit" or "none".
         retries: how often a handler that failed is called again.
         backoff: seconds before the first of these calls; doubled for each further one.
@@ -76,9 +87,11 @@ class Engine:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | Store | None = None, *, workers: int | Literal["auto"] = 1, ring_slots: int = 1024,
-        overflow: Literal["block", "raise"] = "block", durability: Literal["commit", "interval", "none"] = "interval",
-        retries: int = 3, backoff: float = 0.01, dead_letter_limit: int | None = LETTERS_MAX,
+        self, path: str | os.PathLike[str] | Store | None = None, *, workers: int | Literal["auto"] = 1,
+        ring_slots: int = 1024, overflow: Literal["block", "raise", "drop_oldest"] = "block",
+        overflow_timeout: float | None = None, wait: Literal["block", "yield", "spin"] = "block", gather_rows: int = 1024,
+        durability: Literal["commit", "interval", "none"] = "interval", retries: int = 3, backoff: float = 0.01,
+        dead_letter_limit: int | None = LETTERS_MAX,
     ) -> None:  # fmt: skip
         if workers == "auto":
             workers = min(processors(), WORKERS_MAX)
@@ -87,8 +100,16 @@ class Engine:
                 f'workers={workers!r}: give a number of threads from 1 to {WORKERS_MAX}, "auto" (one for each '
                 "processor), or 0 (all in the thread that pushes)"
             )
-        if overflow not in ("block", "raise"):
-            raise ValueError(f'overflow={overflow!r}: for now "block" or "raise"')
+        if overflow not in ("block", "raise", "drop_oldest"):
+            raise ValueError(f'overflow={overflow!r}: "block", "raise" or "drop_oldest"')
+        if overflow_timeout is not None and (overflow != "block" or not overflow_timeout >= 0):
+            raise ValueError(
+                f'overflow_timeout={overflow_timeout!r}: seconds, not below zero, and only for overflow="block"'
+            )
+        if wait not in ("block", "yield", "spin"):
+            raise ValueError(f'wait={wait!r}: "block", "yield" or "spin"')
+        if type(gather_rows) is not int or not 1 <= gather_rows <= GATHER_ROWS_MAX:
+            raise ValueError(f"gather_rows={gather_rows!r}: an int between 1 and {GATHER_ROWS_MAX}")
         if retries < 0 or backoff < 0:
             raise ValueError(f"retries={retries!r} and backoff={backoff!r} must not be below zero")
         if dead_letter_limit is not None and (type(dead_letter_limit) is not int or dead_letter_limit < 1):
@@ -104,7 +125,14 @@ class Engine:
         self._streams: dict[str, Stream] = {}
         self._triggers: dict[str, Trigger] = {}
         try:
-            self._runtime = Runtime(workers, ring_slots, overflow == "block")
+            self._runtime = Runtime(
+                workers,
+                ring_slots,
+                overflow,
+                overflow_timeout=overflow_timeout,
+                wait=wait,
+                gather_rows=gather_rows,
+            )
         except BaseException:
             if self._store is not None and self._owns_store:
                 self._store.close()

@@ -36,7 +36,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tocsin_core.crew import Crew
-from tocsin_core.intake import claim_slots, try_claim_slot
+from tocsin_core.intake import DISPLACE, claim_slots, try_claim_slot
 from tocsin_core.operator import Operator
 from tocsin_core.ring import Ring
 from tocsin_core.shard import BARRIER, CONTROL, DATA, FAULT, FINISH, Shard
@@ -57,16 +57,24 @@ class FlushTimeoutError(TocsinError, TimeoutError):
 
 
 class Runtime:
-    """See the module. workers: 0 to 64.  block: a full ring is waited for, else refused."""
+    """See the module. workers: 0 to 64; the other arguments are Engine's."""
 
-    def __init__(self, workers: int, ring_slots: int, block: bool) -> None:
+    def __init__(
+        self, workers: int, ring_slots: int, overflow: str = "block", *, overflow_timeout: float | None = None,
+        wait: str = "block", gather_rows: int = 1,
+    ) -> None:  # fmt: skip
         self.inline = workers == 0
         self.workers = workers
-        self.block = block
+        # Inline the ring is emptied before the lock is given back: full means that a push is too much for it.
+        self.block = overflow == "block" and not self.inline
+        self.drops = overflow == "drop_oldest" and not self.inline
+        self.refuses = overflow == "raise"
+        self.overflow_timeout = overflow_timeout
+        self.gather_rows = 0 if self.inline else gather_rows
         self.state = "open"
         self.lock = threading.RLock()
-        self.inbox = Ring(ring_slots, recycles=True)
-        outbox = None if self.inline else Ring(ring_slots, many_producers=False)
+        self.inbox = Ring(ring_slots, recycles=True, wait=wait, drops=self.drops)
+        outbox = None if self.inline else Ring(ring_slots, many_producers=False, wait=wait)
         self.outbox = outbox
         self.shard = Crew(self.inbox, outbox, workers) if workers > 1 else Shard(self.inbox, outbox)
         self.outlets: dict[int, Outlet] = {}
@@ -87,10 +95,11 @@ class Runtime:
         self._faults: deque[BaseException] = deque()
         self._more_faults = 0
         self._pumping = 0  # the thread that is inside pump()
+        self._drops_told = False
         self._close_when_pumped = False
         self._force_at: float | None = None  # the interpreter ends: from then on nothing is waited for
         self._closed = threading.Event()
-        self._dispatcher_ident: int | None = None
+        self.dispatcher: int | None = None
         self._threads: list[threading.Thread] = []
         _live.add(self)
         if not self.inline:
@@ -140,26 +149,40 @@ class Runtime:
             lock.acquire()
 
     def claim(self, count: int, what: str) -> int:
-        """The first of `count` claimed slots of the inbox."""
-        if self.in_dispatcher():
-            self.handler_pushes += 1
-            if self.block and count == 1:
-                while (slot := try_claim_slot(self.inbox, timeout=0.001)) is None:
-                    self._pull()
+        """The first of `count` claimed slots of the inbox; for one slot, DISPLACE when the ring is full and drops."""
+        timeout = self.overflow_timeout
+        if self.drops and count == 1:
+            slot = try_claim_slot(self.inbox)
+            return DISPLACE if slot is None else slot
+        if self.block and count == 1 and self.in_dispatcher():
+            until = None if timeout is None else time.monotonic() + timeout
+            while (slot := try_claim_slot(self.inbox, timeout=0.001)) is None:
+                self._pull()
+                if until is not None and time.monotonic() >= until:
+                    timeout = 0.0
+                    break
+            else:
                 return slot
         elif self.dispatch.lanes:
             slot = self._claim_in_lane(what)
             if slot is not None:
                 return slot
-        # Inline the ring is emptied before the lock is given back: full means `count` is too much.
-        return claim_slots(self.inbox, count, block=self.block and not self.inline, what=what)
+        return claim_slots(self.inbox, count, block=self.block, what=what, timeout=timeout)
+
+    def tell_drops(self, stream: str) -> None:
+        """Logs, once, that batches are dropped."""
+        if self.inbox.lossy and not self._drops_told:
+            self._drops_told = True
+            logger.warning(
+                'tocsin: the ring is full (%d slots) and the engine has overflow="drop_oldest": from now on the oldest '
+                "batches are dropped; first noticed by a push to stream %r; Stream.dropped counts the events",
+                self.inbox.capacity, stream,
+            )  # fmt: skip
 
     def _claim_in_lane(self, what: str) -> int | None:
         """A slot, if this is a handler's own thread or loop and it would have to wait for one in claim_slots."""
         dispatch = self.dispatch
         handler = dispatch.in_lane()
-        if handler:
-            dispatch.count_push()
         if self.inline or not self.block or not (handler or dispatch.on_handler_loop()):
             return None
         slot: int | None = try_claim_slot(self.inbox)
@@ -170,7 +193,7 @@ class Runtime:
             )
         if slot is None:
             with dispatch.handler_waits():
-                slot = claim_slots(self.inbox, 1, block=True, what=what)
+                slot = claim_slots(self.inbox, 1, block=True, what=what, timeout=self.overflow_timeout)
         return slot
 
     def check_room(self) -> None:
@@ -193,11 +216,11 @@ class Runtime:
 
     def in_handler(self) -> bool:
         """Whether a handler is calling: one of the dispatcher's, one on a lane, or (workers=0) one inside a push."""
-        return threading.get_ident() in (self._dispatcher_ident, self._pumping) or self.dispatch.in_lane()
+        return threading.get_ident() in (self.dispatcher, self._pumping) or self.dispatch.in_lane()
 
     def in_dispatcher(self) -> bool:
         """Whether this is the dispatcher's thread, that is, one of its handlers is calling."""
-        return self._dispatcher_ident == threading.get_ident()
+        return self.dispatcher == threading.get_ident()
 
     def new_source(self) -> int:
         """A source id."""
@@ -262,6 +285,13 @@ class Runtime:
             self.pump()
         return ticket
 
+    def claim_accepted(self) -> int:
+        """A slot for events that are accepted already: it waits for room, or displaces what is older."""
+        if self.drops:
+            slot = try_claim_slot(self.inbox)
+            return DISPLACE if slot is None else slot
+        return self.claim_always()
+
     def claim_always(self) -> int:
         """A slot for the engine itself: it waits for room whatever `overflow` says."""
         if self.inline:
@@ -310,7 +340,7 @@ class Runtime:
 
     def _dispatch(self) -> None:
         """The dispatcher's thread."""
-        self._dispatcher_ident = threading.get_ident()
+        self.dispatcher = threading.get_ident()
         pending, take = self._pending, self.shard.take
         while True:
             if not pending:

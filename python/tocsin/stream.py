@@ -3,9 +3,12 @@
 A push goes through these steps, and nothing has changed while the first two can fail:
 
     1  data -> batches of the core, the schema checked (Intake.adopt; ingest.py for dicts)
-    2  room in the ring is claimed (BackpressureError here with overflow="raise")
+    2  room in the ring is claimed (BackpressureError here with overflow="raise", or after overflow_timeout)
     3  Store.append, with a store: the sequence of the first event comes back
     4  the slot is filled and published: triggers see the batch
+
+Small pushes (a few events as dicts, tiny batches) may join a batch that lies in the ring already, and then skip 2 and 4
+(open_batch.hpp). With a store, or with lateness, each push is a batch of its own.
 
 Late and out-of-order events (streams with a time column) take the side road through reorder.py.
 """
@@ -15,13 +18,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from tocsin_core.batch import Batch
-from tocsin_core.intake import IN_ORDER, Intake, release_slot
-from tocsin_core.row_builder import RowBuilder
+from tocsin_core.intake import IN_ORDER, SIDE_ROAD, SMALL_ROWS, WANTS_SLOT, Intake, release_slot
 from tocsin_core.schema import Schema
 from tocsin_core.status import SchemaError, TocsinError
 
@@ -68,10 +71,13 @@ class Stream:
         column = -1 if time is None else core.names.index(time)
         self._id = runtime.new_source()
         self._intake = Intake(
-            runtime.inbox, self._id, core, time_column=column, lateness=lateness, quick_type=pa.RecordBatch
-        )
+            runtime.inbox, self._id, core, time_column=column, lateness=lateness, quick_type=pa.RecordBatch,
+            gather_rows=0 if log is not None or lateness else runtime.gather_rows,
+        )  # fmt: skip
         self._intake.next = first_sequence
-        self._rows = RowBuilder(core)
+        self._rows = self._intake.rows
+        self._takes = log is None and not lateness
+        self._gathers = log is None and not lateness and self._rows.supports
         self._reorder = None if time is None else Reorder(name, schema, time, lateness, late_limit)
         self._log = log
         self._book = TicketBook()
@@ -104,8 +110,9 @@ class Stream:
         Raises:
             SchemaError: the data does not fit the stream: the message names column, given and expected type.
             OrderError: an event has no time, in a stream with a time column.
-            BackpressureError: the ring is full and the engine has overflow="raise", or a push that waits would stop the
-                event loop of a handler; workers=0: an iterator of `Trigger.matches` is full.
+            BackpressureError: the ring is full and the engine has overflow="raise", or overflow="block" and the
+                overflow_timeout is over, or a push that waits would stop the event loop of a handler; workers=0: an
+                iterator of `Trigger.matches` is full.
             ClosedError: the engine is closed.
             Nothing was accepted then.
             EvaluationError and other faults of triggers: workers=0: of this push, whose events *are* accepted;
@@ -151,6 +158,10 @@ class Stream:
             runtime.acquire(self._lock)
         try:
             runtime.check()
+            if runtime.dispatcher == get_ident():  # flush waits for what handlers push
+                runtime.handler_pushes += 1
+            elif self._dispatch.lanes and self._dispatch.in_lane():
+                self._dispatch.count_push()
             if not self._dispatch.plain:
                 return self._accept_kept(data)
             first = intake.next
@@ -176,19 +187,21 @@ class Stream:
 
     def _accept(self, data: Any) -> None:
         # PERF: a plain dict is settled by its type; asking it for an attribute that it has not costs 0.3 µs.
-        if type(data) is not dict and hasattr(data, "__arrow_c_array__"):
+        if type(data) is pa.RecordBatch:
+            batch = self._intake.take(data) if self._takes else data
+            if batch is not None:
+                self._accept_batch(self._intake.adopt(batch), data)
+        elif type(data) is not dict and hasattr(data, "__arrow_c_array__"):
             self._accept_batch(self._intake.adopt(data), data)
         elif type(data) is dict or isinstance(data, Mapping):
-            batch = (
-                columns_batch(data, self.schema)
-                if is_columns(data)
-                else rows_batch((data,), self._rows, self.schema)
-            )
-            self._accept_batch(self._intake.adopt(batch), batch)
+            if is_columns(data):
+                batch = columns_batch(data, self.schema)
+                self._accept_batch(self._intake.adopt(batch), batch)
+            else:
+                self._accept_events((data,))
         elif isinstance(data, (list, tuple)):
             if data:
-                batch = rows_batch(data, self._rows, self.schema)
-                self._accept_batch(self._intake.adopt(batch), batch)
+                self._accept_events(data)
         elif hasattr(data, "__arrow_c_stream__"):
             self._accept_stream(data)
         else:
@@ -196,6 +209,26 @@ class Stream:
                 f"stream {self.name!r} cannot take {type(data).__name__}: push Arrow data (a record batch, a table, a "
                 "data frame), a dict of arrays, one event as a dict, or a list of them"
             )
+
+    def _accept_events(self, events: Any) -> None:
+        intake, runtime = self._intake, self._runtime
+        if not self._gathers or len(events) > SMALL_ROWS:
+            batch = rows_batch(events, self._rows, self.schema)
+            self._accept_batch(intake.adopt(batch), batch)
+            return
+        found = intake.offer(events)
+        if found == WANTS_SLOT:
+            try:
+                slot = runtime.claim(1, f"stream {self.name!r}")
+            except BaseException:
+                intake.forget_offered()
+                raise
+            intake.put_offered(slot)
+            if runtime.drops:
+                runtime.tell_drops(self.name)
+        elif found == SIDE_ROAD:
+            batch = intake.take_offered()
+            self._accept_batch(intake.adopt(batch), batch)
 
     def _accept_stream(self, data: Any) -> None:
         stream = Batch.import_stream(data, self._intake.schema)
@@ -207,7 +240,7 @@ class Stream:
             batches = [batch for batch in stream if len(batch)]
             for batch in batches:
                 self._intake.scan(batch)
-            if not self._runtime.block and batches:
+            if self._runtime.refuses and batches:
                 first = self._runtime.claim(len(batches), f"stream {self.name!r}")
                 slots = list(range(first, first + len(batches)))
         done = 0
@@ -233,6 +266,8 @@ class Stream:
                 release_slot(runtime.inbox, slot)
             return
         order = intake.scan(batch)
+        if self._gathers and order == IN_ORDER and slot is None and intake.gather(batch):
+            return
         if slot is None:
             slot = runtime.claim(1, f"stream {self.name!r}")
         base = None
@@ -247,6 +282,8 @@ class Stream:
         finally:
             if slot is not None:
                 release_slot(runtime.inbox, slot)
+        if runtime.drops:
+            runtime.tell_drops(self.name)
 
     def _stored_form(self, data: Any) -> pa.RecordBatch:
         rows = data if isinstance(data, pa.RecordBatch) else pa.record_batch(data)
@@ -279,7 +316,7 @@ class Stream:
             runtime.check()
             intake = self._intake
             mark = intake.watermark
-            if mark is not None and time <= mark:
+            if mark is not None and time <= mark and not intake.owes:
                 return
             assert self._reorder is not None
             if intake.lateness:
@@ -346,6 +383,26 @@ class Stream:
         return 0 if self._reorder is None else self._reorder.late_count
 
     @property
+    def dropped(self) -> int:
+        """How many accepted events (int) were dropped for newer ones, as overflow="drop_oldest" has it; else 0.
+
+        Triggers did not see them; their sequences are not used again, and with a store they are in it.
+
+        >>> import pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(overflow="drop_oldest") as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     trades.push({"price": 2.5})
+        ...     trades.dropped
+        0
+        """
+        return self._intake.dropped[1]
+
+    @property
+    def dropped_batches(self) -> int:
+        """How many batches (int) the events of `dropped` were; events pushed one by one may share a batch."""
+        return self._intake.dropped[0]
+
+    @property
     def waiting(self) -> int:
         """How many accepted events wait for the watermark (int; 0 for a stream without lateness)."""
         return 0 if self._reorder is None else self._reorder.waiting
@@ -371,7 +428,7 @@ def _put_released(
     """Puts batches that waited into the ring, the first into `slot`; returns the slot if it is still free."""
     for rows in ready:
         if slot is None:
-            slot = runtime.claim_always()  # what is accepted already goes in, whatever `overflow` says
+            slot = runtime.claim_accepted()  # what is accepted already goes in, whatever `overflow` says
         intake.put(slot, intake.adopt(rows), seen=True)
         slot = None
     return slot

@@ -1,6 +1,7 @@
 """Operators for the tests of the runtime: they do what an operator may do, in ways that a test can choose.
 
 Pass      passes its batches on: all, or those of even length; refuses a batch with -1 in its first column (int64)
+Gate      passes its batches on, each once its `gate` (a threading.Event) is open; `entered` counts those that came to it
 KeepLast  says nothing until the watermark moves or the input ends, then gives the last batch it saw
 """
 from libc.stdint cimport int64_t
@@ -29,6 +30,22 @@ cdef class Pass(Operator):
         batch_retain(batch)
         out[0] = batch
         return STATUS_OK
+
+
+cdef class Gate(Pass):
+    cdef readonly object gate
+    cdef public int entered
+
+    def __init__(self, Schema schema, gate):
+        Pass.__init__(self, schema)
+        self.gate = gate
+
+    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+        with gil:
+            self.entered += 1
+            if not self.gate.wait(30):
+                self.gate.set()     # a test that failed
+        return Pass.process(self, batch, base_sequence, out, fault)
 
 
 cdef class KeepLast(Operator):

@@ -2,7 +2,7 @@
 //
 //   ring_stress PRODUCERS READERS CAPACITY MILLISECONDS
 //
-// Every round starts a fresh ring, lets the producers push for a few milliseconds (claims of 1 to 4 slots,
+// Every round starts a fresh ring (with one of the three wait strategies), lets the producers push for a few milliseconds (claims of 1 to 4 slots,
 // waiting, timed and not waiting), closes it from a further thread while they push, and then checks. Each slot
 // carries its producer, that producer's running number and a check word made of both.
 //
@@ -119,7 +119,9 @@ static void consume(Ring *ring, int reader, int producers, Tally *tally) {
         if (claimed - sequence > ring->capacity())
             forbidden("F6 overrun", static_cast<long>(claimed), static_cast<long>(sequence));
         for (int64_t i = 0; i < n; i++, sequence++) {
-            const Slot *slot = ring->at(sequence);
+            Message message;
+            ring->enter(reader, &message);
+            const Message *slot = &message;
             const uint64_t number = static_cast<uint64_t>(slot->base);
             const uint64_t word = check_word(static_cast<uint64_t>(slot->id), number);
             if (slot->kind != 1 || slot->id < 0 || slot->id >= producers || slot->ticket != sequence ||
@@ -131,8 +133,8 @@ static void consume(Ring *ring, int reader, int producers, Tally *tally) {
                 forbidden("F2 order", slot->id, static_cast<long>(number));
             tally->sum += word;
             tally->count++;
+            ring->advance(reader, 1);
         }
-        ring->advance(reader, n);
     }
 }
 
@@ -149,8 +151,9 @@ int main(int argc, char **argv) {
 #if !defined(_WIN32)
         alarm(60); // F9: SIGALRM ends the program
 #endif
-        // Few spins, so that sleeping and waking are what is tested.
-        Ring *ring = Ring::make(capacity, producers > 1, rounds % 2 ? 50 : 0, rounds & 2 ? recycle : nullptr);
+        // Few spins, so that sleeping and waking are what is tested; every other strategy in turn.
+        const int waiting = rounds % 5 == 4 ? RING_SPIN : rounds % 5 == 3 ? RING_YIELD : RING_BLOCK;
+        Ring *ring = Ring::make(capacity, producers > 1, rounds % 2 ? 50 : 0, rounds & 2 ? recycle : nullptr, waiting);
         made = let_go = 0;
         if (ring == nullptr)
             return 2;
