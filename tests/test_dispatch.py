@@ -52,7 +52,7 @@ def test_so_many_calls_run_at_once_and_no_more(workers: int, per_match: bool) ->
     meet = threading.Barrier(3)
     now, most, seen = 0, 0, Counter[int]()
     lock = threading.Lock()
-    with Engine(workers=workers) as engine:
+    with Engine(workers=workers, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
 
         @engine.trigger("t", stream, ALL).handler(concurrency=3, per_match=per_match)
@@ -81,7 +81,7 @@ def test_a_slow_handler_stops_nobody_until_its_outbox_is_full(workers: int) -> N
     gate = threading.Event()
     quick: list[int] = []
     slow: list[int] = []
-    with Engine(workers=workers, ring_slots=4) as engine:
+    with Engine(workers=workers, ring_slots=4, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, ALL)
 
@@ -103,7 +103,7 @@ def test_a_slow_handler_stops_nobody_until_its_outbox_is_full(workers: int) -> N
 def test_a_full_outbox_is_back_pressure_and_nothing_is_lost() -> None:
     gate = threading.Event()
     slow: list[int] = []
-    with Engine(workers=1, ring_slots=2, overflow="raise") as engine:
+    with Engine(workers=1, ring_slots=2, gather_rows=1, overflow="raise") as engine:
         stream = engine.stream("s", NUMBERS)
 
         @engine.trigger("t", stream, ALL).handler(concurrency=1, outbox=3)
@@ -160,7 +160,7 @@ def test_retries_and_back_off_are_the_handler_s_own(workers: int, monkeypatch: p
 
 
 def test_close_with_a_timeout_ends_in_time_while_a_handler_pauses_and_pushes_wait() -> None:
-    engine = Engine(workers=1, ring_slots=1)
+    engine = Engine(workers=1, ring_slots=1, gather_rows=1)
     stream = engine.stream("s", NUMBERS)
     refused = threading.Event()
     began = threading.Event()
@@ -243,7 +243,7 @@ def test_sys_exit_on_a_lane_is_a_dead_letter_and_is_raised_later(workers: int) -
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_a_lane_may_push_through_full_rings_and_outboxes(workers: int, kind: str) -> None:
     found: list[int] = []
-    with Engine(workers=workers, ring_slots=1) as engine:
+    with Engine(workers=workers, ring_slots=1, gather_rows=1) as engine:
         first, second = engine.stream("a", NUMBERS), engine.stream("b", NUMBERS)
         trigger = engine.trigger("t", first, ALL)
         upon = engine.trigger("u", second, ALL)
@@ -275,7 +275,7 @@ def test_a_lane_may_push_through_full_rings_and_outboxes(workers: int, kind: str
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_a_lane_may_push_to_itself_beyond_its_outbox(workers: int, kind: str) -> None:
     found: list[int] = []
-    with Engine(workers=workers, ring_slots=1) as engine:
+    with Engine(workers=workers, ring_slots=1, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
 
         def divide(matches: pa.RecordBatch) -> None:
@@ -335,7 +335,7 @@ def test_a_lane_may_close_but_not_wait(workers: int, kind: str) -> None:
 @WORKERS
 def test_handlers_set_triggers_and_handlers_while_events_flow(workers: int) -> None:
     found: list[int] = []
-    with Engine(workers=workers, ring_slots=1) as engine:
+    with Engine(workers=workers, ring_slots=1, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, ALL)
 

@@ -131,7 +131,7 @@ def test_a_closed_loop_is_an_error_and_no_hang() -> None:
 def test_a_stopped_loop_is_given_up_when_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop_lane, "LOOP_SECONDS", 0.05)
     found: list[int] = []
-    with Engine(ring_slots=2) as engine:
+    with Engine(ring_slots=2, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         loop = asyncio.new_event_loop()
 
@@ -228,7 +228,7 @@ def test_an_engine_and_its_handlers_on_one_loop() -> None:
     async def main() -> None:
         found: list[int] = []
         gate = asyncio.Event()
-        async with Engine(ring_slots=1) as engine:
+        async with Engine(ring_slots=1, gather_rows=1) as engine:
             stream = engine.stream("s", NUMBERS)
             ticket = stream.push(numbers(0))
 

@@ -81,7 +81,7 @@ def test_a_cancelled_wait_loses_no_batch() -> None:
 def test_threads_and_tasks_share_an_iterator_and_each_batch_goes_to_one() -> None:
     seen: list[int] = []
     with running_loop() as loop:
-        engine = Engine(ring_slots=4)
+        engine = Engine(ring_slots=4, gather_rows=1)
         stream = engine.stream("s", NUMBERS)
         matches = engine.trigger("t", stream, ALL).matches(limit=2)
 
@@ -102,7 +102,7 @@ def test_threads_and_tasks_share_an_iterator_and_each_batch_goes_to_one() -> Non
 
 
 def test_a_full_iterator_is_back_pressure_until_it_is_taken_closed_or_dropped() -> None:
-    with Engine(workers=1, ring_slots=1, overflow="raise") as engine:
+    with Engine(workers=1, ring_slots=1, gather_rows=1, overflow="raise") as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, ALL)
 

@@ -140,7 +140,7 @@ def test_an_integer_time_has_a_lag_and_no_seconds() -> None:
 
 @WORKERS
 def test_a_trigger_counts_matches_calls_and_times_each_batch_of_matches(workers: int) -> None:
-    with Engine(workers=workers) as engine:
+    with Engine(workers=workers, gather_rows=1) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, tc.col("n") > 3)
         trigger.handler(lambda matches: None)
@@ -163,7 +163,7 @@ def test_a_trigger_counts_matches_calls_and_times_each_batch_of_matches(workers:
 
 @WORKERS
 def test_failures_retries_dead_letters_and_faults_are_counted(workers: int) -> None:
-    with Engine(workers=workers, retries=2, backoff=0) as engine:
+    with Engine(workers=workers, retries=2, backoff=0, gather_rows=1) as engine:
         stream = engine.stream("s", pa.schema([("n", pa.int64()), ("d", pa.int64())]))
         trigger = engine.trigger("t", stream, "n / d > 1")
         mood: list[Exception] = [RuntimeError("once")]

@@ -49,7 +49,7 @@ def outcome(
     """
     rows: dict[str, list[Any]] = {name: [] for name in definitions}
     letters: dict[str, list[Any]] = {}
-    with tc.Engine(workers=workers) as engine:
+    with tc.Engine(workers=workers, gather_rows=1) as engine:
         stream = engine.stream("events", events[0].schema, time=time)
         for name, (source, definition) in definitions.items():
             trigger = engine.trigger(name, stream if source is None else source, definition)
@@ -217,7 +217,7 @@ def test_triggers_come_and_go_at_the_same_place_for_every_worker() -> None:
 
     def run(workers: int) -> list[Any]:
         got: list[Any] = []
-        with tc.Engine(workers=workers) as engine:
+        with tc.Engine(workers=workers, gather_rows=1) as engine:
             stream = engine.stream("events", events[0].schema)
             for number, batch in enumerate(events):
                 if number % 3 == 0:

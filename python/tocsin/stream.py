@@ -126,6 +126,8 @@ class Stream:
         """
         runtime, intake = self._runtime, self._intake
         runtime.check()
+        if self._dispatch.lanes and self._dispatch.in_lane():  # flush waits for what handlers push
+            self._dispatch.count_push()
         if runtime.inline:
             if not self._lock.acquire(False):
                 runtime.acquire(self._lock)
@@ -160,8 +162,6 @@ class Stream:
             runtime.check()
             if runtime.dispatcher == get_ident():  # flush waits for what handlers push
                 runtime.handler_pushes += 1
-            elif self._dispatch.lanes and self._dispatch.in_lane():
-                self._dispatch.count_push()
             if not self._dispatch.plain:
                 return self._accept_kept(data)
             first = intake.next
@@ -212,7 +212,8 @@ class Stream:
 
     def _accept_events(self, events: Any) -> None:
         intake, runtime = self._intake, self._runtime
-        if not self._gathers or len(events) > SMALL_ROWS:
+        # While results are kept, each push stays a batch of its own, so that it is known whose they are.
+        if not self._gathers or self._dispatch.keeping or len(events) > SMALL_ROWS:
             batch = rows_batch(events, self._rows, self.schema)
             self._accept_batch(intake.adopt(batch), batch)
             return
@@ -266,7 +267,13 @@ class Stream:
                 release_slot(runtime.inbox, slot)
             return
         order = intake.scan(batch)
-        if self._gathers and order == IN_ORDER and slot is None and intake.gather(batch):
+        if (
+            self._gathers
+            and not self._dispatch.keeping
+            and order == IN_ORDER
+            and slot is None
+            and intake.gather(batch)
+        ):
             return
         if slot is None:
             slot = runtime.claim(1, f"stream {self.name!r}")
@@ -391,7 +398,7 @@ class Stream:
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(overflow="drop_oldest") as engine:
         ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
-        ...     trades.push({"price": 2.5})
+        ...     _ = trades.push({"price": 2.5})
         ...     trades.dropped
         0
         """
