@@ -13,10 +13,22 @@ from typing import Any
 
 import pyarrow as pa
 
+from tocsin.engine import Engine
 from tocsin_core.schema import Schema
 
 CORE = Path(__file__).parent / "core"
 NUMBERS = pa.schema([("n", pa.int64())])
+
+
+def _takes(workers: int) -> bool:
+    try:
+        Engine(workers=workers).close()
+    except ValueError:
+        return False
+    return True
+
+
+WORKERS = [workers for workers in (0, 1, 2, 3) if _takes(workers)]  # that tests of threads are run with
 
 
 def operators() -> ModuleType:

@@ -183,6 +183,8 @@ class Runtime:
     def claim_always(self) -> int:
         """A slot for the engine itself: it waits for room whatever `overflow` says."""
         if self.inline:
+            if self.inbox.depth == self.inbox.capacity:
+                self._drain()  # the caller holds `lock`: nobody else would make room
             return claim_slots(self.inbox, 1, block=False, what="engine")
         while True:
             slot = try_claim_slot(self.inbox, timeout=0.001 if self.in_dispatcher() else 1.0)
@@ -373,7 +375,7 @@ class Runtime:
             for last_word in self.on_close:
                 last_word()
             if finish:
-                self.shard.post(claim_slots(self.inbox, 1, block=False, what="close"), FINISH)
+                self.shard.post(self.claim_always(), FINISH)
             self.pump()
         finally:
             self.inbox.close()
