@@ -442,7 +442,7 @@ cdef int step_any(Attempts *a, uint32_t partition, int64_t sequence, int64_t tim
 
 
 cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, const uint8_t *narrow,
-                      const uint32_t *letters, const uint32_t *partitions, const Column *time_column, int64_t start,
+                      const uint32_t *letters, const uint32_t *partitions, const Column *time_column,
                       int64_t base_sequence, int64_t n) noexcept nogil:
     """PERF: the loop takes the moves that only change a number or append an attempt; the fields it needs are in local
     variables, because every store through a pointer would make the compiler read them again. All else is step_any.
@@ -486,7 +486,7 @@ cdef int attempts_run(Attempts *a, const Column *columns, const int32_t *rows, c
                 p = <Part *>(blocks[(number - 1) // PARTS_PER_BLOCK] + ((number - 1) % PARTS_PER_BLOCK) * part_stride)
                 prefetch(p.records + p.record_tail * record_stride)
                 prefetch(p.cold)
-        letter = narrow[row - start] if narrow != NULL else letters[row - start]
+        letter = narrow[i] if narrow != NULL else letters[i]
         if within:
             time = times[row] if times != NULL else column_time(time_column, row)
         if quick and a.n_timers == 0:
@@ -581,6 +581,7 @@ cdef int attempts_finish(Attempts *a) noexcept nogil:
     if status != STATUS_OK:
         return status
     a.n_timers = 0
+    a.closing = True
     for i in range(a.n_parts):
         p = part_at(a, i)
         if p.head == p.tail:
@@ -594,6 +595,7 @@ cdef int attempts_finish(Attempts *a) noexcept nogil:
     while a.n_timers:
         timer = a.timers[0]
         timer_pop(a)
+        a.turn = timer.sequence
         p = part_at(a, timer.part)
         status = end_front(a, p)
         if status != STATUS_OK:

@@ -10,8 +10,9 @@ from libc.string cimport memset
 
 from .expression cimport Program
 from .lag cimport LagColumn, LagOutput, lag_free, lag_init, lag_run
-from .registers cimport CHUNK, TYPE_BOOL, Input, Vec
-from .status cimport STATUS_OK, Fault
+from .pick cimport Pick, pick_bind, pick_free, pick_init, pick_rows
+from .registers cimport CHUNK, TYPE_BOOL, TYPE_STR, Input, Vec
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault
 from .vector cimport and_bytes, mask_or_u8, mask_or_u64
 
 
@@ -66,45 +67,71 @@ cdef class Conditions:
         self.framed = True
 
     def __dealloc__(self):
+        cdef int i
         if self.framed:
             self.program.frame_free(&self.frame)
         if self.lags.columns != NULL and self.lags.outputs != NULL:
             lag_free(&self.lags)
+        if self.picks != NULL:
+            for i in range(self.program.n_inputs):
+                pick_free(&self.picks[i])
+        free(self.picks)
         free(self.sources)
         free(self.inputs)
         free(self.bytes)
 
-    cdef int begin(self, const Column *columns, int64_t n_rows) noexcept nogil:
-        """Once per batch."""
+    cdef int _make_picks(self) noexcept nogil:
+        cdef int i
+        self.picks = <Pick *>calloc(self.program.n_inputs + 1, sizeof(Pick))
+        if self.picks == NULL:
+            return STATUS_NO_MEMORY
+        for i in range(self.program.n_inputs):
+            if self.sources[i].lag < 0 and pick_init(&self.picks[i], self.program.input_types[i] == TYPE_STR) != STATUS_OK:
+                return STATUS_NO_MEMORY
+        return STATUS_OK
+
+    cdef int begin(self, const Column *columns, int64_t n_rows, bint picked) noexcept nogil:
         cdef int i
         cdef LagOutput *lag
+        if picked and self.picks == NULL and self._make_picks() != STATUS_OK:
+            return STATUS_NO_MEMORY
+        self.picked = picked
         for i in range(self.program.n_inputs):
-            if self.sources[i].lag < 0:
-                self.inputs[i].column = &columns[self.sources[i].column]
-            else:
+            if self.sources[i].lag >= 0:
                 lag = &self.lags.outputs[self.sources[i].lag]
                 self.inputs[i].column = NULL
                 self.inputs[i].vec.data = lag.data
                 self.inputs[i].vec.valid = lag.valid
                 self.inputs[i].vec.err = NULL
                 self.inputs[i].vec.scalar = False
+            elif picked:
+                pick_bind(&self.picks[i], &columns[self.sources[i].column], &self.inputs[i])
+            else:
+                self.inputs[i].column = &columns[self.sources[i].column]
         return self.program.prepare(&self.frame, self.inputs, n_rows)
 
-    cdef int chunk(self, const Column *columns, const uint32_t *partitions, int64_t start, int64_t n, uint8_t *narrow,
-                   uint64_t *wide, Fault *fault) noexcept nogil:
+    cdef int chunk(self, const Column *columns, const int32_t *rows, const uint32_t *partitions, int64_t start, int64_t n,
+                   uint8_t *narrow, uint64_t *wide, Fault *fault) noexcept nogil:
         cdef int i, status
         cdef Vec *r
         cdef const uint8_t *truth
         if self.lagged:
-            status = lag_run(&self.lags, columns, partitions, start, n)
+            status = lag_run(&self.lags, columns, rows, partitions, start, n)
             if status != STATUS_OK:
                 return status
+        if self.picked:
+            for i in range(self.program.n_inputs):
+                if self.sources[i].lag < 0:
+                    pick_rows(&self.picks[i], &columns[self.sources[i].column], rows, n)
+            start = 0
         if narrow != NULL:
             memset(narrow, 0, n)
         else:
             memset(wide, 0, n * 8)
         status = self.program.run(&self.frame, self.inputs, start, n, fault)
         if status != STATUS_OK:
+            if self.picked and fault.code == status and fault.row >= 0:
+                fault.row = rows[fault.row]
             return status
         for i in range(self.count):
             r = &self.frame.registers[self.program.results[i]]

@@ -9,11 +9,26 @@ Cost        each attempt ends once; those of SKIP TO NEXT ROW are looked for fro
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memset
 
+from .column cimport column_time
 from .groups cimport candidate_of, part_group, start_free
 from .measure cimport Found, measure_emit
 from .parts cimport (GROUP_RESOLVED, NO_CANDIDATE, NO_GROUP, Attempts, Group, Part, Start, group_at, group_words,
                      next_number, record_at, record_find, root_of, start_at, start_number, start_words)
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
+
+
+cdef int64_t settled_now(const Attempts *a) noexcept nogil:
+    """Which event makes a match certain now: the row under way, or the first whose time closes its window."""
+    cdef int64_t low = 0, high = a.n_rows, middle
+    if not a.closing:
+        return 2 * (a.base_sequence + a.row) + 1
+    while low < high:
+        middle = (low + high) >> 1
+        if column_time(a.times, middle) < a.due:
+            low = middle + 1
+        else:
+            high = middle
+    return 2 * (a.base_sequence + low)
 
 
 cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t time, int64_t last, const uint64_t *start_values,
@@ -32,6 +47,9 @@ cdef int emit(Attempts *a, Part *p, int64_t number, int64_t first, int64_t time,
     found.first_sequence = first
     found.first_time = time
     found.last_sequence = last
+    if a.ranked:
+        found.settled = settled_now(a)
+        found.turn = a.turn if a.closing else 0
     found.empty = last == NO_CANDIDATE
     found.start_values = start_values
     found.end_values = end_values

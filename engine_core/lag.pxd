@@ -52,8 +52,9 @@ cdef void lag_free(LagTable *t) noexcept nogil
 # Once per batch, before lag_run: how it could be undone. `n_partitions` so far.
 cdef int lag_begin(LagTable *t, int64_t n_rows, int64_t n_partitions) noexcept nogil
 cdef int lag_reserve(LagTable *t, int64_t n_partitions) noexcept nogil
-# Fills every output for rows start .. start+n (n <= CHUNK) and remembers the rows' values.
-cdef int lag_run(LagTable *t, const Column *columns, const uint32_t *partitions, int64_t start, int64_t n) noexcept nogil
+# Fills every output for rows start .. start+n (or for `rows`, unless NULL; n <= CHUNK) and remembers the rows' values.
+cdef int lag_run(LagTable *t, const Column *columns, const int32_t *rows, const uint32_t *partitions, int64_t start,
+                 int64_t n) noexcept nogil
 cdef int lag_commit(LagTable *t) noexcept nogil     # the batch is done: its texts are copied
 cdef void lag_undo(LagTable *t) noexcept nogil      # the batch never happened (keep_changes)
 cdef void lag_save(const LagTable *t, int64_t n_partitions, Blob *b) noexcept nogil

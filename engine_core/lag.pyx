@@ -202,8 +202,8 @@ cdef int note(LagTable *t, int lag, int64_t at, const Cell *before) noexcept nog
     return STATUS_OK
 
 
-cdef int run_column(LagTable *t, int lag, const Column *c, const uint32_t *partitions, int64_t start,
-                    int64_t n) noexcept nogil:
+cdef int run_column(LagTable *t, int lag, const Column *c, const int32_t *rows, const uint32_t *partitions,
+                    int64_t start, int64_t n) noexcept nogil:
     """Any column, any depth."""
     cdef LagColumn *own = &t.columns[lag]
     cdef int64_t i, base, at
@@ -223,7 +223,7 @@ cdef int run_column(LagTable *t, int lag, const Column *c, const uint32_t *parti
             status = note(t, lag, base + position, cell)
             if status != STATUS_OK:
                 return status
-        status = cell_value(cell, c, own.type, start + i)
+        status = cell_value(cell, c, own.type, start + i if rows == NULL else rows[i])
         if status != STATUS_OK:
             return status
         if depth > 1:
@@ -231,8 +231,8 @@ cdef int run_column(LagTable *t, int lag, const Column *c, const uint32_t *parti
     return STATUS_OK
 
 
-cdef void run_plain(LagTable *t, int lag, LagOutput *out, const uint64_t *values, const uint32_t *partitions,
-                    int64_t n) noexcept nogil:
+cdef void run_plain(LagTable *t, int lag, LagOutput *out, const uint64_t *values, const int32_t *rows,
+                    const uint32_t *partitions, int64_t n) noexcept nogil:
     """PERF: PREV(x) of a 64-bit column without nulls, when nothing needs to be undone: the usual case."""
     cdef Cell *cells = t.columns[lag].cells
     cdef Cell *cell
@@ -242,11 +242,12 @@ cdef void run_plain(LagTable *t, int lag, LagOutput *out, const uint64_t *values
         cell = &cells[partitions[i]]
         data[i] = cell.word
         out.valid[i] = cell.valid
-        cell.word = values[i]
+        cell.word = values[i] if rows == NULL else values[rows[i]]
         cell.valid = 1
 
 
-cdef int lag_run(LagTable *t, const Column *columns, const uint32_t *partitions, int64_t start, int64_t n) noexcept nogil:
+cdef int lag_run(LagTable *t, const Column *columns, const int32_t *rows, const uint32_t *partitions, int64_t start,
+                 int64_t n) noexcept nogil:
     cdef int lag, k, readers, status
     cdef LagOutput *only = NULL
     cdef const Column *c
@@ -271,9 +272,9 @@ cdef int lag_run(LagTable *t, const Column *columns, const uint32_t *partitions,
                 only = &t.outputs[k]
         if readers == 1 and t.columns[lag].depth == 1 and not t.undoable and c.null_count == 0 and \
                 (c.kind == KIND_I64 or c.kind == KIND_F64 or c.kind == KIND_U64):
-            run_plain(t, lag, only, <const uint64_t *>c.values + start, partitions, n)
+            run_plain(t, lag, only, <const uint64_t *>c.values + (start if rows == NULL else 0), rows, partitions, n)
             continue
-        status = run_column(t, lag, c, partitions, start, n)
+        status = run_column(t, lag, c, rows, partitions, start, n)
         if status != STATUS_OK:
             return status
     return STATUS_OK

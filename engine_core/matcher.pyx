@@ -25,11 +25,12 @@ from .cohorts cimport cohorts_free, cohorts_init
 from .column cimport Column, column_time
 from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
 from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
-from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_START,
-                       LEAF_START_TIME, Leaf)
-from .operator cimport STAGE_RESULT, Operator
+from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_SETTLED, LEAF_START,
+                       LEAF_START_TIME, LEAF_TURN, Leaf)
+from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, STAGE_RESULT, Operator, Piece
 from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
                         ordering_restore, ordering_save)
+from .owner cimport owners_find, owners_free, owners_split
 from .parts cimport Attempts, attempts_free, attempts_init, attempts_reserve
 from .registers cimport CHUNK
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
@@ -50,7 +51,8 @@ cdef enum:                      # what was under way when a fault came: for its 
 cdef bytes MAGIC = b"tocsin.matcher\x00\x01"
 
 LEAVES = {"start": 0, "end": 1, "match_number": 2, "key": 3, "first_sequence": 4, "last_sequence": 5, "first": 6, "last": 7,
-          "count": 8, "count_rows": 9, "sum": 10, "min": 11, "max": 12, "classifier": 13, "start_time": 14}
+          "count": 8, "count_rows": 9, "sum": 10, "min": 11, "max": 12, "classifier": 13, "start_time": 14, "settled": 15,
+          "turn": 16}
 
 
 cdef ValueColumn *value_columns(list values, int n_columns) except NULL:
@@ -153,7 +155,7 @@ cdef class PatternMatcher(Operator):
                 limit = a.measures.n_row_values
             else:
                 limit = a.n_start_values if leaf.kind == LEAF_START else a.n_end_values
-            if leaf.kind < 0 or leaf.kind > LEAF_START_TIME or leaf.offset < 0 or not -1 <= leaf.column < max(limit, 1):
+            if leaf.kind < 0 or leaf.kind > LEAF_TURN or leaf.offset < 0 or not -1 <= leaf.column < max(limit, 1):
                 raise ValueError(f"leaf {i} reads what is not kept")
             if (leaf.kind == LEAF_START or leaf.kind == LEAF_END) and leaf.column < 0:
                 raise ValueError(f"leaf {i} reads no column")
@@ -161,6 +163,7 @@ cdef class PatternMatcher(Operator):
                 raise ValueError(f"leaf {i} needs WITHIN")
             if LEAF_FIRST <= leaf.kind <= LEAF_CLASSIFIER and not a.measures.labelled:
                 raise ValueError(f"leaf {i} needs labelled rows")
+            a.ranked = a.ranked or leaf.kind == LEAF_SETTLED
             if leaf.kind == LEAF_MATCH_NUMBER and not a.numbered:
                 raise ValueError(f"leaf {i} needs match numbers")
         # Order and partitions.
@@ -170,7 +173,10 @@ cdef class PatternMatcher(Operator):
             self.key_columns[i] = keys[i]
             if not 0 <= self.key_columns[i] < n_columns:
                 raise ValueError(f"no partition column {keys[i]}")
+        self.spread = SPREAD_KEYS if self.n_keys else SPREAD_WHOLE
+        self.ranked = a.ranked
         self._start()
+        self.votes = self.conditions.can_fault and (self.conditions.lagged or not a.dfa.dense)
 
     cdef int _start(self) except -1:
         """The parts of the state that a fresh matcher and one to be restored begin with."""
@@ -228,87 +234,126 @@ cdef class PatternMatcher(Operator):
         free(self.letters)
         free(self.partitions)
         free(self.chosen)
+        free(self.kept)
+        free(self.split_rows)
+        free(self.split_letters)
+        free(self.split_owners)
+        owners_free(&self.owners)
 
     # ------------------------------------------------------------ kernel
 
     cdef int _reserve(self, int64_t rows) noexcept nogil:
+        if self.rows == NULL:
+            self.rows = <int32_t *>malloc(CHUNK * sizeof(int32_t))
+            self.kept = <uint8_t *>malloc(CHUNK)
+            self.letters = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
+            self.chosen = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
+            if self.rows == NULL or self.kept == NULL or self.letters == NULL or self.chosen == NULL:
+                return STATUS_NO_MEMORY
         if rows <= self.buffer_rows:
             return STATUS_OK
         free(self.narrow)
         free(self.wide)
-        free(self.rows)
-        free(self.letters)
         free(self.partitions)
-        free(self.chosen)
         self.buffer_rows = 0
         self.narrow = <uint8_t *>malloc(rows)
         self.wide = <uint64_t *>malloc((CHUNK if self.attempts.dfa.dense else rows) * 8)
-        self.rows = <int32_t *>malloc(CHUNK * sizeof(int32_t))
-        self.letters = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
         self.partitions = <uint32_t *>malloc(rows * sizeof(uint32_t))
-        self.chosen = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
-        if (self.narrow == NULL or self.wide == NULL or self.rows == NULL or self.letters == NULL
-                or self.partitions == NULL or self.chosen == NULL):
+        if self.narrow == NULL or self.wide == NULL or self.partitions == NULL:
             return STATUS_NO_MEMORY
         self.buffer_rows = rows
         return STATUS_OK
 
-    cdef int _evaluate(self, BatchC *batch, int64_t start, int64_t n, int64_t at, Fault *fault) noexcept nogil:
-        """Masks (and, for PREV, partition numbers) of rows start .. start+n into the buffers from `at` on."""
+    cdef int _reserve_split(self, int64_t rows) noexcept nogil:
+        if rows <= self.split_room:
+            return STATUS_OK
+        free(self.split_rows)
+        free(self.split_letters)
+        free(self.split_owners)
+        self.split_room = 0
+        self.split_rows = <int32_t *>malloc(rows * sizeof(int32_t))
+        self.split_letters = <uint8_t *>malloc(rows)
+        self.split_owners = <uint8_t *>malloc(rows)
+        if self.split_rows == NULL or self.split_letters == NULL or self.split_owners == NULL:
+            return STATUS_NO_MEMORY
+        self.split_room = rows
+        return STATUS_OK
+
+    cdef int _evaluate(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
+                       Fault *fault) noexcept nogil:
+        """Masks (and, for PREV, partition numbers) of n rows of the piece into the buffers from `at` on."""
         cdef Attempts *a = &self.attempts
+        cdef const int32_t *rows = piece.rows + begin if piece.rows != NULL else NULL
+        cdef int64_t start = piece.start + begin
         cdef int status
         if self.conditions.lagged:
-            status = keymap_ids(&a.keys, self.keys, NULL, start, n, self.partitions + at)
+            status = keymap_ids(&a.keys, self.keys, rows, start, n, self.partitions + at)
             if status == STATUS_OK:
                 status = lag_reserve(&self.conditions.lags, a.keys.count)
             if status != STATUS_OK:
                 return status
         if a.dfa.dense:
-            return self.conditions.chunk(batch.columns, self.partitions + at, start, n, self.narrow + at, NULL, fault)
-        return self.conditions.chunk(batch.columns, self.partitions + at, start, n, NULL, self.wide + at, fault)
+            return self.conditions.chunk(batch.columns, rows, self.partitions + at, start, n, self.narrow + at, NULL, fault)
+        return self.conditions.chunk(batch.columns, rows, self.partitions + at, start, n, NULL, self.wide + at, fault)
 
-    cdef int _step(self, BatchC *batch, int64_t start, int64_t n, int64_t at, int64_t base) noexcept nogil:
-        """The attempts take rows start .. start+n, whose masks stand in the buffers from `at` on."""
+    cdef int _step(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
+                   int64_t base) noexcept nogil:
+        """The attempts take n rows of the piece, whose masks stand in the buffers from `at` on, or in the piece."""
         cdef Attempts *a = &self.attempts
-        cdef int64_t i, k = 0
-        cdef int32_t *rows = self.rows
-        cdef uint32_t *letters = self.letters
+        cdef int64_t i, k = 0, start = piece.start + begin
+        cdef const int32_t *rows = self.rows
+        cdef const int32_t *given = piece.rows + begin if piece.rows != NULL else NULL
+        cdef const uint8_t *letters = self.kept
         cdef const uint8_t *narrow = self.narrow + at
         cdef const uint8_t *inert = self.inert
-        cdef const Column *time = NULL
         cdef const uint32_t *partitions = self.partitions + at
+        cdef const Column *time = NULL
+        cdef const int32_t *looked_up
         cdef int status
-        if self.skips:
+        if piece.letters != NULL:           # only rows that matter came here
+            rows = given
+            letters = piece.letters + begin
+            k = n
+        elif not a.dfa.dense:
+            letters = NULL
+            for i in range(n):
+                self.rows[i] = <int32_t>(start + i) if given == NULL else given[i]
+                self.letters[i] = dfa_letter(&a.dfa, self.wide[at + i])
+                if self.letters[i] == CODE_NO_MEMORY:
+                    return STATUS_NO_MEMORY
+            k = n
+        elif given == NULL:
             # PERF: no branch: every row is written, and the next one overwrites it if it changes nothing.
             for i in range(n):
-                rows[k] = <int32_t>(start + i)
+                self.rows[k] = <int32_t>(start + i)
+                self.kept[k] = narrow[i]
+                self.chosen[k] = <uint32_t>i
                 k += inert[narrow[i]] ^ 1
         else:
             for i in range(n):
-                rows[i] = <int32_t>(start + i)
-            k = n
-        if not a.dfa.dense:
-            narrow = NULL
-            for i in range(n):
-                letters[i] = dfa_letter(&a.dfa, self.wide[at + i])
-                if letters[i] == CODE_NO_MEMORY:
-                    return STATUS_NO_MEMORY
+                self.rows[k] = given[i]
+                self.kept[k] = narrow[i]
+                self.chosen[k] = <uint32_t>i
+                k += inert[narrow[i]] ^ 1
         if not self.conditions.lagged:
-            status = keymap_ids(&a.keys, self.keys, rows if k < n else NULL, start, k, self.chosen)
+            looked_up = rows
+            if k == n and given == NULL:
+                looked_up = NULL            # all of them
+            status = keymap_ids(&a.keys, self.keys, looked_up, start, k, self.chosen)
             if status != STATUS_OK:
                 return status
             partitions = self.chosen
         elif k < n:
             for i in range(k):
-                self.chosen[i] = partitions[rows[i] - start]
+                self.chosen[i] = partitions[self.chosen[i]]
             partitions = self.chosen
         status = attempts_reserve(a, a.keys.count)
         if status != STATUS_OK:
             return status
         if a.within:
-            time = &batch.columns[self.ordering.columns[0].column]
-        status = attempts_run(a, batch.columns, rows, narrow, letters, partitions, time, start, base, k)
-        if status == STATUS_OK and a.within:
+            time = a.times
+        status = attempts_run(a, batch.columns, rows, letters, self.letters, partitions, time, base, k)
+        if status == STATUS_OK and a.within and piece.rows == NULL:
             # The rows that were dropped moved the time all the same.
             a.now = column_time(time, start + n - 1)
             status = attempts_advance(a, a.now)
@@ -335,10 +380,99 @@ cdef class PatternMatcher(Operator):
             fault_set(fault, status, -1, -1, 0, 0, NULL)
         return status
 
-    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+    cdef int _begin(self, BatchC *batch, int64_t n_rows, bint picked, Fault *fault) noexcept nogil:
+        """Before the first condition of a batch; nothing has changed if it fails."""
         cdef Attempts *a = &self.attempts
-        cdef int64_t n = batch.n_rows, start, size
-        cdef int i, status
+        cdef int i
+        cdef int status = self._reserve(n_rows if self.conditions.can_fault and n_rows > CHUNK else CHUNK)
+        for i in range(self.n_keys):
+            self.keys[i] = &batch.columns[self.key_columns[i]]
+        if status == STATUS_OK:
+            status = keymap_prepare(&a.keys, self.keys, n_rows)
+        if status == STATUS_OK:
+            status = lag_begin(&self.conditions.lags, n_rows, a.keys.count)
+        if status == STATUS_OK:
+            status = self.conditions.begin(batch.columns, n_rows, picked)
+        if status != STATUS_OK:
+            return fault_set(fault, status, -1, -1, 0, 0, NULL)
+        return STATUS_OK
+
+    cdef int judge(self, BatchC *batch, const Piece *pieces, int64_t n_pieces, Fault *fault) noexcept nogil:
+        """All conditions of all rows, into the buffers."""
+        cdef int64_t i, begin, size, n = 0, at = 0
+        cdef int status
+        if self.finished or self.broken:
+            return STATUS_OK            # `take` will say so
+        for i in range(n_pieces):
+            n += pieces[i].n
+        status = self._begin(batch, n, n_pieces and pieces[0].rows != NULL, fault)
+        for i in range(n_pieces):
+            for begin from 0 <= begin < pieces[i].n by CHUNK:
+                if status != STATUS_OK:
+                    break
+                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
+                status = self._evaluate(batch, &pieces[i], begin, size, at, fault)
+                at += size
+                if status != STATUS_OK:
+                    if fault.code != status:
+                        fault_set(fault, status, -1, -1, 0, 0, NULL)
+                    fault.stage = STAGE_CONDITION
+        self.judged = True
+        return status
+
+    cdef void retract(self) noexcept nogil:
+        if self.judged:
+            lag_undo(&self.conditions.lags)
+        self.judged = False
+
+    cdef int _run(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces,
+                  Fault *fault) noexcept nogil:
+        """The step over all pieces, and what follows a batch. The batch was found to be in order."""
+        cdef Attempts *a = &self.attempts
+        cdef int64_t n = batch.n_rows, i, begin, size, at = 0
+        cdef int status = STATUS_OK
+        cdef bint shared = n_pieces == 0 or pieces[0].rows != NULL
+        if not self.judged:
+            status = self._begin(batch, n, shared, fault)
+            if status != STATUS_OK:
+                return status
+        values_bind(a.start_values, a.n_start_values, batch.columns)
+        values_bind(a.end_values, a.n_end_values, batch.columns)
+        values_bind(a.measures.row_values, a.measures.n_row_values, batch.columns)
+        a.base_sequence = base_sequence
+        a.times = &batch.columns[self.ordering.columns[0].column] if a.within else NULL
+        a.n_rows = n if a.within else 0
+        for i in range(n_pieces):
+            for begin from 0 <= begin < pieces[i].n by CHUNK:
+                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
+                if not self.judged and pieces[i].letters == NULL:
+                    status = self._evaluate(batch, &pieces[i], begin, size, 0, fault)
+                if status == STATUS_OK:
+                    status = self._step(batch, &pieces[i], begin, size, at if self.judged else 0, base_sequence)
+                at += size
+                if status != STATUS_OK:
+                    self.broken = True
+                    return status
+        self.judged = False
+        if a.within and shared:
+            a.now = column_time(a.times, n - 1)
+            status = attempts_advance(a, a.now)
+        if status == STATUS_OK:
+            status = lag_commit(&self.conditions.lags)
+        if status == STATUS_OK:
+            status = ordering_commit(&self.ordering, batch.columns, n)
+        if status == STATUS_OK:
+            status = attempts_tidy(a, n)
+        a.times = NULL
+        a.n_rows = 0
+        a.base_sequence = base_sequence + n
+        self.next_sequence = base_sequence + n
+        return status
+
+    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+        cdef int64_t n = batch.n_rows
+        cdef Piece whole
+        cdef int status
         out[0] = NULL
         if self.finished or self.broken:
             return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
@@ -348,52 +482,80 @@ cdef class PatternMatcher(Operator):
             return self._give(STATUS_OK, out, fault)
         if n > 0x7fffffff:
             return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
-        status = ordering_check(&self.ordering, batch.columns, n, fault)
+        status = ordering_check(&self.ordering, batch.columns, 0, n, True, fault)
         if status != STATUS_OK:
             return status
+        whole.rows = NULL
+        whole.letters = NULL
+        whole.start = 0
+        whole.n = n
+        if self.conditions.can_fault:
+            status = self.judge(batch, &whole, 1, fault)
+            if status != STATUS_OK:
+                self.retract()
+                return status
+        return self._give(self._run(batch, base_sequence, &whole, 1, fault), out, fault)
+
+    cdef int prepare(self, BatchC *batch, int64_t start, int64_t n, int shares, int32_t *rows, uint8_t *letters,
+                     int32_t *ends, bint *lettered, Fault *fault) noexcept nogil:
+        cdef int64_t i, k = 0, at, size
+        cdef const int32_t *looked_up = NULL
+        cdef int status = ordering_check(&self.ordering, batch.columns, start, n, False, fault)
+        if status != STATUS_OK:
+            return status
+        status = self._reserve(CHUNK)
+        if status == STATUS_OK:
+            status = self._reserve_split(n)
         for i in range(self.n_keys):
             self.keys[i] = &batch.columns[self.key_columns[i]]
-        values_bind(a.start_values, a.n_start_values, batch.columns)
-        values_bind(a.end_values, a.n_end_values, batch.columns)
-        values_bind(a.measures.row_values, a.measures.n_row_values, batch.columns)
-        status = self._reserve(n if self.conditions.can_fault else CHUNK)
-        if status == STATUS_OK:
-            status = keymap_prepare(&a.keys, self.keys, n)
-        if status == STATUS_OK:
-            status = lag_begin(&self.conditions.lags, n, a.keys.count)
-        if status == STATUS_OK:
-            status = self.conditions.begin(batch.columns, n)
-        if status != STATUS_OK:
-            return fault_set(fault, status, -1, -1, 0, 0, NULL)
-        if self.conditions.can_fault:
-            for start from 0 <= start < n by CHUNK:
-                size = n - start if n - start < CHUNK else CHUNK
-                status = self._evaluate(batch, start, size, start, fault)
+        lettered[0] = self.attempts.dfa.dense and not self.conditions.lagged
+        if status == STATUS_OK and lettered[0]:
+            status = self.conditions.begin(batch.columns, n, False)
+            for at from start <= at < start + n by CHUNK:
                 if status != STATUS_OK:
-                    lag_undo(&self.conditions.lags)
+                    break
+                size = start + n - at if start + n - at < CHUNK else CHUNK
+                status = self.conditions.chunk(batch.columns, NULL, NULL, at, size, self.narrow, NULL, fault)
+                if status != STATUS_OK:
                     if fault.code != status:
                         fault_set(fault, status, -1, -1, 0, 0, NULL)
                     fault.stage = STAGE_CONDITION
                     return status
-        for start from 0 <= start < n by CHUNK:
-            size = n - start if n - start < CHUNK else CHUNK
-            if self.conditions.can_fault:
-                status = self._step(batch, start, size, start, base_sequence)
-            else:
-                status = self._evaluate(batch, start, size, 0, fault)
-                if status == STATUS_OK:
-                    status = self._step(batch, start, size, 0, base_sequence)
-            if status != STATUS_OK:
-                self.broken = True
-                break
+                for i in range(size):
+                    self.split_rows[k] = <int32_t>(at + i)
+                    self.split_letters[k] = self.narrow[i]
+                    k += self.inert[self.narrow[i]] ^ 1
+        elif status == STATUS_OK:
+            for i in range(n):
+                self.split_rows[i] = <int32_t>(start + i)
+            k = n
         if status == STATUS_OK:
-            status = lag_commit(&self.conditions.lags)
-        if status == STATUS_OK:
-            status = ordering_commit(&self.ordering, batch.columns, n)
-        if status == STATUS_OK:
-            status = attempts_tidy(a, n)
-        self.next_sequence = base_sequence + n
-        return self._give(status, out, fault)
+            if k < n:
+                looked_up = self.split_rows
+            status = owners_find(&self.owners, self.keys, self.n_keys, looked_up, start, k, shares, self.split_owners)
+        if status != STATUS_OK:
+            return fault_set(fault, status, -1, -1, 0, 0, NULL)
+        owners_split(self.split_owners, self.split_rows, self.split_letters if lettered[0] else NULL, k, shares, rows,
+                     letters, ends)
+        return STATUS_OK
+
+    cdef int take(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces, BatchC **out,
+                  Fault *fault) noexcept nogil:
+        cdef int status
+        out[0] = NULL
+        if self.finished or self.broken:
+            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
+                             "the matcher has seen the end of its input and" if self.finished else
+                             "the matcher ran out of memory and")
+        # Within the batch `prepare` has looked; every instance finds the same here.
+        status = ordering_check(&self.ordering, batch.columns, 0, 1, True, fault)
+        if status != STATUS_OK:
+            self.retract()
+            return status
+        return self._give(self._run(batch, base_sequence, pieces, n_pieces, fault), out, fault)
+
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
+        self.result.layout(column, kind, width)
 
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil:
         cdef int status = STATUS_OK

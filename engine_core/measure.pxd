@@ -23,6 +23,8 @@ cdef enum LeafKind:
     LEAF_MAX = 12
     LEAF_CLASSIFIER = 13        # variable of the last row
     LEAF_START_TIME = 14        # the first row's time, which WITHIN keeps anyway
+    LEAF_SETTLED = 15           # which event made the match certain, and
+    LEAF_TURN = 16              # whose turn it was: see operator.pxd, order of matches
 
 cdef struct Leaf:
     int32_t kind
@@ -49,6 +51,8 @@ cdef struct Found:
     int64_t first_time
     int64_t first_sequence      # of an empty match: the row where it stands
     int64_t last_sequence       # -1 for an empty match
+    int64_t settled             # for LEAF_SETTLED
+    int64_t turn                # for LEAF_TURN
     const uint64_t *start_values
     const uint64_t *end_values
     const uint8_t *records      # labelled mode: the match's rows

@@ -198,6 +198,10 @@ cdef int emit_leaf(const Measures *m, const KeyMap *keys, int i, const Found *f,
         return keymap_emit(keys, f.partition, leaf.column, out)
     if leaf.kind == LEAF_MATCH_NUMBER:
         return out_push_word(out, f.number)
+    if leaf.kind == LEAF_SETTLED:
+        return out_push_word(out, f.settled)
+    if leaf.kind == LEAF_TURN:
+        return out_push_word(out, f.turn)
     if leaf.kind == LEAF_FIRST_SEQUENCE:
         return out_push_word(out, f.first_sequence)
     if leaf.kind == LEAF_LAST_SEQUENCE:

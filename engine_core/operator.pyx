@@ -8,10 +8,11 @@ must be written by each operator, because forgetting state would be silent.
 Invariants: the nogil methods are called by one thread at a time; on a status other than STATUS_OK the state is as it
 was before the call. `input` and `output` are set once, by the subclass's constructor.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 from .batch cimport Batch, BatchC
-from .status cimport STATUS_OK, Fault, fault_exception
+from .column cimport KIND_NONE
+from .status cimport STATUS_OK, STATUS_TYPE, Fault, fault_exception, fault_set
 
 
 cdef class Operator:
@@ -35,6 +36,25 @@ cdef class Operator:
     cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
         out[0] = NULL
         return STATUS_OK
+
+    cdef int prepare(self, BatchC *batch, int64_t start, int64_t n, int shares, int32_t *rows, uint8_t *letters,
+                     int32_t *ends, bint *lettered, Fault *fault) noexcept nogil:
+        return fault_set(fault, STATUS_TYPE, -1, -1, 0, 0, "an operator that cannot be spread")
+
+    cdef int judge(self, BatchC *batch, const Piece *pieces, int64_t n_pieces, Fault *fault) noexcept nogil:
+        return STATUS_OK
+
+    cdef void retract(self) noexcept nogil:
+        pass
+
+    cdef int take(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces, BatchC **out,
+                  Fault *fault) noexcept nogil:
+        out[0] = NULL
+        return fault_set(fault, STATUS_TYPE, -1, -1, 0, 0, "an operator that cannot be spread")
+
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
+        kind[0] = KIND_NONE
+        width[0] = 0
 
     cdef str context(self, const Fault *fault):
         return ""

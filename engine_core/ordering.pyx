@@ -84,16 +84,23 @@ cdef int words_sign(const Ordering *o, const uint64_t *a, const uint64_t *b) noe
     return 0
 
 
-cdef int check_any(const Ordering *o, const Column *columns, int64_t n, Fault *fault) noexcept nogil:
+cdef int check_any(const Ordering *o, const Column *columns, int64_t start, int64_t n, bint continues,
+                   Fault *fault) noexcept nogil:
     cdef uint64_t *rows = <uint64_t *>calloc(2 * (o.n + 1), 8)
     cdef uint64_t *now
-    cdef const uint64_t *before = o.last if o.any else NULL
+    cdef const uint64_t *before = o.last if continues and o.any else NULL
     cdef int64_t i
     cdef const char *words
     cdef int status = STATUS_OK
     if rows == NULL:
         return STATUS_NO_MEMORY
-    for i in range(n):
+    if start:
+        now = rows + ((start - 1) & 1) * (o.n + 1)
+        status = values_read(o.columns, o.n, columns, start - 1, now)
+        before = now
+    for i in range(start, start + n):
+        if status != STATUS_OK:
+            break
         now = rows + (i & 1) * (o.n + 1)
         values_free(o.columns, o.n, now)
         memset(now, 0, 8 * (o.n + 1))
@@ -112,7 +119,7 @@ cdef int check_any(const Ordering *o, const Column *columns, int64_t n, Fault *f
                 words = "key"
             status = fault_set(fault, STATUS_UNSORTED, i, o.columns[0].column, <int64_t>now[1], <int64_t>before[1], words)
             break
-        if o.time >= 0 and o.has_watermark and now[0] & 1 == 0 and <int64_t>now[1] < o.watermark:
+        if continues and o.time >= 0 and o.has_watermark and now[0] & 1 == 0 and <int64_t>now[1] < o.watermark:
             status = fault_set(fault, STATUS_UNSORTED, i, o.columns[0].column, <int64_t>now[1], o.watermark, "watermark")
             break
         before = now
@@ -122,23 +129,25 @@ cdef int check_any(const Ordering *o, const Column *columns, int64_t n, Fault *f
     return status
 
 
-cdef int ordering_check(const Ordering *o, const Column *columns, int64_t n, Fault *fault) noexcept nogil:
+cdef int ordering_check(const Ordering *o, const Column *columns, int64_t start, int64_t n, bint continues,
+                        Fault *fault) noexcept nogil:
     cdef const Column *c
     cdef const int64_t *values
-    cdef int64_t row
+    cdef int64_t row, before
     if o.n == 0 or n == 0:
         return STATUS_OK
     c = &columns[o.columns[0].column]
     if o.n == 1 and c.kind == KIND_I64 and c.null_count == 0 and not o.descending[0] and (not o.any or o.last[0] == 0):
-        values = <const int64_t *>c.values
-        row = first_fall(values, n, <int64_t>o.last[1] if o.any else values[0])
+        values = <const int64_t *>c.values + start
+        before = (values - 1)[0] if start else (<int64_t>o.last[1] if continues and o.any else values[0])
+        row = first_fall(values, n, before)
         if row >= 0:
-            return fault_set(fault, STATUS_UNSORTED, row, o.columns[0].column, values[row],
-                             values[row - 1] if row else <int64_t>o.last[1], NULL)
-        if o.time >= 0 and o.has_watermark and values[0] < o.watermark:
-            return fault_set(fault, STATUS_UNSORTED, 0, o.columns[0].column, values[0], o.watermark, "watermark")
+            return fault_set(fault, STATUS_UNSORTED, start + row, o.columns[0].column, values[row],
+                             values[row - 1] if row else before, NULL)
+        if continues and o.time >= 0 and o.has_watermark and values[0] < o.watermark:
+            return fault_set(fault, STATUS_UNSORTED, start, o.columns[0].column, values[0], o.watermark, "watermark")
         return STATUS_OK
-    return check_any(o, columns, n, fault)
+    return check_any(o, columns, start, n, continues, fault)
 
 
 cdef int ordering_commit(Ordering *o, const Column *columns, int64_t n) noexcept nogil:

@@ -36,6 +36,8 @@ cdef class Output:
     # with all its rows and reported; the others stay for the next call.
     cdef int take(self, BatchC **out, Fault *fault) noexcept nogil
     cdef int64_t waiting(self) noexcept nogil
+    # Kind and width of a column of the result, as out_init takes them.
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil
     cdef void _remove(self, int64_t row) noexcept nogil
     cdef bint _of_none(self, int64_t row) noexcept nogil
     cdef int _run(self, OutColumn *results, int64_t start, int64_t n, Fault *fault) noexcept nogil

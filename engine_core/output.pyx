@@ -137,6 +137,11 @@ cdef class Output:
     cdef int64_t waiting(self) noexcept nogil:
         return self.leaves[0].length if self.n_leaves else 0
 
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
+        cdef const OutputColumn *c = &self.columns[column]
+        kind[0] = self.leaf_kinds[c.leaf] if c.leaf >= 0 else c.kind
+        width[0] = self.leaf_widths[c.leaf] if c.leaf >= 0 else c.width
+
     cdef void _remove(self, int64_t row) noexcept nogil:
         """Takes the row's match out of every leaf column."""
         cdef int i

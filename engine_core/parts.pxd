@@ -113,6 +113,14 @@ cdef struct Attempts:
     # the row that is being stepped
     const Column *columns
     int64_t row
+    # which event makes a match certain
+    bint ranked                 # a leaf asks
+    bint closing                # a window that closes at `due`, or the end of input; else the row that is being stepped
+    int64_t due
+    int64_t turn                # ... of the attempt that starts there
+    int64_t base_sequence       # of the batch
+    const Column *times         # of its n_rows rows (WITHIN); none outside of a batch
+    int64_t n_rows
     uint64_t *scratch
 
 

@@ -21,6 +21,8 @@ cdef struct Labelled:
     uint32_t partition
     int64_t number              # MATCH_NUMBER(), from 1
     int64_t length              # rows of the match, those that were not recorded too
+    int64_t settled             # for RESULT_SETTLED, RESULT_TURN
+    int64_t turn
     int32_t first               # of the whole match
     int32_t last                # = first unless kind is FOUND
     int64_t n
@@ -39,6 +41,8 @@ cdef enum ResultKind:
     RESULT_FIRST_SEQUENCE = 8
     RESULT_LAST_SEQUENCE = 9
     RESULT_MATCH = 10           # a number for each match handed over, NULL for an unmatched row: Output tells matches by it
+    RESULT_SETTLED = 11         # which event made it certain, and
+    RESULT_TURN = 12            # whose turn it was: see operator.pxd, order of matches
 
 cdef enum Source:               # where a value of a row comes from
     FROM_NONE = 0

@@ -40,7 +40,8 @@ cdef enum:
 
 KINDS = {"first": RESULT_FIRST, "last": RESULT_LAST, "match_number": RESULT_MATCH_NUMBER, "length": RESULT_LENGTH,
          "aggregate": RESULT_AGGREGATE, "list": RESULT_LIST, "key": RESULT_KEY, "row": RESULT_ROW,
-         "first_sequence": RESULT_FIRST_SEQUENCE, "last_sequence": RESULT_LAST_SEQUENCE, "match": RESULT_MATCH}
+         "first_sequence": RESULT_FIRST_SEQUENCE, "last_sequence": RESULT_LAST_SEQUENCE, "match": RESULT_MATCH,
+         "settled": RESULT_SETTLED, "turn": RESULT_TURN}
 SOURCES = {"none": FROM_NONE, "history": FROM_HISTORY, "classifier": FROM_CLASSIFIER, "group": FROM_GROUP}
 
 
@@ -187,7 +188,7 @@ cdef class Results:
             leaf = &self.leaves[i]
             (leaf.kind, leaf.function, leaf.type, leaf.column, leaf.final, leaf.offset, leaf.physical, leaf.variables,
              arguments) = leaves[i]
-            if not 0 <= leaf.kind <= RESULT_MATCH or not 0 <= leaf.function < N_FUNCTIONS or leaf.offset < 0:
+            if not 0 <= leaf.kind <= RESULT_TURN or not 0 <= leaf.function < N_FUNCTIONS or leaf.offset < 0:
                 raise ValueError(f"leaf {i} has a number that is none")
             leaf.final = leaf.final or not self.all_rows
             leaf.whole = leaf.variables & all_variables == all_variables
@@ -425,6 +426,8 @@ cdef class Results:
             return put_word(out, s.labelled.history.sequence[s.match.last], s.n_shown)
         if leaf.kind == RESULT_MATCH:
             return put_word(out, s.serial, s.n_shown)
+        if leaf.kind == RESULT_SETTLED or leaf.kind == RESULT_TURN:
+            return put_word(out, s.match.settled if leaf.kind == RESULT_SETTLED else s.match.turn, s.n_shown)
         if leaf.kind == RESULT_ROW:
             return self._row(leaf, out)
         for _k in range(s.n_shown):
@@ -445,6 +448,8 @@ cdef class Results:
             return copy_value(out, &s.labelled.history.columns[leaf.column], s.match.first)
         if leaf.kind == RESULT_FIRST_SEQUENCE:
             return out_push_word(out, s.labelled.history.sequence[s.match.first])
+        if leaf.kind == RESULT_SETTLED or leaf.kind == RESULT_TURN:
+            return out_push_word(out, s.match.settled if leaf.kind == RESULT_SETTLED else s.match.turn)
         if s.match.kind == UNMATCHED:
             if leaf.kind == RESULT_LAST_SEQUENCE:
                 return out_push_word(out, s.labelled.history.sequence[s.match.first])

@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from .batch cimport BatchC
 from .conditions cimport Conditions
 from .gather cimport batch_gather
-from .operator cimport Operator
+from .operator cimport SPREAD_BATCHES, Operator
 from .registers cimport CHUNK
 from .schema cimport Schema
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
@@ -37,6 +37,7 @@ cdef class RowFilter(Operator):
         for i in range(conditions.program.n_inputs):
             if not 0 <= conditions.sources[i].column < len(schema.names):
                 raise ValueError("the condition reads a column that is not there")
+        self.spread = SPREAD_BATCHES
         self.bytes = <uint8_t *>calloc(CHUNK, 1)
         if self.bytes == NULL:
             raise MemoryError("no memory for a row filter")
@@ -58,12 +59,12 @@ cdef class RowFilter(Operator):
             if self.rows == NULL:
                 return fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "a row filter")
             self.room = n
-        status = self.conditions.begin(batch.columns, n)
+        status = self.conditions.begin(batch.columns, n, False)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, NULL)
         for start from 0 <= start < n by CHUNK:
             size = n - start if n - start < CHUNK else CHUNK
-            status = self.conditions.chunk(batch.columns, NULL, start, size, self.bytes, NULL, fault)
+            status = self.conditions.chunk(batch.columns, NULL, NULL, start, size, self.bytes, NULL, fault)
             if status != STATUS_OK:
                 return status
             found += select_rows(self.bytes, size, <int32_t>start, self.rows + found)

@@ -35,3 +35,17 @@ cdef class Shard:
     cdef int outbox_reader
     cdef dict known         # source id -> (Operator, its source), for the schemas of what goes out
     cdef tuple wrap(self, Outgoing *item)
+
+# What one step is made of, for those who take steps in another way (crew.pyx). All on the shard's thread, or, of several,
+# on one after the other.
+cdef void fill(Outgoing *item, int kind, int id, BatchC *batch, int64_t base, int64_t last) noexcept nogil
+cdef void clear(Fault *fault) noexcept nogil
+cdef void emit(ShardC *shard, Outgoing *item) noexcept nogil
+# Sends a fault out, with a reference of its own to the batch that led to it (or NULL).
+cdef void report(ShardC *shard, NodeC *node, Fault *fault, BatchC *batch, int64_t base, int64_t last,
+                 int64_t layout) noexcept nogil
+# Matches (or NULL, or none) go out and on to their listeners; the reference is taken over.
+cdef void settle(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fault, BatchC *batch, int64_t base,
+                 int64_t last, int64_t layout) noexcept nogil
+# End of input for the listeners of `source`.
+cdef void finish(ShardC *shard, int32_t source) noexcept nogil

@@ -298,7 +298,7 @@ cdef class Shard:
     >>> [(kind == BARRIER, ticket) for kind, *_, ticket in shard.take()]
     [(True, 7)]
     """
-    def __cinit__(self, Ring inbox not None, Ring outbox=None):
+    def __cinit__(self, Ring inbox not None, Ring outbox=None, int workers=1):
         self.inbox = inbox
         self.outbox = outbox
         self.known = {}
@@ -327,7 +327,7 @@ cdef class Shard:
         else:
             self.known[id] = (operator, source)
 
-    def run(self):
+    def run(self, int worker=0):
         """The body of the worker thread: returns when the inbox is closed and empty, and closes the outbox."""
         if self.c.outbox == NULL:
             raise ValueError("a shard without an outbox is drained, not run")

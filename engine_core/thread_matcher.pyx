@@ -25,9 +25,10 @@ from .column cimport Column, column_time
 from .history cimport history_append, history_init
 from .keymap cimport keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
 from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
-from .operator cimport Operator
+from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, Operator, Piece
 from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
                         ordering_restore, ordering_save)
+from .owner cimport owners_find, owners_free, owners_split
 from .registers cimport CHUNK
 from .parking cimport parking_free, parking_init
 from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_LESS, SEEK_MASK, Chain, Exit, Seeks, Tree
@@ -77,7 +78,8 @@ cdef class ThreadMatcher(Operator):
             history, type) each, a tree's column -1 for the conditions;
             keys: partition columns; single: whether the key is one number;
             order: (column, type, descending, nulls_first) each; timed: the first of them is WITHIN's time;
-            within: interval in its unit or None; skip: SKIPS number; skip_variables: mask; eager, numbered, unmatched: bool;
+            within: interval in its unit or None; skip: SKIPS number; skip_variables: mask;
+            eager, numbered, unmatched, ranked (some leaf asks for RESULT_SETTLED or RESULT_TURN): bool;
             max_steps: of one attempt, 0 for no limit;
             condition_names, rest_names, skip_name: for messages; fingerprint: 16 bytes that tell one plan from another;
             make_conditions, make_results: functions that make fresh ones, for `restore`.
@@ -129,6 +131,10 @@ cdef class ThreadMatcher(Operator):
             if not 0 <= self.key_columns[i] < n_columns:
                 raise ValueError(f"no partition column {keys[i]}")
         ordering_bind(&self.ordering, order, plan["timed"], t.within, n_columns)
+        self.spread = SPREAD_KEYS if self.n_keys else SPREAD_WHOLE
+        self.votes = self.conditions.can_fault
+        t.ranked = plan["ranked"]
+        self.ranked = t.ranked
         self._state()
 
     cdef int _program(self, dict plan) except -1:
@@ -284,6 +290,9 @@ cdef class ThreadMatcher(Operator):
         free(self.partitions)
         free(self.rows)
         free(self.chosen)
+        free(self.split_rows)
+        free(self.split_owners)
+        owners_free(&self.owners)
 
     # ------------------------------------------------------------ kernel
 
@@ -304,27 +313,43 @@ cdef class ThreadMatcher(Operator):
         self.buffer_rows = rows
         return STATUS_OK
 
-    cdef int _evaluate(self, BatchC *batch, int64_t start, int64_t n, int64_t at, Fault *fault) noexcept nogil:
-        """Masks and partition numbers of rows start .. start+n into the buffers from `at` on."""
-        cdef int status = keymap_ids(&self.threads.keys, self.keys, NULL, start, n, self.partitions + at)
+    cdef int _reserve_split(self, int64_t rows) noexcept nogil:
+        if rows <= self.split_room:
+            return STATUS_OK
+        free(self.split_rows)
+        free(self.split_owners)
+        self.split_room = 0
+        self.split_rows = <int32_t *>malloc(rows * sizeof(int32_t))
+        self.split_owners = <uint8_t *>malloc(rows)
+        if self.split_rows == NULL or self.split_owners == NULL:
+            return STATUS_NO_MEMORY
+        self.split_room = rows
+        return STATUS_OK
+
+    cdef int _evaluate(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
+                       Fault *fault) noexcept nogil:
+        """Masks and partition numbers of n rows of the piece into the buffers from `at` on."""
+        cdef const int32_t *rows = piece.rows + begin if piece.rows != NULL else NULL
+        cdef int64_t start = piece.start + begin
+        cdef int status = keymap_ids(&self.threads.keys, self.keys, rows, start, n, self.partitions + at)
         if status == STATUS_OK and self.conditions.lagged:
             status = lag_reserve(&self.conditions.lags, self.threads.keys.count)
         if status != STATUS_OK:
             return status
-        return self.conditions.chunk(batch.columns, self.partitions + at, start, n, NULL, self.masks + at, fault)
+        return self.conditions.chunk(batch.columns, rows, self.partitions + at, start, n, NULL, self.masks + at, fault)
 
-    cdef int _step(self, BatchC *batch, int64_t start, int64_t n, int64_t at, int64_t base) noexcept nogil:
-        """The attempts take rows start .. start+n, whose masks stand in the buffers from `at` on."""
+    cdef int _step(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
+                   int64_t base) noexcept nogil:
+        """The attempts take n rows of the piece, whose masks stand in the buffers from `at` on."""
         cdef Threads *t = &self.threads
-        cdef const Column *time = &batch.columns[self.ordering.columns[0].column] if t.within else NULL
-        cdef int64_t i, k = 0
+        cdef int64_t i, k = 0, start = piece.start + begin
         cdef int32_t row = t.history.n_rows
         cdef int status = tracks_reserve(t, t.keys.count)
         if status != STATUS_OK:
             return status
         for i in range(n):
             if not track_ignores(t, self.partitions[at + i], self.masks[at + i]):
-                self.rows[k] = <int32_t>(start + i)
+                self.rows[k] = <int32_t>(start + i) if piece.rows == NULL else piece.rows[begin + i]
                 self.chosen[k] = <uint32_t>(at + i)
                 k += 1
         status = history_append(&t.history, batch.columns, self.rows, k, base)
@@ -333,7 +358,7 @@ cdef class ThreadMatcher(Operator):
         for i in range(k):
             t.history.mask[row + i] = self.masks[self.chosen[i]]
             if t.within:
-                t.history.time[row + i] = column_time(time, self.rows[i])
+                t.history.time[row + i] = column_time(t.times, self.rows[i])
         for i in range(k):
             if t.within:
                 status = tracks_advance(t, t.history.time[row + i], self.definitions, self.results)
@@ -342,8 +367,8 @@ cdef class ThreadMatcher(Operator):
             status = track_row(t, self.partitions[self.chosen[i]], row + <int32_t>i, self.definitions, self.results)
             if status != STATUS_OK:
                 return status
-        if t.within:
-            status = tracks_advance(t, column_time(time, start + n - 1), self.definitions, self.results)
+        if t.within and piece.rows == NULL:
+            status = tracks_advance(t, column_time(t.times, start + n - 1), self.definitions, self.results)
         return status
 
     cdef int _give(self, int status, BatchC **out, Fault *fault) noexcept nogil:
@@ -363,10 +388,95 @@ cdef class ThreadMatcher(Operator):
             fault_set(fault, status, -1, -1, 0, 0, NULL)
         return status
 
-    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+    cdef int _begin(self, BatchC *batch, int64_t n_rows, bint picked, Fault *fault) noexcept nogil:
+        """Before the first condition of a batch; nothing has changed if it fails."""
         cdef Threads *t = &self.threads
-        cdef int64_t n = batch.n_rows, start, size
-        cdef int i, status
+        cdef int i
+        cdef int status = self._reserve(n_rows if self.conditions.can_fault and n_rows > CHUNK else CHUNK)
+        for i in range(self.n_keys):
+            self.keys[i] = &batch.columns[self.key_columns[i]]
+        if status == STATUS_OK:
+            status = keymap_prepare(&t.keys, self.keys, n_rows)
+        if status == STATUS_OK:
+            status = lag_begin(&self.conditions.lags, n_rows, t.keys.count)
+        if status == STATUS_OK:
+            status = self.conditions.begin(batch.columns, n_rows, picked)
+        if status != STATUS_OK:
+            return fault_set(fault, status, -1, -1, 0, 0, NULL)
+        return STATUS_OK
+
+    cdef int judge(self, BatchC *batch, const Piece *pieces, int64_t n_pieces, Fault *fault) noexcept nogil:
+        """All conditions of all rows, into the buffers."""
+        cdef int64_t i, begin, size, n = 0, at = 0
+        cdef int status
+        if self.finished or self.broken:
+            return STATUS_OK            # `take` will say so
+        for i in range(n_pieces):
+            n += pieces[i].n
+        status = self._begin(batch, n, n_pieces and pieces[0].rows != NULL, fault)
+        for i in range(n_pieces):
+            for begin from 0 <= begin < pieces[i].n by CHUNK:
+                if status != STATUS_OK:
+                    break
+                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
+                status = self._evaluate(batch, &pieces[i], begin, size, at, fault)
+                at += size
+                if status != STATUS_OK:
+                    if fault.code != status:
+                        fault_set(fault, status, -1, -1, 0, 0, NULL)
+                    fault.stage = STAGE_CONDITION
+        self.judged = True
+        return status
+
+    cdef void retract(self) noexcept nogil:
+        if self.judged:
+            lag_undo(&self.conditions.lags)
+        self.judged = False
+
+    cdef int _run(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces,
+                  Fault *fault) noexcept nogil:
+        """The step over all pieces, and what follows a batch. The batch was found to be in order."""
+        cdef Threads *t = &self.threads
+        cdef int64_t n = batch.n_rows, i, begin, size, at = 0
+        cdef int status = STATUS_OK
+        cdef bint shared = n_pieces == 0 or pieces[0].rows != NULL
+        if not self.judged:
+            status = self._begin(batch, n, shared, fault)
+            if status != STATUS_OK:
+                return status
+        t.base_sequence = base_sequence
+        t.times = &batch.columns[self.ordering.columns[0].column] if t.within else NULL
+        t.n_batch = n if t.within else 0
+        for i in range(n_pieces):
+            for begin from 0 <= begin < pieces[i].n by CHUNK:
+                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
+                if not self.judged:
+                    status = self._evaluate(batch, &pieces[i], begin, size, 0, fault)
+                if status == STATUS_OK:
+                    status = self._step(batch, &pieces[i], begin, size, at if self.judged else 0, base_sequence)
+                if status == STATUS_OK and threads_wasteful(t):
+                    status = threads_collect(t, self.definitions)
+                at += size
+                if status != STATUS_OK:
+                    self.broken = True
+                    return status
+        self.judged = False
+        if t.within and shared:
+            status = tracks_advance(t, column_time(t.times, n - 1), self.definitions, self.results)
+        if status == STATUS_OK:
+            status = lag_commit(&self.conditions.lags)
+        if status == STATUS_OK:
+            status = ordering_commit(&self.ordering, batch.columns, n)
+        t.times = NULL
+        t.n_batch = 0
+        t.base_sequence = base_sequence + n
+        self.next_sequence = base_sequence + n
+        return status
+
+    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
+        cdef int64_t n = batch.n_rows
+        cdef Piece whole
+        cdef int status
         out[0] = NULL
         if self.finished or self.broken:
             return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
@@ -376,49 +486,56 @@ cdef class ThreadMatcher(Operator):
             return self._give(STATUS_OK, out, fault)
         if n > 0x7fffffff:
             return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
-        status = ordering_check(&self.ordering, batch.columns, n, fault)
+        status = ordering_check(&self.ordering, batch.columns, 0, n, True, fault)
         if status != STATUS_OK:
             return status
+        whole.rows = NULL
+        whole.letters = NULL
+        whole.start = 0
+        whole.n = n
+        if self.conditions.can_fault:
+            status = self.judge(batch, &whole, 1, fault)
+            if status != STATUS_OK:
+                self.retract()
+                return status
+        return self._give(self._run(batch, base_sequence, &whole, 1, fault), out, fault)
+
+    cdef int prepare(self, BatchC *batch, int64_t start, int64_t n, int shares, int32_t *rows, uint8_t *letters,
+                     int32_t *ends, bint *lettered, Fault *fault) noexcept nogil:
+        cdef int64_t i
+        cdef int status = ordering_check(&self.ordering, batch.columns, start, n, False, fault)
+        if status != STATUS_OK:
+            return status
+        lettered[0] = False
+        status = self._reserve_split(n)
         for i in range(self.n_keys):
             self.keys[i] = &batch.columns[self.key_columns[i]]
-        status = self._reserve(n if self.conditions.can_fault else CHUNK)
         if status == STATUS_OK:
-            status = keymap_prepare(&t.keys, self.keys, n)
-        if status == STATUS_OK:
-            status = lag_begin(&self.conditions.lags, n, t.keys.count)
-        if status == STATUS_OK:
-            status = self.conditions.begin(batch.columns, n)
+            for i in range(n):
+                self.split_rows[i] = <int32_t>(start + i)
+            status = owners_find(&self.owners, self.keys, self.n_keys, NULL, start, n, shares, self.split_owners)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, NULL)
-        if self.conditions.can_fault:
-            for start from 0 <= start < n by CHUNK:
-                size = n - start if n - start < CHUNK else CHUNK
-                status = self._evaluate(batch, start, size, start, fault)
-                if status != STATUS_OK:
-                    lag_undo(&self.conditions.lags)
-                    if fault.code != status:
-                        fault_set(fault, status, -1, -1, 0, 0, NULL)
-                    fault.stage = STAGE_CONDITION
-                    return status
-        for start from 0 <= start < n by CHUNK:
-            size = n - start if n - start < CHUNK else CHUNK
-            if self.conditions.can_fault:
-                status = self._step(batch, start, size, start, base_sequence)
-            else:
-                status = self._evaluate(batch, start, size, 0, fault)
-                if status == STATUS_OK:
-                    status = self._step(batch, start, size, 0, base_sequence)
-            if status == STATUS_OK and threads_wasteful(t):
-                status = threads_collect(t, self.definitions)
-            if status != STATUS_OK:
-                self.broken = True
-                break
-        if status == STATUS_OK:
-            status = lag_commit(&self.conditions.lags)
-        if status == STATUS_OK:
-            status = ordering_commit(&self.ordering, batch.columns, n)
-        self.next_sequence = base_sequence + n
-        return self._give(status, out, fault)
+        owners_split(self.split_owners, self.split_rows, NULL, n, shares, rows, letters, ends)
+        return STATUS_OK
+
+    cdef int take(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces, BatchC **out,
+                  Fault *fault) noexcept nogil:
+        cdef int status
+        out[0] = NULL
+        if self.finished or self.broken:
+            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
+                             "the matcher has seen the end of its input and" if self.finished else
+                             "the matcher ran out of memory and")
+        # Within the batch `prepare` has looked; every instance finds the same here.
+        status = ordering_check(&self.ordering, batch.columns, 0, 1, True, fault)
+        if status != STATUS_OK:
+            self.retract()
+            return status
+        return self._give(self._run(batch, base_sequence, pieces, n_pieces, fault), out, fault)
+
+    cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
+        self.results.output.layout(column, kind, width)
 
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil:
         cdef int status = STATUS_OK

@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .captures cimport Definitions
+from .column cimport Column
 from .history cimport History
 from .keymap cimport KeyMap
 from .operator cimport STAGE_RESULT
@@ -188,6 +189,15 @@ cdef struct Threads:
     int32_t *turn               # scratch: (start, attempt) of those that a row is shown to
     int64_t turn_room
     Fault fault                 # the first that waits to be told
+    # which event makes a match certain: see operator.pxd, order of matches
+    bint ranked                 # somebody asks
+    bint closing                # a window that closes at `due`, or the end of input; else the row that is being stepped
+    int64_t due
+    int64_t whose_turn
+    int64_t stepped             # sequence of the row
+    int64_t base_sequence       # of the batch
+    const Column *times         # of its n_batch rows (WITHIN); none outside of a batch
+    int64_t n_batch
 
 cdef int threads_init(Threads *t) noexcept nogil
 cdef void threads_free(Threads *t) noexcept nogil

@@ -88,7 +88,11 @@ cdef int attempts_advance(Attempts *a, int64_t time) noexcept nogil:
             continue
         p.armed = False
         # Only to the moment that was due: the part's next one takes its turn among the others.
+        a.closing = True
+        a.due = timer.due
+        a.turn = timer.sequence
         status = expire(a, p, timer.due)
+        a.closing = False
         if status != STATUS_OK:
             return status
         if p.head == p.tail:

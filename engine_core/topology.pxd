@@ -5,6 +5,10 @@ from .operator cimport Operator
 
 cdef struct NodeC:
     PyObject *operation     # an Operator, borrowed: its Node keeps it
+    PyObject **instances    # of all workers; operation is the first
+    int32_t n_instances
+    int32_t spread          # operator.Spread
+    int32_t owner           # SPREAD_WHOLE: the worker that runs it
     int32_t id              # the trigger's source id: what its matches are a stream under
     int32_t timed           # its order is its stream's event time: it may be told the watermark
     int64_t emitted         # matches so far = sequence of the next one; the shard's thread only
@@ -22,6 +26,7 @@ cdef struct RoutesC:
 cdef class Node:
     cdef NodeC c
     cdef readonly Operator operator
+    cdef readonly tuple operators
     cdef readonly int source
 
 

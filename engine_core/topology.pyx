@@ -19,9 +19,9 @@ recurses), 2^31 source ids.
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 
-from .operator cimport Operator
+from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, Operator
 
 CHAIN_MAX = 200
 
@@ -29,17 +29,43 @@ CHAIN_MAX = 200
 cdef class Node:
     """One trigger in a topology: `operator` reads source `source`; its matches are source `id`.
 
-    timed: the operator is ordered by the event time of its stream and is told its watermark.
+    operator: or a list of them, one a worker, if it is to be run by partition.  timed: the operator is ordered by the event
+    time of its stream and is told its watermark.  owner: the worker that runs an operator which has to see everything.
     """
-    def __cinit__(self, int id, int source, Operator operator not None, *, bint timed=False):
+    def __cinit__(self, int id, int source, operator not None, *, bint timed=False, int owner=0):
+        cdef int i
+        cdef Operator one
         if id < 0 or source < 0 or id == source:
             raise ValueError(f"a node cannot have id {id} and source {source}")
-        self.operator = operator
+        self.operators = tuple(operator) if isinstance(operator, (list, tuple)) else (operator,)
+        if not self.operators:
+            raise ValueError("a node needs an operator")
+        self.operator = self.operators[0]
         self.source = source
-        self.c.operation = <PyObject *>operator
+        self.c.operation = <PyObject *>self.operator
+        self.c.n_instances = len(self.operators)
+        self.c.instances = <PyObject **>calloc(self.c.n_instances, sizeof(PyObject *))
+        if self.c.instances == NULL:
+            raise MemoryError("no memory for a trigger")
+        for i in range(self.c.n_instances):
+            one = self.operators[i]
+            self.c.instances[i] = <PyObject *>one
+        # Of an operator that only has one instance, that one has to see everything.
+        self.c.spread = self.operator.spread
+        if self.c.spread == SPREAD_KEYS and self.c.n_instances == 1:
+            self.c.spread = SPREAD_WHOLE
+        self.c.owner = owner
         self.c.id = id
         self.c.timed = timed
         self.c.emitted = 0
+
+    def __dealloc__(self):
+        free(self.c.instances)
+
+    @property
+    def owner(self):
+        """The worker that runs it, where one runs it alone."""
+        return self.c.owner
 
     @property
     def id(self):

@@ -16,6 +16,7 @@ from libc.stdlib cimport qsort, realloc
 from libc.string cimport memset
 
 from .captures cimport Definitions
+from .column cimport column_time
 from .history cimport NO_ROW, ROW_UNKNOWN
 from .results cimport EMPTY, FOUND, UNMATCHED, Labelled, Results
 from .parking cimport parking_take, parking_tidy, parking_wake
@@ -113,6 +114,20 @@ cdef int track_arm(Threads *t, int32_t attempt) noexcept nogil:
 
 # ---------------------------------------------------------------- settling
 
+cdef int64_t settled_now(const Threads *t) noexcept nogil:
+    """Which event makes a match certain now: the row under way, or the first whose time closes its window."""
+    cdef int64_t low = 0, high = t.n_batch, middle
+    if not t.closing:
+        return 2 * t.stepped + 1
+    while low < high:
+        middle = (low + high) >> 1
+        if column_time(t.times, middle) < t.due:
+            low = middle + 1
+        else:
+            high = middle
+    return 2 * (t.base_sequence + low)
+
+
 cdef int label(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t row, int64_t number,
                Labelled *m) noexcept nogil:
     """A match (or the row of none) as Results takes it; its rows are in the scratch until the next call. Status."""
@@ -163,6 +178,9 @@ cdef int give(Threads *t, int32_t partition, int kind, const Attempt *a, int32_t
     cdef int status = label(t, partition, kind, a, row, number, &m)
     if status != STATUS_OK:
         return status
+    if t.ranked:
+        m.settled = settled_now(t)
+        m.turn = t.whose_turn if t.closing else 0
     memset(&fault, 0, sizeof(Fault))
     status = results.add(&t.history, &t.keys, &m, &fault)
     if status == STATUS_NO_MEMORY:
@@ -424,6 +442,7 @@ cdef bint track_ignores(Threads *t, uint32_t partition, uint64_t mask) noexcept 
 cdef int track_row(Threads *t, uint32_t partition, int32_t row, Definitions d, Results results) noexcept nogil:
     cdef Track *p = &t.tracks[partition]
     p.kept = 0
+    t.stepped = t.history.sequence[row]
     if p.first == ROW_UNKNOWN:
         p.first = row
     t.history.before[row] = p.newest
@@ -459,6 +478,9 @@ cdef int tracks_advance(Threads *t, int64_t time, Definitions d, Results results
         # Step by step, so that windows close in one order however far the time has moved at once.
         t.now = due.time + t.interval
         t.has_now = True
+        t.closing = True
+        t.due = t.now
+        t.whose_turn = due.sequence
         if not t.eager:
             status = track_turn(t, a.track, d, results)
         else:
@@ -467,6 +489,7 @@ cdef int tracks_advance(Threads *t, int64_t time, Definitions d, Results results
                 return STATUS_NO_MEMORY
             if outcome == DECIDED:
                 status = settle_eager(t, due.attempt, results)
+        t.closing = False
         if status != STATUS_OK:
             return status
     if not t.has_now or time > t.now:
@@ -489,6 +512,7 @@ cdef int tracks_finish(Threads *t, Definitions d, Results results) noexcept nogi
     cdef int32_t at, partition
     cdef int status = STATUS_OK
     t.ended = True
+    t.closing = True
     t.n_dues = 0
     for i in range(t.n_tracks):
         if t.tracks[i].newest >= 0:
@@ -499,6 +523,7 @@ cdef int tracks_finish(Threads *t, Definitions d, Results results) noexcept nogi
             at = t.attempts[at].after
     while t.n_dues and status == STATUS_OK:
         at = t.dues[0].attempt
+        t.whose_turn = t.dues[0].sequence
         due_pop(t)
         if not t.attempts[at].used or t.attempts[at].given:
             continue

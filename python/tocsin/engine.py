@@ -24,7 +24,7 @@ from tocsin_core.row_builder import datetime_ns
 from tocsin_core.schema import Schema
 from tocsin_core.status import SchemaError, TocsinError
 
-from .compile import build_operator
+from .compile import build_operators
 from .handlers import DEAD_LETTER_SCHEMA, DeadLetter, DeadLetters, Outlet
 from .language.duration import duration_ns
 from .runtime import Runtime
@@ -32,7 +32,7 @@ from .storage import Store
 from .stream import Stream
 from .trigger import Trigger
 
-WORKERS_MAX = 1
+WORKERS_MAX = 64
 UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -41,7 +41,9 @@ class Engine:
 
     Args:
         path: directory of the store (made if missing), or a Store, which stays open at the end; None: in memory.
-        workers: 1 matches on a thread of its own and calls handlers on another; 0 does all in the thread that pushes.
+        workers: how many threads match, besides the one that calls handlers: 1, up to 64, or "auto", one for each
+            processor. Of several, each keeps the state of its own partitions; a pattern without PARTITION BY runs on
+            one of them. Matches, their order and faults are the same. 0 does all in the thread that pushes.
         ring_slots: how many batches may wait for the worker (rounded up to a power of two).
         overflow: what a push does when so many wait: "block" waits (Ctrl-C works), "raise" raises BackpressureError
             and accepts nothing.
@@ -66,13 +68,16 @@ class Engine:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | Store | None = None, *, workers: int = 1, ring_slots: int = 1024,
+        self, path: str | os.PathLike[str] | Store | None = None, *, workers: int | Literal["auto"] = 1, ring_slots: int = 1024,
         overflow: Literal["block", "raise"] = "block", durability: Literal["commit", "interval", "none"] = "interval",
         retries: int = 3, backoff: float = 0.01,
     ) -> None:  # fmt: skip
+        if workers == "auto":
+            workers = min(processors(), WORKERS_MAX)
         if type(workers) is not int or not 0 <= workers <= WORKERS_MAX:
             raise ValueError(
-                f"workers={workers!r}: for now an engine has 1 worker thread, or 0 (all in the thread that pushes)"
+                f'workers={workers!r}: give a number of threads from 1 to {WORKERS_MAX}, "auto" (one for each '
+                "processor), or 0 (all in the thread that pushes)"
             )
         if overflow not in ("block", "raise"):
             raise ValueError(f'overflow={overflow!r}: for now "block" or "raise"')
@@ -188,6 +193,7 @@ class Engine:
             feeder, timed = parent._operator, False
         if isinstance(definition, Operator):
             operator, schema = definition, pa.schema(definition.output)
+            operators = [operator]
             if any(other._operator is operator for other in self._triggers.values()):
                 raise TocsinError(
                     f"trigger {name!r}: this operator belongs to another trigger; make a new one"
@@ -196,7 +202,12 @@ class Engine:
             if mismatch:
                 raise SchemaError(f"trigger {name!r}, source {parent.name!r}: {mismatch}")
         else:
-            operator, schema = build_operator(definition, parent.schema, max_steps=max_steps)
+            # What follows a trigger sees its matches one after the other: by partition only on a stream.
+            workers = self._runtime.workers if isinstance(parent, Stream) else 1
+            operators, schema = build_operators(
+                definition, parent.schema, workers=workers, max_steps=max_steps
+            )
+            operator = operators[0]
             timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
@@ -209,7 +220,7 @@ class Engine:
 
         outlet = Outlet(name, parent.name, schema, log, DeadLetters(name, open_dead), self._runtime.fault)
         trigger = Trigger(self, name, parent, operator, outlet, self._retries, self._backoff)
-        trigger._id = self._runtime.add_trigger(parent._id, feeder, operator, outlet, timed=timed)
+        trigger._id = self._runtime.add_trigger(parent._id, feeder, operators, outlet, timed=timed)
         self._triggers[name] = trigger
         return trigger
 
@@ -454,6 +465,13 @@ class Engine:
         if name not in self._triggers:
             raise TocsinError(f"there is no trigger {name!r}{_nearest(str(name), list(self._triggers))}")
         return self._triggers[name]
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -30,6 +30,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from tocsin_core.crew import Crew
 from tocsin_core.intake import claim_slots, try_claim_slot
 from tocsin_core.operator import Operator
 from tocsin_core.ring import Ring
@@ -49,17 +50,18 @@ class FlushTimeoutError(TocsinError, TimeoutError):
 
 
 class Runtime:
-    """See the module. workers: 0 or 1.  block: a full ring is waited for, else refused."""
+    """See the module. workers: 0 to 64.  block: a full ring is waited for, else refused."""
 
     def __init__(self, workers: int, ring_slots: int, block: bool) -> None:
         self.inline = workers == 0
+        self.workers = workers
         self.block = block
         self.state = "open"
         self.lock = threading.RLock()
         self.inbox = Ring(ring_slots, recycles=True)
         outbox = None if self.inline else Ring(ring_slots, many_producers=False)
         self.outbox = outbox
-        self.shard = Shard(self.inbox, outbox)
+        self.shard = Crew(self.inbox, outbox, workers) if workers > 1 else Shard(self.inbox, outbox)
         self.outlets: dict[int, Outlet] = {}
         self.stream_locks: list[Any] = []  # workers=1: who has them all knows that no push is under way
         self.on_close: list[Callable[[], None]] = []  # the streams' last words, before the end of input
@@ -67,6 +69,7 @@ class Runtime:
         self.handler_pushes = 0
         self._sources = 0
         self._nodes: dict[int, Node] = {}
+        self._owned = [0] * max(workers, 1)  # per worker: triggers that it runs alone
         self._routes: dict[int, Routes] = {}  # by ticket, until a later one has been answered
         self._leaving: dict[int, int] = {}  # ticket -> trigger that is gone once it is answered
         self._tickets = itertools.count()
@@ -82,9 +85,17 @@ class Runtime:
         if not self.inline:
             # Daemons, because the interpreter joins all others before it calls atexit, which closes engines.
             self._threads = [
-                threading.Thread(target=self.shard.run, name="tocsin-worker", daemon=True),
-                threading.Thread(target=self._dispatch, name="tocsin-dispatcher", daemon=True),
+                threading.Thread(
+                    target=self.shard.run,
+                    args=(number,),
+                    name=f"tocsin-worker-{number}" if number else "tocsin-worker",
+                    daemon=True,
+                )
+                for number in range(workers)
             ]
+            self._threads.append(
+                threading.Thread(target=self._dispatch, name="tocsin-dispatcher", daemon=True)
+            )
             for thread in self._threads:
                 thread.start()
 
@@ -134,16 +145,20 @@ class Runtime:
     # ------------------------------------------------------------------ triggers come and go
 
     def add_trigger(
-        self, source: int, feeder: Any, operator: Operator, outlet: Outlet, *, timed: bool
+        self, source: int, feeder: Any, operators: list[Operator], outlet: Outlet, *, timed: bool
     ) -> int:
-        """A new trigger on `source`, from the next batch on; returns its source id. feeder: Intake or Operator."""
+        """A new trigger on `source`, from the next batch on; returns its source id. feeder: Intake or Operator.
+
+        operators: one for each worker, if they run it by partition, else one.
+        """
         self.acquire(self.lock)
         try:
             self.check()
             trigger = self.new_source()
-            node = Node(trigger, source, operator, timed=timed)
+            owner = min(range(len(self._owned)), key=self._owned.__getitem__)
+            node = Node(trigger, source, operators, timed=timed, owner=owner)
             routes = Routes(self._sources, [*self._nodes.values(), node])
-            self.shard.know(trigger, operator, feeder)
+            self.shard.know(trigger, operators[0], feeder)
             self.outlets[trigger] = outlet
             self._nodes[trigger] = node
             try:
@@ -152,6 +167,8 @@ class Runtime:
                 del self._nodes[trigger], self.outlets[trigger]
                 self.shard.know(trigger, None)
                 raise
+            if len(operators) == 1:
+                self._owned[owner] += 1
         finally:
             self.lock.release()
         return trigger
@@ -163,7 +180,9 @@ class Runtime:
             self.check()
             routes = Routes(self._sources, [node for id, node in self._nodes.items() if id != trigger])
             self._leaving[self._switch(routes, leaving=trigger)] = trigger
-            del self._nodes[trigger]
+            node = self._nodes.pop(trigger)
+            if len(node.operators) == 1:
+                self._owned[node.owner] -= 1
             if self.inline:
                 self.pump()
         finally:

@@ -21,18 +21,26 @@ from tocsin.sql.clause import Clause
 from tocsin_core.operator import Operator
 
 
-def build_operator(
-    definition: str | Clause | Expression, schema: pa.Schema, *, max_steps: int | None = None
-) -> tuple[Operator, pa.Schema]:
-    """The operator of a trigger's definition over events of `schema`, and the schema of its matches.
+def build_operators(
+    definition: str | Clause | Expression,
+    schema: pa.Schema,
+    *,
+    workers: int = 1,
+    max_steps: int | None = None,
+) -> tuple[list[Operator], pa.Schema]:
+    """The operators of a trigger's definition over events of `schema`, and the schema of its matches.
 
+    One for each worker where each can take its own partitions (tocsin_core/operator.pxd), else one.
     Raises PatternError with the place for what is wrong in it or not supported; TypeError for no definition.
 
-    >>> build_operator("price > 3", pa.schema({"price": pa.float64()}))[1].names
+    >>> build_operators("price > 3", pa.schema({"price": pa.float64()}))[1].names
     ['price']
     """
-    assembled = build(definition, schema, max_steps=max_steps)
-    return assembled.operator, assembled.output_schema
+    assembled = build(definition, schema, max_steps=max_steps, ranked=workers > 1)
+    operators = [assembled.operator]
+    while assembled.operator.ranked and len(operators) < workers:
+        operators.append(build(definition, schema, max_steps=max_steps, ranked=True).operator)
+    return operators, assembled.output_schema
 
 
 __all__ = [
@@ -45,7 +53,7 @@ __all__ = [
     "Plan",
     "assemble",
     "build",
-    "build_operator",
+    "build_operators",
     "compile_clause",
     "compile_condition",
 ]

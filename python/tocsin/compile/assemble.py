@@ -17,7 +17,7 @@ from tocsin.compile.execution import ExecutionClass, execution_class
 from tocsin.compile.ir import Node
 from tocsin.compile.plan import Plan
 from tocsin.compile.program import make_conditions
-from tocsin.compile.results import FIRST_SEQUENCE, LAST_SEQUENCE, After
+from tocsin.compile.results import FIRST_SEQUENCE, LAST_SEQUENCE, After, late_measures
 from tocsin.compile.row_local import row_local
 from tocsin.compile.thread_plan import thread_matcher
 from tocsin.compile.with_library import filter_with_library, with_library
@@ -55,6 +55,7 @@ def assemble(
     groups_only: bool = False,
     execution: ExecutionClass | None = None,
     max_steps: int | None = None,
+    ranked: bool = False,
 ) -> Assembled:
     """The operator of a row pattern.
 
@@ -66,6 +67,8 @@ def assemble(
             the other.
         execution: a class at or below the plan's own, to test one by the other; None: the plan's own.
         max_steps: how many steps one attempt may take; None: as many as it needs, in class (d) STEPS_DEFAULT.
+        ranked: whether this is one of several instances, by partition, whose matches will be merged. Without effect where
+            one instance has to see everything: no PARTITION BY, or a library has a part.
 
     Raises:
         ValueError: the plan cannot run in that class.
@@ -78,11 +81,12 @@ def assemble(
         raise ValueError(f"this pattern runs in class ({own}), not in ({chosen}): explain() says why")
     if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
         raise ValueError(f"max_steps is a whole number of steps from 1, or None, not {max_steps!r}")
+    ranked = ranked and bool(plan.partition) and not plan.derived and not late_measures(plan)
     after: After | None = None
     operator: PatternMatcher | ThreadMatcher
     if chosen in ("a", "b"):
         operator, output_schema, after = row_local(
-            plan, positions=positions, groups_only=groups_only, keep_rows=chosen == "b" and own == "a"
+            plan, positions=positions, groups_only=groups_only, keep_rows=chosen == "b" and own == "a", ranked=ranked
         )
     else:
         operator, output_schema, after = thread_matcher(
@@ -90,6 +94,7 @@ def assemble(
             positions=positions,
             traced=chosen == "d",
             max_steps=max_steps or (STEPS_DEFAULT if chosen == "d" else 0),
+            ranked=ranked,
         )
     schema = pa.schema(
         list(plan.schema)[: len(plan.schema) - len(plan.derived)], metadata=plan.schema.metadata
@@ -120,10 +125,11 @@ def build(
     *,
     positions: bool = False,
     max_steps: int | None = None,
+    ranked: bool = False,
 ) -> Assembled:
     """The operator of a trigger's definition: the text of a clause or of a condition, or a Python expression."""
     if isinstance(definition, Clause) or (isinstance(definition, str) and is_clause(definition)):
-        return assemble(compile_clause(definition, schema), positions=positions, max_steps=max_steps)
+        return assemble(compile_clause(definition, schema), positions=positions, max_steps=max_steps, ranked=ranked)
     if not isinstance(definition, (str, Expression)):
         raise TypeError(
             f"a trigger waits for a clause (text with PATTERN), a condition (text, or an expression made with col), "

@@ -54,7 +54,7 @@ class After(Protocol):
 
 
 def make_results(
-    plan: Plan, positions: bool, history_columns: list[int]
+    plan: Plan, positions: bool, history_columns: list[int], ranked: bool = False
 ) -> tuple[Results, pa.Schema, After | None]:
     """What turns the matches of a plan into batches.
 
@@ -64,6 +64,8 @@ def make_results(
             the match's first and last row; the latter is NULL for an empty match.
         history_columns: which column of the plan's schema each column of the History is; all of
             `result_columns(plan)` are among them.
+        ranked: whether two columns by which the matches of several instances are merged stand behind the output's
+            (tocsin_core/operator.pxd, order of matches); the schema does not name them.
 
     Returns:
         The Results; the schema of its batches; and what makes the final batch of such a one (with the schema that it
@@ -75,7 +77,7 @@ def make_results(
     Example:
         >>> results, schema, after = make_results(plan, False, result_columns(plan))  # doctest: +SKIP
     """
-    return _Maker(plan, positions, history_columns).make()
+    return _Maker(plan, positions, history_columns).make(ranked)
 
 
 def result_columns(plan: Plan) -> list[int]:
@@ -148,6 +150,11 @@ def _row_columns(plan: Plan) -> dict[str, int]:
         return {}
     taken = {m.name for m in plan.measures} | {plan.schema.field(i).name for i in plan.partition}
     return {name: plan.schema.names.index(name) for name in plan.output_schema.names if name not in taken}
+
+
+def late_measures(plan: Plan) -> list[Measure]:
+    """The measures that a library has to compute, of finished matches."""
+    return [measure for measure in plan.measures if needs_library(measure.node)]
 
 
 class _Maker:
@@ -306,7 +313,7 @@ class _Maker:
             )
         self.hand(self.leaf("row", row_type(type), column=self.place_of[column]), name)
 
-    def make(self) -> tuple[Results, pa.Schema, After | None]:
+    def make(self, ranked: bool) -> tuple[Results, pa.Schema, After | None]:
         plan = self.plan
         readers: dict[int, list[str]] = {}
         for measure in plan.measures:
@@ -334,6 +341,8 @@ class _Maker:
         if not self.leaves:  # without any column the matches could not even be counted
             self.leaf("match", pa.int64())
         after = self.after(late, match_leaf) if late else None
+        if ranked:
+            self.columns += [(self.leaf(kind, pa.int64()), -1, 0, 0) for kind in ("settled", "turn")]
         results = Results(
             {
                 "groups": self.groups(),

@@ -23,7 +23,7 @@ from tocsin.compile.results import (
     FIRST_SEQUENCE,
     LAST_SEQUENCE,
     After,
-    needs_library,
+    late_measures,
     result_type,
 )
 from tocsin.compile.sites import Sites
@@ -65,7 +65,12 @@ def _layouts(types: list[pa.DataType]) -> list[tuple[int, int]]:
 
 
 def row_local(
-    plan: Plan, *, positions: bool = False, groups_only: bool = False, keep_rows: bool = False
+    plan: Plan,
+    *,
+    positions: bool = False,
+    groups_only: bool = False,
+    keep_rows: bool = False,
+    ranked: bool = False,
 ) -> tuple[PatternMatcher, pa.Schema, After | None]:
     """The operator of a row-local plan (classes (a) and (b)), and the schema of its matches.
 
@@ -77,6 +82,8 @@ def row_local(
             stream's sequence of the match's first and last row; the latter is NULL for an empty match.
         groups_only: leave out the quicker of the two ways in which attempts are stepped, to test one by the other.
         keep_rows: keep a record per row even where no leaf needs one, to test (a) by (b).
+        ranked: whether two columns by which the matches of several instances are merged stand behind the output's
+            (tocsin_core/operator.pxd, order of matches); the schema does not name them.
     """
     plan, after = _without_late(plan, positions)
     schema = plan.schema
@@ -117,6 +124,9 @@ def row_local(
     if positions or not leaves:  # without any column the matches could not even be counted
         leaf_row("first_sequence", -1, TYPES["i64"], pa.int64())
         leaf_row("last_sequence", -1, TYPES["i64"], pa.int64())
+    if ranked:
+        leaf_row("settled", -1, TYPES["i64"], pa.int64())
+        leaf_row("turn", -1, TYPES["i64"], pa.int64())
     layouts = _layouts(types)
 
     # A measure that is one leaf takes that leaf's column as it stands, the first time; others are computed.
@@ -141,8 +151,11 @@ def row_local(
             computed.append(measure.name)
             fields.append(pa.field(measure.name, made))
     if positions:
-        columns += [(len(leaves) - 2, -1, 0, 0), (len(leaves) - 1, -1, 0, 0)]
+        first = n_plain + len(plan.partition)
+        columns += [(first, -1, 0, 0), (first + 1, -1, 0, 0)]
         fields += [pa.field(FIRST_SEQUENCE, pa.int64()), pa.field(LAST_SEQUENCE, pa.int64())]
+    if ranked:
+        columns += [(len(leaves) - 2, -1, 0, 0), (len(leaves) - 1, -1, 0, 0)]
     output_schema = pa.schema(fields)
 
     def make_result() -> Output:
@@ -190,7 +203,7 @@ def row_local(
 
 def _without_late(plan: Plan, positions: bool) -> tuple[Plan, After | None]:
     """The plan with the leaves that late measures read in their place, and what computes those measures from them."""
-    late = [m for m in plan.measures if needs_library(m.node)]
+    late = late_measures(plan)
     if not late:
         return plan, None
     # Only here: a program without such measures never loads the library.

@@ -34,7 +34,12 @@ Source = tuple[int, int, int, int, int, int, bool]
 
 
 def thread_matcher(
-    plan: Plan, *, positions: bool = False, traced: bool = False, max_steps: int = 0
+    plan: Plan,
+    *,
+    positions: bool = False,
+    traced: bool = False,
+    max_steps: int = 0,
+    ranked: bool = False,
 ) -> tuple[ThreadMatcher, pa.Schema, After | None]:
     """The operator of any plan.
 
@@ -43,6 +48,7 @@ def thread_matcher(
         positions: as in assemble.
         traced: class (d): definitions walk the trace instead of reading registers, and no two threads become one.
         max_steps: of one attempt; 0: no limit.
+        ranked: as in make_results.
 
     Returns:
         The operator, the schema of its matches, and what computes the measures that a library has to compute, or None.
@@ -58,7 +64,7 @@ def thread_matcher(
             f"DEFINE reads {len(captures.captures)} different sets of rows and aggregates of the match; at most "
             f"{CAPTURES_MAX} can be kept"
         )
-    results, output_schema, after = make_results(plan, positions, columns)
+    results, output_schema, after = make_results(plan, positions, columns, ranked)
     every = traced or results.every
     recorded = results.recorded | plan.skip_variables
     exits = find_exits(plan, captures.unread(0 if every else recorded, every))
@@ -83,7 +89,7 @@ def thread_matcher(
             "make_conditions": lambda: make_conditions(plan.conditions),
             "definitions": definitions,
             "results": results,
-            "make_results": lambda: make_results(plan, positions, columns)[0],
+            "make_results": lambda: make_results(plan, positions, columns, ranked)[0],
             "positions": list(plan.positions),
             "condition_of": list(plan.condition_of),
             "rest_of": list(plan.rest_of),
@@ -111,6 +117,7 @@ def thread_matcher(
             "eager": plan.skip == "next" and plan.empty != "unmatched" and not numbered_rests,
             "numbered": any(_reads_number(leaf) for leaf in plan.leaves),
             "unmatched": plan.empty == "unmatched",
+            "ranked": ranked,
             "max_steps": max_steps,
             "condition_names": plan.condition_names,
             "rest_names": plan.rest_names,

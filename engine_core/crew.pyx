@@ -1,0 +1,538 @@
+"""Crew: a shard that several workers run together: each keeps the state of its own partitions.
+
+    inbox ──▶ worker 0: every slot, its own rows ──┐
+          ──▶ worker 1: every slot, its own rows ──┼─▶ who leaves a job last: parts → one batch ──▶ outbox
+          ──▶ ...                                  ┘                                └▶ triggers upon the trigger
+
+Every worker reads every slot of the inbox. A batch and a trigger that listens to it make one *job* (jobs.hpp says how
+workers go through jobs), and what happens in it depends on the trigger's operator (operator.pxd, Spread):
+
+    by partition    the batch is cut into segments; whichever worker is free prepares a segment: which rows matter,
+                    their letters, whose they are. Then every worker takes its own rows of all segments. If some
+                    rows can still refuse the batch by then, all evaluate first and vote, so that a refused batch
+                    changes nothing anywhere, as with one worker.
+    no state        one worker does all of it, the next batch another one.
+    whole           always the same worker: patterns without PARTITION BY, and those in which a library has a part.
+
+Who leaves a job last merges what the workers found into the order of one worker (merge.pyx), sends it out, and gives it to
+the triggers upon this trigger, whose operators are run there and then: jobs are completed one after the other, so each
+of them sees what it would see with one worker. All that leaves the shard (matches, their order, faults, sequences) is
+therefore what `Shard.run` would give.
+
+PERF: preparing once, by whoever is free, against every worker looking at every row for itself: see benchmarks
+(bench_workers.py) for both, measured, for 2 to 64 workers.
+
+Memory: a record of a job keeps the rows of one batch (5 bytes each) and little else; at most JOBS_UNDER_WAY are under way,
+and a worker that waits looks AHEAD_MAX jobs ahead.
+"""
+from cpython.ref cimport PyObject
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memset
+
+from .batch cimport BatchC, batch_release
+from .jobs cimport JOB_AWAY, JOB_OPENER, Jobs, Patience
+from .merge cimport merge_matches
+from .operator cimport SPREAD_BATCHES, SPREAD_KEYS, STAGE_RESULT, Operator, Piece
+from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Slot)
+from .shard cimport Outgoing, ShardC, Shard, clear, emit, fill, finish, report, settle
+from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
+from .topology cimport NodeC, RoutesC
+
+import threading
+
+
+cdef inline PyObject *instance(const NodeC *node, int worker) noexcept nogil:
+    return node.instances[worker if node.n_instances > 1 else 0]
+
+
+# ---------------------------------------------------------------- which jobs a slot brings
+
+cdef int64_t jobs_of(const WorkerC *w, const Slot *slot) noexcept nogil:
+    """How many, as long as the routes are those of `w`."""
+    cdef const RoutesC *routes = w.shard.routes
+    cdef int64_t n = 0
+    cdef int32_t i
+    if slot.kind == SLOT_CONTROL or slot.kind == SLOT_BARRIER:
+        return 1
+    if routes == NULL or slot.kind == SLOT_NOTHING:
+        return 0
+    if slot.kind == SLOT_FINISH:
+        if not w.shard.finished:
+            for i in range(routes.n_roots):
+                n += routes.first[routes.roots[i] + 1] - routes.first[routes.roots[i]]
+        return n
+    if slot.id >= routes.n_sources:
+        return 0
+    return routes.first[slot.id + 1] - routes.first[slot.id]
+
+
+cdef NodeC *node_of(const WorkerC *w, const Slot *slot, int64_t index) noexcept nogil:
+    """The trigger of a slot's job; NULL: the job is a message to the shard itself."""
+    cdef const RoutesC *routes = w.shard.routes
+    cdef int64_t n
+    cdef int32_t i
+    if slot.kind == SLOT_CONTROL or slot.kind == SLOT_BARRIER:
+        return NULL
+    if slot.kind != SLOT_FINISH:
+        return routes.nodes[routes.first[slot.id] + index]
+    for i in range(routes.n_roots):
+        n = routes.first[routes.roots[i] + 1] - routes.first[routes.roots[i]]
+        if index < n:
+            return routes.nodes[routes.first[routes.roots[i]] + index]
+        index -= n
+    return NULL
+
+
+# ---------------------------------------------------------------- opening a job
+
+cdef bint work_reserve(Work *work, int64_t rows, int64_t n_segments, int n_workers) noexcept nogil:
+    cdef void *p
+    if rows > work.rows_room:
+        free(work.rows)
+        free(work.letters)
+        work.rows_room = 0
+        work.rows = <int32_t *>malloc(rows * sizeof(int32_t))
+        work.letters = <uint8_t *>malloc(rows)
+        if work.rows == NULL or work.letters == NULL:
+            return False
+        work.rows_room = rows
+    if n_segments > work.segments_room:
+        p = realloc(work.segments, n_segments * sizeof(Segment))
+        if p == NULL:
+            return False
+        work.segments = <Segment *>p
+        p = realloc(work.ends, n_segments * n_workers * sizeof(int32_t))
+        if p == NULL:
+            return False
+        work.ends = <int32_t *>p
+        work.segments_room = <int32_t>n_segments
+    return True
+
+
+cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Slot *slot, int64_t slot_sequence, NodeC *node,
+                    int64_t job) noexcept nogil:
+    """Fills the record of a job, and shows it to the others."""
+    cdef int64_t n, i, segments = 0
+    cdef bint votes = False
+    cdef Segment *s
+    work.kind = slot.kind
+    work.node = node
+    work.batch = <BatchC *>slot.batch if slot.kind == SLOT_DATA else NULL
+    work.base = slot.base
+    work.last = slot.base
+    work.time = slot.time if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else INT64_MIN
+    work.ticket = slot.ticket
+    work.owner = -1
+    work.failed = False
+    work.n_segments = 0
+    if work.batch != NULL:
+        work.last = work.base + work.batch.n_rows - 1
+    if node != NULL and node.spread != SPREAD_KEYS:
+        # All conditions see a slot on the same worker: they may share what they work out for a batch.
+        work.owner = <int32_t>(slot_sequence % n_workers) if node.spread == SPREAD_BATCHES else node.owner
+        if slot.kind == SLOT_FINISH or slot.kind == SLOT_ADVANCE:
+            work.owner = node.owner
+    elif node != NULL and work.batch != NULL:
+        n = work.batch.n_rows
+        segments = (n + SEGMENT_ROWS - 1) // SEGMENT_ROWS
+        if n > 0x7fffffff or not work_reserve(work, n, segments, n_workers):
+            work.failed = True
+            segments = 0
+        for i in range(segments):
+            s = &work.segments[i]
+            s.start = <int32_t>(i * SEGMENT_ROWS)
+            s.n = <int32_t>(n - i * SEGMENT_ROWS if n - i * SEGMENT_ROWS < SEGMENT_ROWS else SEGMENT_ROWS)
+            s.ends = work.ends + i * n_workers
+            s.status = STATUS_OK
+        work.n_segments = <int32_t>segments
+        votes = not work.failed and (<Operator>instance(node, 0)).votes
+    jobs.opened(job, <int>segments, votes)
+
+
+cdef void segment_prepare(WorkerC *w, Work *work, int number, int n_workers) noexcept nogil:
+    cdef Segment *s = &work.segments[number]
+    clear(&s.fault)
+    s.status = (<Operator>instance(work.node, w.number)).prepare(
+        work.batch, s.start, s.n, n_workers, work.rows + s.start, work.letters + s.start, s.ends, &s.lettered, &s.fault)
+
+
+cdef bint help_ahead(WorkerC *w, Jobs *jobs, Work *works, int n_workers) noexcept nogil:
+    """Prepares a segment of a job that lies ahead; False: there is none that may be touched yet."""
+    cdef Slot *slot
+    cdef Work *work
+    cdef int entry, number
+    if w.ahead_job <= w.job:            # `ahead` stands at the job under way, or was passed
+        return False
+    while w.ahead_job < w.job + AHEAD_MAX and w.ahead_slot < w.known:
+        slot = w.shard.inbox.at(w.ahead_slot)
+        if slot.kind == SLOT_CONTROL or slot.kind == SLOT_FINISH:
+            return False                # the routes are others behind it
+        if w.ahead_index >= jobs_of(w, slot):
+            w.ahead_slot += 1
+            w.ahead_index = 0
+            continue
+        work = &works[jobs.place(w.ahead_job)]
+        entry = jobs.try_enter(w.ahead_job)
+        if entry == JOB_AWAY:
+            return False
+        if entry == JOB_OPENER:
+            work_open(w, jobs, work, n_workers, slot, w.ahead_slot, node_of(w, slot, w.ahead_index), w.ahead_job)
+        number = jobs.take_segment(w.ahead_job)
+        if number >= 0:
+            segment_prepare(w, work, number, n_workers)
+            jobs.segment_done(w.ahead_job)
+            return True
+        w.ahead_job += 1
+        w.ahead_index += 1
+    return False
+
+
+# ---------------------------------------------------------------- one worker's part
+
+cdef void answer_note(Answer *answer, const Fault *fault) noexcept nogil:
+    """Keeps the fault of a match without a value."""
+    cdef void *p
+    cdef int32_t room
+    if answer.n_faults == answer.faults_room:
+        room = 2 * answer.faults_room + 8
+        p = realloc(answer.faults, room * sizeof(Fault))
+        if p == NULL:                   # one more that the last one stands for
+            if answer.n_faults:
+                answer.faults[answer.n_faults - 1].more += 1
+            return
+        answer.faults = <Fault *>p
+        answer.faults_room = room
+    answer.faults[answer.n_faults] = fault[0]
+    answer.n_faults += 1
+
+
+cdef void answer_end(Answer *answer, Operator operator, int status, BatchC *out, Fault *fault, bint ended) noexcept nogil:
+    """What a call gave, and what waits behind matches without a value."""
+    while status != STATUS_OK and fault.stage >= STAGE_RESULT:
+        fault.code = status
+        answer_note(answer, fault)
+        clear(fault)
+        out = NULL
+        if ended:
+            status = operator.finish(&out, fault)
+        else:
+            status = operator.advance(INT64_MIN, &out, fault)
+    if status != STATUS_OK:
+        answer.refused = True
+        answer.refusal = fault[0]
+        answer.refusal.code = status
+        return
+    if out != NULL and out.n_rows == 0:
+        batch_release(out)
+        out = NULL
+    answer.matches = out
+
+
+cdef int64_t pieces_find(WorkerC *w, const Work *work) noexcept nogil:
+    """The worker's rows of every segment; -1: no memory."""
+    cdef const Segment *s
+    cdef Piece *piece
+    cdef void *p
+    cdef int32_t i, begin
+    if work.n_segments > w.pieces_room:
+        p = realloc(w.pieces, work.n_segments * sizeof(Piece))
+        if p == NULL:
+            return -1
+        w.pieces = <Piece *>p
+        w.pieces_room = work.n_segments
+    for i in range(work.n_segments):
+        s = &work.segments[i]
+        piece = &w.pieces[i]
+        begin = s.ends[w.number - 1] if w.number else 0
+        piece.rows = work.rows + s.start + begin
+        piece.letters = NULL
+        if s.lettered:
+            piece.letters = work.letters + s.start + begin
+        piece.start = 0
+        piece.n = s.ends[w.number] - begin
+    return work.n_segments
+
+
+cdef bint unprepared(const Work *work) noexcept nogil:
+    """Some segment was refused: then nobody takes anything."""
+    cdef int32_t i
+    for i in range(work.n_segments):
+        if work.segments[i].status != STATUS_OK:
+            return True
+    return work.failed
+
+
+cdef void take_rows(WorkerC *w, Jobs *jobs, Work *work, Operator operator, Part *part) noexcept nogil:
+    """A batch by partition: the worker's own rows."""
+    cdef Fault fault
+    cdef BatchC *out = NULL
+    cdef int64_t n
+    cdef int status = STATUS_OK
+    if unprepared(work):
+        return
+    clear(&fault)
+    n = pieces_find(w, work)
+    if n < 0:
+        status = fault_set(&fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "a worker's rows")
+    if operator.votes:
+        if status == STATUS_OK:
+            status = operator.judge(work.batch, w.pieces, n, &fault)
+        if not jobs.vote(w.job, status == STATUS_OK):
+            operator.retract()
+            if status != STATUS_OK:
+                answer_end(&part.taken, operator, status, NULL, &fault, False)
+            return
+    if status == STATUS_OK:
+        status = operator.take(work.batch, work.base, w.pieces, n, &out, &fault)
+    answer_end(&part.taken, operator, status, out, &fault, False)
+
+
+cdef void own_part(WorkerC *w, Jobs *jobs, Work *work, Operator operator) noexcept nogil:
+    cdef Part *part = &work.parts[w.number]
+    cdef Fault fault
+    cdef BatchC *out = NULL
+    cdef int status
+    clear(&fault)
+    if work.kind == SLOT_FINISH:
+        status = operator.finish(&out, &fault)
+        answer_end(&part.taken, operator, status, out, &fault, True)
+        return
+    if work.batch != NULL:
+        if work.owner < 0:
+            take_rows(w, jobs, work, operator, part)
+        else:
+            status = operator.process(work.batch, work.base, &out, &fault)
+            answer_end(&part.taken, operator, status, out, &fault, False)
+    if work.time != INT64_MIN and work.node.timed:
+        clear(&fault)
+        out = NULL
+        status = operator.advance(work.time, &out, &fault)
+        answer_end(&part.advanced, operator, status, out, &fault, False)
+
+
+# ---------------------------------------------------------------- putting the parts together
+
+cdef inline Answer *answer_of(Work *work, int worker, bint advanced) noexcept nogil:
+    return &work.parts[worker].advanced if advanced else &work.parts[worker].taken
+
+
+cdef void refusal_find(const Work *work, bint advanced, int n_workers, Fault *fault) noexcept nogil:
+    """Of all that was refused, what one worker would have come upon first; else fault.code is STATUS_OK."""
+    cdef int32_t i
+    cdef const Answer *answer
+    clear(fault)
+    if work.failed and not advanced:
+        fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "the rows of a batch")
+        if work.batch.n_rows > 0x7fffffff:
+            fault_set(fault, STATUS_CAPACITY, -1, -1, work.batch.n_rows, 0x7fffffff, "the rows of a batch")
+        return
+    if not advanced:
+        for i in range(work.n_segments):
+            if work.segments[i].status != STATUS_OK:
+                fault[0] = work.segments[i].fault
+                fault.code = work.segments[i].status
+                return
+    for i in range(n_workers):
+        answer = &work.parts[i].advanced if advanced else &work.parts[i].taken
+        if answer.refused and (fault.code == STATUS_OK or answer.refusal.row < fault.row):
+            fault[0] = answer.refusal
+
+
+cdef void put_together(WorkerC *w, Work *work, bint advanced, int n_workers, BatchC **found) noexcept nogil:
+    """Faults, then matches, as one worker would have sent them."""
+    cdef NodeC *node = work.node
+    cdef Answer *answer
+    cdef Fault fault
+    cdef BatchC *out = NULL
+    cdef BatchC *batch = NULL
+    cdef int64_t base = work.last if advanced else work.base
+    cdef int64_t last = work.last
+    cdef int32_t i, k
+    cdef int n = 0
+    if work.kind == SLOT_FINISH:
+        base = last = -1
+    for i in range(n_workers):
+        answer = answer_of(work, i, advanced)
+        for k in range(answer.n_faults):
+            report(&w.shard, node, &answer.faults[k], NULL, base, last, work.ticket)
+        if answer.matches != NULL:
+            found[n] = answer.matches
+            n += 1
+    refusal_find(work, advanced, n_workers, &fault)
+    if fault.code != STATUS_OK:
+        if not advanced:
+            batch = work.batch
+        report(&w.shard, node, &fault, batch, base, last, work.ticket)
+    if n:
+        clear(&fault)
+        out = found[0]
+        if work.owner < 0 and (<Operator>instance(node, 0)).ranked:
+            out = merge_matches(<Operator>instance(node, 0), found, n, &fault)
+            if out == NULL:
+                report(&w.shard, node, &fault, NULL, base, last, work.ticket)
+        if out != NULL:
+            settle(&w.shard, node, STATUS_OK, out, &fault, NULL, base, last, work.ticket)
+    for i in range(n_workers):
+        answer = answer_of(work, i, advanced)
+        free(answer.faults)
+        memset(answer, 0, sizeof(Answer))
+
+
+cdef void complete(WorkerC *w, Work *work, int n_workers, BatchC **found) noexcept nogil:
+    cdef Outgoing item
+    if work.node == NULL:
+        fill(&item, work.kind, 0, NULL, 0, 0)
+        item.ticket = work.ticket
+        emit(&w.shard, &item)
+        return
+    put_together(w, work, False, n_workers, found)
+    if work.kind == SLOT_FINISH:
+        finish(&w.shard, work.node.id)
+    else:
+        put_together(w, work, True, n_workers, found)
+    if work.rows_room > ROWS_KEPT:
+        free(work.rows)
+        free(work.letters)
+        work.rows = NULL
+        work.letters = NULL
+        work.rows_room = 0
+
+
+# ---------------------------------------------------------------- the life of a worker
+
+cdef void run_job(WorkerC *w, Jobs *jobs, Work *works, int n_workers, Slot *slot, int64_t slot_sequence,
+                  int64_t index, BatchC **found) noexcept nogil:
+    cdef Work *work = &works[jobs.place(w.job)]
+    cdef NodeC *node = node_of(w, slot, index)
+    cdef int number
+    cdef Patience patience
+    if jobs.enter(w.job) == JOB_OPENER:
+        work_open(w, jobs, work, n_workers, slot, slot_sequence, node, w.job)
+    if w.ahead_job <= w.job:
+        w.ahead_job = w.job + 1
+        w.ahead_slot = slot_sequence
+        w.ahead_index = index + 1
+    while not jobs.segments_ready(w.job):
+        number = jobs.take_segment(w.job)
+        if number >= 0:
+            segment_prepare(w, work, number, n_workers)
+            jobs.segment_done(w.job)
+        elif not help_ahead(w, jobs, works, n_workers):
+            patience.wait()
+    if node != NULL and (work.owner < 0 or work.owner == w.number):
+        own_part(w, jobs, work, <Operator>instance(node, w.number))
+    if slot.kind == SLOT_CONTROL:
+        w.shard.routes = <const RoutesC *>slot.note
+    if jobs.leave(w.job):
+        complete(w, work, n_workers, found)
+        jobs.completed(w.job)
+    w.job += 1
+
+
+cdef void work_crew(WorkerC *w, Jobs *jobs, Work *works, int n_workers, BatchC **found) noexcept nogil:
+    """Until the inbox is closed and read to its end."""
+    cdef int64_t n, i, k, place, count
+    cdef Slot *slot
+    while True:
+        n = w.shard.inbox.wait(w.shard.reader, -1)
+        if n == RING_CLOSED:
+            break
+        place = w.shard.inbox.position(w.shard.reader)
+        w.known = place + n
+        for i in range(n):
+            slot = w.shard.inbox.at(place + i)
+            count = jobs_of(w, slot)
+            for k in range(count):
+                run_job(w, jobs, works, n_workers, slot, place + i, k, found)
+            if slot.kind == SLOT_FINISH:
+                w.shard.finished = True
+            w.shard.inbox.advance(w.shard.reader, 1)
+
+
+cdef class Crew(Shard):
+    """A shard that `workers` threads run together: each calls run(worker) once, another thread take().
+
+    Nodes that are to be run by partition have one operator a worker, compiled to be `ranked`.
+
+    >>> from tocsin_core.ring import Ring
+    >>> Crew(Ring(8, recycles=True), Ring(8, many_producers=False), 2).workers
+    2
+    """
+    def __cinit__(self, inbox, outbox=None, int workers=2):
+        if not 2 <= workers <= WORKERS_MAX:
+            raise ValueError(f"workers={workers}: a crew has between 2 and {WORKERS_MAX}")
+        if outbox is None:
+            raise ValueError("a crew needs an outbox")
+        self.n_workers = workers
+        self.running = workers
+        self.leaving = threading.Lock()
+        self.workers = <WorkerC *>calloc(workers, sizeof(WorkerC))
+        self.works = <Work *>calloc(JOBS_UNDER_WAY, sizeof(Work))
+        self.jobs = Jobs.make(workers, JOBS_UNDER_WAY)
+        if self.workers == NULL or self.works == NULL or self.jobs == NULL:
+            raise MemoryError("no memory for the workers")
+        self._prepare()
+
+    cdef int _prepare(self) except -1:
+        cdef int i
+        for i in range(JOBS_UNDER_WAY):
+            self.works[i].parts = <Part *>calloc(self.n_workers, sizeof(Part))
+            if self.works[i].parts == NULL:
+                raise MemoryError("no memory for the workers")
+        for i in range(self.n_workers):
+            self.workers[i].shard = self.c
+            self.workers[i].number = i
+            if i:
+                self.workers[i].shard.reader = self.inbox.join()
+        return 0
+
+    def __dealloc__(self):
+        cdef int i
+        if self.works != NULL:
+            for i in range(JOBS_UNDER_WAY):
+                free(self.works[i].rows)
+                free(self.works[i].letters)
+                free(self.works[i].segments)
+                free(self.works[i].ends)
+                free(self.works[i].parts)
+        if self.workers != NULL:
+            for i in range(self.n_workers):
+                free(self.workers[i].pieces)
+        free(self.works)
+        free(self.workers)
+        Jobs.destroy(self.jobs)
+
+    @property
+    def workers(self):
+        """How many threads run it."""
+        return self.n_workers
+
+    @property
+    def lost(self):
+        """How many outgoing things were let go because the outbox was closed by force."""
+        cdef int i
+        cdef int64_t lost = 0
+        for i in range(self.n_workers):
+            lost += self.workers[i].shard.lost
+        return lost
+
+    def run(self, int worker=0):
+        """The body of worker `worker`'s thread: returns when the inbox is closed and empty; the last closes the outbox."""
+        cdef BatchC **found
+        if not 0 <= worker < self.n_workers:
+            raise ValueError(f"there is no worker {worker}")
+        found = <BatchC **>malloc(self.n_workers * sizeof(void *))
+        if found == NULL:
+            raise MemoryError("no memory for a worker")
+        with nogil:
+            work_crew(&self.workers[worker], self.jobs, self.works, self.n_workers, found)
+        free(found)
+        self.leave()
+
+    def leave(self):
+        """A worker's thread ends, or could not be started."""
+        with self.leaving:
+            self.running -= 1
+            if self.running == 0:
+                self.c.outbox.close()
