@@ -51,6 +51,7 @@ def claim_slots(Ring ring not None, int64_t n, *, bint block, str what):
             f"{what}: the ring is full ({ring.c.capacity()} slots); nothing was accepted, push again later")
     if first == RING_CLOSED:
         raise ClosedError(f"{what}: the engine is closed")
+    ring.remember(first, n)
     return first
 
 
@@ -59,6 +60,7 @@ def try_claim_slot(Ring ring not None, *, double timeout=0.0):
     cdef int64_t first = claim_blocking(ring.c, 1, <int64_t>(timeout * 1e9))
     if first == RING_CLOSED:
         raise ClosedError("the engine is closed")
+    ring.remember(first, 1)
     return None if first == RING_FULL else first
 
 

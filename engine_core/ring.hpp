@@ -234,6 +234,11 @@ class Ring {
 
     Slot *at(int64_t sequence) noexcept { return &slots_[sequence & (capacity_ - 1)]; }
 
+    // Whether a claimed slot has been published (with many producers; since then it may have been read and claimed again).
+    bool published(int64_t sequence) noexcept {
+        return at(sequence)->published.load(std::memory_order_seq_cst) >= sequence;
+    }
+
     // Shows a filled slot. With one producer, in the order of the claims.
     void publish(int64_t sequence) noexcept {
         if (many_producers_)

@@ -33,6 +33,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
         int64_t try_claim(int64_t n)
         int64_t claim(int64_t n, int64_t timeout_ns)
         Slot *at(int64_t sequence)
+        bint published(int64_t sequence)
         void publish(int64_t sequence)
         int64_t available(int reader)
         int64_t wait(int reader, int64_t timeout_ns)
@@ -55,4 +56,7 @@ cdef int64_t claim_blocking(RingC *ring, int64_t n, int64_t timeout_ns) except? 
 
 cdef class Ring:
     cdef RingC *c
+    cdef list owed
+    cdef int remember(self, int64_t first, int64_t n) except -1
+    cdef bint _paid(self, int64_t first, int64_t n)
     cdef int _check(self, int reader) except -1

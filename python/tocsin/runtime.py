@@ -14,6 +14,9 @@ The dispatcher never waits for one of them, nor for room in the inbox, without e
 `pending` (`acquire`, `claim`): so a handler may push, and nobody waits in a circle. A handler that always pushes more
 than it is given makes `pending` grow; that is a loop of the user's.
 
+Signals: Ctrl-C raises between any two steps of the main thread. A slot that was claimed by then is published as one
+that says nothing (`Ring.settle`), and locks that a push needs are taken by `with`, which lets nothing come between.
+
 States: open -> closing -> closed; "forked" in a child process, where the threads do not exist.
 """
 
@@ -78,6 +81,10 @@ class Runtime:
         self._faults: deque[BaseException] = deque()
         self._pumping = False
         self._close_when_pumped = False
+        self._closer: threading.Thread | None = None
+        self._saying = threading.Lock()  # who says the last words
+        self._said = False
+        self._exit_deadline: float | None = None
         self._closed = threading.Event()
         self._dispatcher_ident: int | None = None
         self._threads: list[threading.Thread] = []
@@ -115,8 +122,10 @@ class Runtime:
 
     def acquire(self, lock: Any) -> None:
         """Takes a lock; the dispatcher goes on emptying the outbox while it waits."""
+        if self.state == "forked":  # the lock may have been taken by a thread that is not here
+            self._refuse()
         if not self.in_dispatcher():
-            lock.acquire()
+            _take(lock, self._exit_deadline)
             return
         while not lock.acquire(timeout=0.001):
             self._pull()
@@ -164,8 +173,9 @@ class Runtime:
             try:
                 self._switch(routes)
             except BaseException:
-                del self._nodes[trigger], self.outlets[trigger]
-                self.shard.know(trigger, None)
+                if not any(known is routes for known in self._routes.values()):
+                    del self._nodes[trigger], self.outlets[trigger]
+                    self.shard.know(trigger, None)
                 raise
             if len(operators) == 1:
                 self._owned[owner] += 1
@@ -179,7 +189,7 @@ class Runtime:
         try:
             self.check()
             routes = Routes(self._sources, [node for id, node in self._nodes.items() if id != trigger])
-            self._leaving[self._switch(routes, leaving=trigger)] = trigger
+            self._switch(routes, leaving=trigger)
             node = self._nodes.pop(trigger)
             if len(node.operators) == 1:
                 self._owned[node.owner] -= 1
@@ -189,12 +199,20 @@ class Runtime:
             self.lock.release()
 
     def _switch(self, routes: Routes, leaving: int | None = None) -> int:
-        slot = self.claim_always()
+        slot = None
         ticket = next(self._tickets)
-        self._routes[ticket] = routes
-        if leaving is not None:
-            self._leaving[ticket] = leaving
-        self.shard.switch(slot, routes, ticket)
+        try:
+            slot = self.claim_always()
+            self._routes[ticket] = routes
+            if leaving is not None:
+                self._leaving[ticket] = leaving
+            self.shard.switch(slot, routes, ticket)
+        except BaseException:
+            # Interrupted before it was published, it has not happened; afterwards it has.
+            if self.inbox.settle() or slot is None:
+                self._routes.pop(ticket, None)
+                self._leaving.pop(ticket, None)
+            raise
         if self.inline and leaving is None:
             self.pump()
         return ticket
@@ -211,6 +229,8 @@ class Runtime:
                 return slot
             if self.in_dispatcher():
                 self._pull()
+            if self._exit_deadline is not None and time.monotonic() >= self._exit_deadline:
+                raise FlushTimeoutError(_SLOW)
 
     # ------------------------------------------------------------------ what comes out
 
@@ -237,8 +257,8 @@ class Runtime:
     def _drain(self) -> None:
         shard, pending = self.shard, self._pending
         if shard.drain():
-            while items := shard.take():
-                pending.extend(items)
+            while shard.take(into=pending):
+                pass
 
     def _pull(self) -> None:
         self._pending.extend(self.shard.take() or ())
@@ -300,6 +320,7 @@ class Runtime:
 
     def flush(self, timeout: float | None) -> None:
         """Returns when all that was pushed, by handlers too, has been matched and handled; raises faults."""
+        self.check()
         if self.inline:
             with self.lock:
                 if self._pumping:
@@ -324,6 +345,15 @@ class Runtime:
     def _barrier(self, until: float | None) -> None:
         self.check()
         event, ticket = threading.Event(), next(self._tickets)
+        self._barriers[ticket] = event
+        try:
+            self._pass_barrier(event, ticket, until)
+        except BaseException:
+            self._barriers.pop(ticket, None)
+            self.inbox.settle()
+            raise
+
+    def _pass_barrier(self, event: threading.Event, ticket: int, until: float | None) -> None:
         while True:
             left = 1.0 if until is None else min(1.0, max(0.0, until - time.monotonic()))
             slot = try_claim_slot(self.inbox, timeout=left)
@@ -333,10 +363,8 @@ class Runtime:
                 raise FlushTimeoutError(
                     "flush: the ring stayed full for the time given; a handler is slow or hangs"
                 )
-        self._barriers[ticket] = event
         self.shard.post(slot, BARRIER, ticket=ticket)
-        if not event.wait(None if until is None else max(0.0, until - time.monotonic())):
-            self._barriers.pop(ticket, None)
+        if not event.wait(_left(until)):
             raise FlushTimeoutError(
                 "flush: not all was matched and handled in the time given; a handler is slow or hangs"
             )
@@ -351,7 +379,11 @@ class Runtime:
         if self.state == "forked":
             self.state = "closed"
             return
+        until = None if timeout is None else time.monotonic() + timeout
         if self.inline:
+            if until is not None:  # another thread may be in a handler
+                _take(self.lock, until)
+                self.lock.release()
             with self.lock:
                 if self.state != "open":
                     return
@@ -361,32 +393,54 @@ class Runtime:
                     return
                 self._end_inline(finish)
             return
-        self.acquire(self.lock)
-        try:
-            first = self.state == "open"
-            self.state = "closing" if first else self.state
-        finally:
-            self.lock.release()
-        if first:
-            try:
-                for lock in self.stream_locks:  # a push that saw the engine open has put its batch in by then
-                    self.acquire(lock)
-                    lock.release()
-                for last_word in self.on_close:
-                    last_word()
-                if finish:
-                    self.shard.post(self.claim_always(), FINISH)
-            finally:
-                self.inbox.close()
+        self._begin_to_close(finish, until)
         if self.in_dispatcher():
             return
-        if not self._closed.wait(timeout):
-            raise FlushTimeoutError(
-                "close: not all was matched and handled in the time given; a handler is slow or hangs"
-            )
+        if not self._closed.wait(_left(until)):
+            raise FlushTimeoutError(_SLOW)
         for thread in self._threads:
             thread.join()
         self.raise_faults("raised by close(); the engine is closed")
+
+    def _begin_to_close(self, finish: bool, until: float | None = None) -> None:
+        """With threads: refuses pushes from now on, and sees to it that the last words are said.
+
+        On a thread of its own, so that neither a time-out nor Ctrl-C leaves that half done, and a handler does not wait
+        for itself. At the end of the interpreter there are no new threads any more (Python 3.12).
+        """
+        if self.state == "open":
+            self.state = "closing"
+        if self._closer is None and not self._said:
+            closer = threading.Thread(
+                target=self._say_last_words, args=(finish,), name="tocsin-closer", daemon=True
+            )
+            try:
+                closer.start()
+            except RuntimeError:
+                self._say_last_words(finish, until)
+            else:
+                self._closer = closer
+
+    def _say_last_words(self, finish: bool, until: float | None = None) -> None:
+        """Once: when no push is under way any more, what streams held back, and the end of input."""
+        _take(self._saying, until)
+        try:
+            if self._said:
+                return
+            # A push that saw the engine open has put its batch in when we have had its stream's lock.
+            for lock in (self.lock, *self.stream_locks):
+                _take(lock, until)
+                lock.release()
+            for last_word in self.on_close:
+                last_word()
+            if finish:
+                self.shard.post(self.claim_always(), FINISH)
+        except Exception as failure:
+            self._faults.append(failure)
+        finally:
+            self._said = True
+            self.inbox.close()
+            self._saying.release()
 
     def _end_inline(self, finish: bool) -> None:
         self.state = "closing"
@@ -422,37 +476,64 @@ class Runtime:
         if self.inline:
             self.close(finish=False)
         else:
-            threading.Thread(
-                target=self.close, kwargs={"finish": False}, name="tocsin-closer", daemon=True
-            ).start()
+            self._begin_to_close(finish=False)
 
-    def end_at_exit(self) -> None:
-        """The interpreter ends: handle what was pushed, but not for ever."""
-        if self.state in ("closed", "forked"):
-            return
-        logger.warning("tocsin: an engine was not closed; its patterns were not finished")
+    def begin_to_exit(self, until: float) -> None:
+        """The interpreter ends: no more pushes, and no waiting for room beyond `until`."""
+        if self.state == "open":
+            logger.warning("tocsin: an engine was not closed; its patterns were not finished")
+        self._exit_deadline = until
+        if not self.inline:
+            try:
+                self._begin_to_close(finish=False, until=until)
+            except FlushTimeoutError:
+                logger.exception("tocsin: while ending an engine that was not closed")
+
+    def end_at_exit(self, until: float) -> None:
+        """Handles what was pushed, until `until`; then everybody who waits for anything is woken."""
         try:
-            self.close(finish=False, timeout=EXIT_SECONDS)
+            self.close(finish=False, timeout=max(0.0, until - time.monotonic()))
         except Exception:
             logger.exception("tocsin: while ending an engine that was not closed")
         finally:
+            self.inbox.close()  # a push that waits for room
             if self.outbox is not None:
                 self.outbox.close()  # a worker that waits for a handler that hangs
+                for worker in self._threads[:-1]:
+                    worker.join(0.5)  # it must not come back to an interpreter that is gone
 
 
 # Every runtime that is not collected yet: for the end of the interpreter, and for a forked child.
 _live: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
+_SLOW = "close: not all was matched and handled in the time given; a handler is slow or hangs"
+
+
+def _left(until: float | None) -> float | None:
+    """Seconds until then; None: for ever."""
+    return None if until is None else max(0.0, until - time.monotonic())
+
+
+def _take(lock: Any, until: float | None) -> None:
+    if not lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
+        raise FlushTimeoutError(_SLOW)
+
 
 def _at_exit() -> None:
-    for runtime in list(_live):
-        runtime.end_at_exit()
+    until = time.monotonic() + EXIT_SECONDS
+    left = [runtime for runtime in list(_live) if runtime.state not in ("closed", "forked")]
+    for runtime in left:  # first all of them, so that none waits for another that hangs
+        runtime.begin_to_exit(until)
+    for runtime in left:
+        runtime.end_at_exit(until)
 
 
 def _in_child() -> None:
     for runtime in list(_live):
         if runtime.state != "closed":
             runtime.state = "forked"
+            for outlet in runtime.outlets.values():
+                outlet.end()  # nothing comes any more: iterators would wait for ever
 
 
 atexit.register(_at_exit)

@@ -106,12 +106,20 @@ class Stream:
         """
         runtime = self._runtime
         runtime.check()
+        try:
+            self._push(runtime, data)
+        except BaseException:
+            runtime.inbox.settle()  # Ctrl-C may have come when a slot had been claimed
+            raise
+
+    def _push(self, runtime: Runtime, data: Any) -> None:
         if runtime.inline:
             with self._lock:
                 runtime.check()
                 try:
                     self._accept(data)
                 finally:
+                    runtime.inbox.settle()
                     runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
                 if runtime._faults and not runtime._pumping:
                     runtime.raise_faults(
@@ -122,8 +130,12 @@ class Stream:
             runtime.raise_faults(
                 "raised by push() for an earlier one; nothing of this push was accepted: push it again"
             )
-        if not self._lock.acquire(False):
-            runtime.acquire(self._lock)
+        if not runtime.in_dispatcher():
+            with self._lock:  # safe from Ctrl-C, which `acquire` and then `try` is not
+                runtime.check()
+                self._accept(data)
+            return
+        runtime.acquire(self._lock)
         try:
             runtime.check()
             self._accept(data)
@@ -243,6 +255,9 @@ class Stream:
             intake.advance(runtime.claim_always(), time)
             if runtime.inline:
                 runtime.pump()
+        except BaseException:
+            runtime.inbox.settle()
+            raise
         finally:
             self._lock.release()
 
