@@ -65,8 +65,13 @@ def try_claim_slot(Ring ring not None, *, double timeout=0.0):
 
 
 def release_slot(Ring ring not None, int64_t sequence):
-    """Publishes a claimed slot that says nothing: what it was claimed for did not come about."""
+    """Publishes a claimed slot that says nothing: what it was claimed for did not come about.
+
+    Nothing happens if the slot is published already: an interrupt came right after that.
+    """
     cdef Slot *slot = ring.c.at(sequence)
+    if ring.c.published(sequence):
+        return
     slot.kind = SLOT_NOTHING
     slot.batch = NULL
     slot.note = NULL
