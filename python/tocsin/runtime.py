@@ -138,6 +138,8 @@ class Runtime:
                 while (slot := try_claim_slot(self.inbox, timeout=0.001)) is None:
                     self._pull()
                 return slot
+        if self.inline and self.block and count == 1:
+            return self.claim_always()  # a table of more batches than the ring has slots
         # Inline the ring is emptied before the lock is given back: full means `count` is too much.
         return claim_slots(self.inbox, count, block=self.block and not self.inline, what=what)
 
