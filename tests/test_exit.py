@@ -22,7 +22,8 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and fork as POSIX ha
 EVERY = pytest.mark.parametrize("workers", WORKERS)
 
 HEAD = """
-import gc, logging, os, signal, sys, threading, time, warnings
+import faulthandler, gc, logging, os, signal, sys, threading, time, warnings
+faulthandler.dump_traceback_later({hang}, exit=True)
 import pyarrow as pa, tocsin as tc
 import tocsin.runtime
 warnings.simplefilter("ignore")
@@ -50,7 +51,7 @@ def push_for_ever():
 
 
 def program(workers: int, body: str) -> list[str]:
-    return [sys.executable, "-c", HEAD.format(workers=workers) + textwrap.dedent(body)]
+    return [sys.executable, "-c", HEAD.format(workers=workers, hang=HANG_SECONDS - 5) + textwrap.dedent(body)]
 
 
 def run(workers: int, body: str, code: int = 0) -> str:
@@ -286,7 +287,9 @@ def interrupted(workers: int, body: str) -> float:
         process.send_signal(signal.SIGINT)
         said = process.stdout.readline()
         seconds = time.monotonic() - before
-        rest, wrong = process.communicate(timeout=HANG_SECONDS)
+        # Not communicate(): what readline() has read ahead would be lost. A program that hangs ends itself (below).
+        rest, wrong = process.stdout.read(), process.stderr.read()
+        process.wait()
         assert said == "interrupted\n", wrong
         assert rest == "all there\n", wrong
         assert process.returncode == 0, wrong
