@@ -21,7 +21,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free, malloc
 
-from .operator cimport SPREAD_WHOLE, Operator
+from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, Operator
 
 CHAIN_MAX = 200
 
@@ -52,7 +52,7 @@ cdef class Node:
             self.c.instances[i] = <PyObject *>one
         # Of an operator that only has one instance, that one has to see everything.
         self.c.spread = self.operator.spread
-        if self.c.n_instances == 1:
+        if self.c.spread == SPREAD_KEYS and self.c.n_instances == 1:
             self.c.spread = SPREAD_WHOLE
         self.c.owner = owner
         self.c.id = id
