@@ -5,7 +5,8 @@
 #   make test       the whole test suite                 make test ARGS="-k ring -x"
 #   make lint       ruff, mypy, cython-lint
 #   make bench      the benchmarks with their references
-#   make sanitize   the core's tests under AddressSanitizer and UBSan, the ring under ThreadSanitizer
+#   make sanitize   the core's tests under AddressSanitizer and UBSan, ring and engine under ThreadSanitizer
+#   make soak       ten minutes of load, every match checked       make soak ARGS="--minutes 60 --workers 2"
 #   make wheel      sdist and wheels in wheelhouse/, each tried in a clean environment
 #   make clean      removes what these made
 #
@@ -15,12 +16,12 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: help demo test lint bench sanitize wheel clean
+.PHONY: help demo test lint bench sanitize soak wheel clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
 
-demo test lint bench sanitize wheel:
+demo test lint bench sanitize soak wheel:
 	@command -v $(PYTHON) >/dev/null || { echo "tocsin: no $(PYTHON) on the PATH: make $@ PYTHON=/path/to/python3 (3.11 or newer)" >&2; exit 2; }
 	@ci/$@ $(ARGS)
 

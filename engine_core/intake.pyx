@@ -77,6 +77,7 @@ def claim_slots(Ring ring not None, int64_t n, *, bint block, str what, timeout=
             f"{what}: the ring {stayed} ({ring.c.capacity()} slots); nothing was accepted, push again later")
     if first == RING_CLOSED:
         raise ClosedError(f"{what}: the engine is closed")
+    ring.remember(first, n)
     return first
 
 
@@ -85,13 +86,17 @@ def try_claim_slot(Ring ring not None, *, double timeout=0.0):
     cdef int64_t first = claim_blocking(ring.c, 1, <int64_t>(timeout * 1e9))
     if first == RING_CLOSED:
         raise ClosedError("the engine is closed")
+    ring.remember(first, 1)
     return None if first == RING_FULL else first
 
 
 def release_slot(Ring ring not None, int64_t sequence):
-    """Publishes a claimed slot that says nothing: what it was claimed for did not come about. DISPLACE: nothing to do."""
+    """Publishes a claimed slot that says nothing: what it was claimed for did not come about. DISPLACE: nothing to do.
+
+    Nothing happens either if the slot is published already: an interrupt came right after that.
+    """
     cdef Slot *slot
-    if sequence < 0:
+    if sequence < 0 or ring.c.published(sequence):
         return
     slot = ring.c.at(sequence)
     slot.kind = SLOT_NOTHING

@@ -255,6 +255,11 @@ class Ring {
     // For a producer that has claimed `sequence`, and for whoever has the ring to itself; readers: see enter.
     Slot *at(int64_t sequence) noexcept { return &slots_[sequence & (capacity_ - 1)]; }
 
+    // Whether a claimed slot has been published (with many producers; since then it may have been read and claimed again).
+    bool published(int64_t sequence) noexcept {
+        return at(sequence)->published.load(std::memory_order_seq_cst) >= sequence;
+    }
+
     // Shows a filled slot. With one producer, in the order of the claims.
     void publish(int64_t sequence) noexcept {
         if (many_producers_)
@@ -510,10 +515,6 @@ class Ring {
             else
                 spin_pause();
         }
-    }
-
-    bool published(int64_t sequence) noexcept {
-        return at(sequence)->published.load(std::memory_order_seq_cst) == sequence;
     }
 
     // Whether a slot behind `sequence` tells its stream's watermark again. Under the mutex.

@@ -48,6 +48,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
         int64_t try_claim(int64_t n)
         int64_t claim(int64_t n, int64_t timeout_ns)
         Slot *at(int64_t sequence)
+        bint published(int64_t sequence)
         void publish(int64_t sequence)
         int64_t available(int reader)
         int64_t wait(int reader, int64_t timeout_ns)
@@ -81,4 +82,7 @@ cdef class Ring:
     cdef RingC *c
     cdef readonly bint drops
     cdef public bint lossy      # a batch was dropped
+    cdef list owed
+    cdef int remember(self, int64_t first, int64_t n) except -1
+    cdef bint _paid(self, int64_t first, int64_t n)
     cdef int _check(self, int reader) except -1

@@ -5,8 +5,13 @@ operations for tests and for whoever builds a topology in Python. Ownership: a s
 reader and the claims holds one reference to its batch. In a ring that recycles, readers borrow it, and the ring
 lets go of it when all have passed; else the one reader takes it over. What is left when a Ring dies is let
 go here.
+
+Interrupts: Python runs signal handlers between any two steps of the main thread, so Ctrl-C can come after a claim has
+returned and before anybody has its number: the slot would never be published, and its readers wait for ever. So a ring
+remembers what the main thread has claimed, and `settle` publishes what it still owes.
 """
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
@@ -14,6 +19,7 @@ from .batch cimport BatchC, batch_release
 from .open_batch cimport OpenBatch
 
 import os
+import threading
 
 SPINS = 1000   # about 20 us of looking again before a sleep: longer than the gap between quick pushes
 
@@ -42,6 +48,18 @@ cdef int64_t claim_blocking(RingC *ring, int64_t n, int64_t timeout_ns) except? 
             if timeout_ns > 0:
                 timeout_ns -= piece
     return first
+
+
+cdef unsigned long interruptible = threading.main_thread().ident     # the one thread that runs signal handlers
+
+
+def _in_child():
+    global interruptible
+    interruptible = PyThread_get_thread_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 cdef int64_t nanoseconds(object timeout) except? -2:
@@ -100,6 +118,7 @@ cdef class Ring:
         self.c = RingC.make(wanted, many_producers, SPINS if spins is None else spins, let_go, WAITS[wait], drops)
         if self.c == NULL:
             raise MemoryError(f"no memory for a ring of {wanted} slots of 64 bytes")
+        self.owed = []
 
     def __dealloc__(self):
         cdef int64_t i
@@ -169,6 +188,47 @@ cdef class Ring:
         if not 0 <= n <= self.c.claimed() - self.c.position(reader):
             raise ValueError(f"reader {reader} cannot pass {n} slots: so many were not claimed")
         self.c.advance(reader, n)
+
+    cdef int remember(self, int64_t first, int64_t n) except -1:
+        """`n` slots from `first` on have just been claimed by this thread (see `settle`)."""
+        cdef list still
+        if first < 0 or PyThread_get_thread_ident() != interruptible:
+            return 0
+        if self.owed:
+            still = []
+            for claim in self.owed:
+                if not self._paid(claim[0], claim[1]):
+                    still.append(claim)
+            self.owed = still
+        self.owed.append((first, n))
+        return 0
+
+    cdef bint _paid(self, int64_t first, int64_t n):
+        cdef int64_t i
+        for i in range(first, first + n):
+            if not self.c.published(i):
+                return False
+        return True
+
+    def settle(self):
+        """Publishes, as slots that say nothing, what this thread has claimed by claim_slots or try_claim_slot and has not
+        published, and returns their number: for whoever was interrupted. Does nothing in another thread than the main one.
+        """
+        cdef int64_t i, first, count, settled = 0
+        cdef Slot *slot
+        if not self.owed or PyThread_get_thread_ident() != interruptible:
+            return 0
+        for first, count in self.owed:
+            for i in range(first, first + count):
+                if not self.c.published(i):
+                    slot = self.c.at(i)
+                    slot.kind = SLOT_NOTHING
+                    slot.batch = NULL
+                    slot.note = NULL
+                    self.c.publish(i)
+                    settled += 1
+        self.owed = []
+        return settled
 
     def close(self):
         """No further claim succeeds; everybody wakes; what is published can still be read."""

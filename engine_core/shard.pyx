@@ -366,9 +366,10 @@ cdef class Shard:
             raise MemoryError("no memory for the matches; the events wait in the ring: flush() tries again")
         return steps
 
-    def take(self, *, timeout=0.0):
+    def take(self, *, timeout=0.0, into=None):
         """The next outgoing things, at most TAKE_MAX, in order; [] for none in `timeout` seconds (None: for ever).
 
+        into: a deque that gets them too, at once, so that no signal handler can come between.
         Returns None when the outbox is closed and empty.
         """
         cdef list found = []
@@ -381,6 +382,8 @@ cdef class Shard:
                 found.append(self.wrap(&self.c.items[self.c.head - 1]))
             if self.c.head == self.c.size:
                 self.c.head = self.c.size = 0
+            if into is not None:
+                into.extend(found)
             return found
         limit = -1 if timeout is None else <int64_t>(timeout * 1e9)
         n = self.c.outbox.available(self.outbox_reader)
@@ -400,6 +403,8 @@ cdef class Shard:
             slot.note = NULL
             self.c.outbox.advance(self.outbox_reader, 1)
             found.append(self.wrap(&item))
+        if into is not None:
+            into.extend(found)
         return found
 
     cdef tuple wrap(self, Outgoing *item):

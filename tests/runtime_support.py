@@ -22,6 +22,7 @@ import tocsin
 from tocsin_core.schema import Schema
 
 CORE = Path(__file__).parent / "core"
+WORKERS = [0, 1, 2, 3]  # that tests of threads are run with
 NUMBERS = pa.schema([("n", pa.int64())])
 ALL = tocsin.col("n") >= 0
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tocsin.interpreters import check_interpreter
+
+check_interpreter()  # before anything that would crash there
+
 from tocsin.errors import (
     BackpressureError,
     ClosedError,

@@ -135,6 +135,8 @@ class Runtime:
 
     def acquire(self, lock: Any) -> None:
         """Takes a lock; the dispatcher goes on emptying the outbox while it waits, and lanes are known to wait."""
+        if self.state == "forked":  # the lock may have been taken by a thread that is not here
+            self._refuse()
         if self.in_dispatcher():
             while not lock.acquire(timeout=0.001):
                 self._pull()
@@ -151,6 +153,8 @@ class Runtime:
     def claim(self, count: int, what: str) -> int:
         """The first of `count` claimed slots of the inbox; for one slot, DISPLACE when the ring is full and drops."""
         timeout = self.overflow_timeout
+        if self.inline and count == 1 and not self.refuses:
+            return self.claim_always()  # a table of more batches than the ring has slots
         if self.drops and count == 1:
             slot = try_claim_slot(self.inbox)
             return DISPLACE if slot is None else slot
@@ -250,8 +254,9 @@ class Runtime:
             try:
                 self._switch(routes)
             except BaseException:
-                del self._nodes[trigger], self.outlets[trigger]
-                self.shard.know(trigger, None)
+                if not any(known is routes for known in self._routes.values()):
+                    del self._nodes[trigger], self.outlets[trigger]
+                    self.shard.know(trigger, None)
                 raise
             if len(operators) == 1:
                 self._owned[owner] += 1
@@ -265,7 +270,7 @@ class Runtime:
         try:
             self.check()
             routes = Routes(self._sources, [node for id, node in self._nodes.items() if id != trigger])
-            self._leaving[self._switch(routes, leaving=trigger)] = trigger
+            self._switch(routes, leaving=trigger)
             node = self._nodes.pop(trigger)
             if len(node.operators) == 1:
                 self._owned[node.owner] -= 1
@@ -275,12 +280,20 @@ class Runtime:
             self.lock.release()
 
     def _switch(self, routes: Routes, leaving: int | None = None) -> int:
-        slot = self.claim_always()
+        slot = None
         ticket = next(self._tickets)
-        self._routes[ticket] = routes
-        if leaving is not None:
-            self._leaving[ticket] = leaving
-        self.shard.switch(slot, routes, ticket)
+        try:
+            slot = self.claim_always()
+            self._routes[ticket] = routes
+            if leaving is not None:
+                self._leaving[ticket] = leaving
+            self.shard.switch(slot, routes, ticket)
+        except BaseException:
+            # Interrupted before it was published, it has not happened; afterwards it has.
+            if self.inbox.settle() or slot is None:
+                self._routes.pop(ticket, None)
+                self._leaving.pop(ticket, None)
+            raise
         if self.inline and leaving is None:
             self.pump()
         return ticket
@@ -295,6 +308,8 @@ class Runtime:
     def claim_always(self) -> int:
         """A slot for the engine itself: it waits for room whatever `overflow` says."""
         if self.inline:
+            if self.inbox.depth == self.inbox.capacity:
+                self._drain()  # the caller holds `lock`: nobody else would make room
             return claim_slots(self.inbox, 1, block=False, what="engine")
         if self.dispatch.lanes and (self.dispatch.in_lane() or self.dispatch.on_handler_loop()):
             with self.dispatch.handler_waits():
@@ -332,8 +347,8 @@ class Runtime:
     def _drain(self) -> None:
         shard, pending = self.shard, self._pending
         if shard.drain():
-            while items := shard.take():
-                pending.extend(items)
+            while shard.take(into=pending):
+                pass
 
     def _pull(self) -> None:
         self._pending.extend(self.shard.take() or ())
@@ -477,6 +492,14 @@ class Runtime:
             return
         self.check()
         ticket = next(self._tickets)
+        try:
+            self._pass_barrier(event, ticket, until, what)
+        except BaseException:
+            self._barriers.pop(ticket, None)
+            self.inbox.settle()  # Ctrl-C may have come when a slot had been claimed
+            raise
+
+    def _pass_barrier(self, event: threading.Event, ticket: int, until: float | None, what: str) -> None:
         while True:
             left = 0.1 if until is None else min(0.1, max(0.0, until - time.monotonic()))
             slot = try_claim_slot(self.inbox, timeout=left)
@@ -490,8 +513,9 @@ class Runtime:
         self._barriers[ticket] = event
         self.shard.post(slot, BARRIER, ticket=ticket)
         if not self._wait(event, until):
-            self._barriers.pop(ticket, None)
-            raise FlushTimeoutError(slow)
+            raise FlushTimeoutError(
+                f"{what}: not all was matched and handled in the time given; a handler is slow or hangs"
+            )
 
     # ------------------------------------------------------------------ close
 
@@ -585,7 +609,7 @@ class Runtime:
             for last_word in self.on_close:
                 last_word()
             if finish:
-                self.shard.post(claim_slots(self.inbox, 1, block=False, what="close"), FINISH)
+                self.shard.post(self.claim_always(), FINISH)
             self.pump()
         finally:
             self.inbox.close()
@@ -656,6 +680,8 @@ def _in_child() -> None:
     for runtime in list(_live):
         if runtime.state != "closed":
             runtime.state = "forked"
+            for outlet in runtime.outlets.values():
+                outlet.end()  # nothing comes any more: iterators would wait for ever
 
 
 atexit.register(_at_exit)

@@ -128,6 +128,13 @@ class Stream:
         runtime.check()
         if self._dispatch.lanes and self._dispatch.in_lane():  # flush waits for what handlers push
             self._dispatch.count_push()
+        try:
+            return self._push(runtime, intake, data)
+        except BaseException:
+            runtime.inbox.settle()  # Ctrl-C may have come when a slot had been claimed
+            raise
+
+    def _push(self, runtime: Runtime, intake: Intake, data: Any) -> Ticket:
         if runtime.inline:
             if not self._lock.acquire(False):
                 runtime.acquire(self._lock)
@@ -144,6 +151,7 @@ class Stream:
                     else:
                         ticket = self._accept_kept(data)
                 finally:
+                    runtime.inbox.settle()
                     runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
                 if runtime._faults and not runtime._pumping:
                     runtime.raise_faults(
@@ -156,8 +164,15 @@ class Stream:
             runtime.raise_faults(
                 "raised by push() for an earlier one; nothing of this push was accepted: push it again"
             )
-        if not self._lock.acquire(False):
-            runtime.acquire(self._lock)
+        if not runtime.in_dispatcher() and not self._dispatch.lanes:
+            with self._lock:  # safe from Ctrl-C, which `acquire` and then `try` is not
+                runtime.check()
+                if not self._dispatch.plain:
+                    return self._accept_kept(data)
+                first = intake.next
+                self._accept(data)
+                return Ticket(self, first, intake.next - 1)
+        runtime.acquire(self._lock)
         try:
             runtime.check()
             if runtime.dispatcher == get_ident():  # flush waits for what handlers push
@@ -336,6 +351,9 @@ class Stream:
                 runtime.note(self._book.advanced)
             if runtime.inline:
                 runtime.pump()
+        except BaseException:
+            runtime.inbox.settle()
+            raise
         finally:
             self._lock.release()
 

@@ -86,7 +86,11 @@ def assemble(
     operator: PatternMatcher | ThreadMatcher
     if chosen in ("a", "b"):
         operator, output_schema, after = row_local(
-            plan, positions=positions, groups_only=groups_only, keep_rows=chosen == "b" and own == "a", ranked=ranked
+            plan,
+            positions=positions,
+            groups_only=groups_only,
+            keep_rows=chosen == "b" and own == "a",
+            ranked=ranked,
         )
     else:
         operator, output_schema, after = thread_matcher(
@@ -129,7 +133,9 @@ def build(
 ) -> Assembled:
     """The operator of a trigger's definition: the text of a clause or of a condition, or a Python expression."""
     if isinstance(definition, Clause) or (isinstance(definition, str) and is_clause(definition)):
-        return assemble(compile_clause(definition, schema), positions=positions, max_steps=max_steps, ranked=ranked)
+        return assemble(
+            compile_clause(definition, schema), positions=positions, max_steps=max_steps, ranked=ranked
+        )
     if not isinstance(definition, (str, Expression)):
         raise TypeError(
             f"a trigger waits for a clause (text with PATTERN), a condition (text, or an expression made with col), "
