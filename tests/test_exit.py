@@ -197,6 +197,7 @@ def test_a_child_is_refused_everything_and_ends(workers: int) -> None:
     said = run(
         workers,
         """
+        faulthandler.cancel_dump_traceback_later()  # at its end a child would wait for the thread of that
         timed = engine.stream("timed", pa.schema([("t", pa.int64())]), time="t", lateness=100)
         found = trigger.matches()
         trigger.handler(lambda matches: None)

@@ -149,6 +149,12 @@ class Dispatch:
             with self._room:
                 self._room.notify_all()
 
+    def in_child(self) -> None:
+        """In a forked process: the locks may be held by threads that are not here."""
+        self._room = threading.Condition()
+        self._lock = threading.RLock()
+        self.closing = True
+
     def count_push(self) -> None:
         """A handler on a lane pushes: flush has to look again."""
         with self._lock:

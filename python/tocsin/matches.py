@@ -109,6 +109,12 @@ class MatchBuffer:
             self._changed.notify_all()
         self._wake()
 
+    def in_child(self) -> None:
+        """In a forked process: the lock may be held by a thread that is not here, and nothing comes any more."""
+        self._changed = threading.Condition()
+        self._sleepers.clear()
+        self._ended = True
+
     def _slow(self) -> None:
         logger.warning("tocsin: the engine waits; %s", self.full())
 

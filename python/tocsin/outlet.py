@@ -253,6 +253,13 @@ class Outlet:
         for lane in self._lanes:
             lane.end()
 
+    def in_child(self) -> None:
+        """In a forked process: the locks may be held by threads that are not here, and nothing comes any more."""
+        self._lock = threading.RLock()
+        self._ended = True
+        for buffer in self._buffers:
+            buffer.in_child()
+
     def _letter(
         self,
         kind: str,

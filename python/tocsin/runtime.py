@@ -478,6 +478,7 @@ class Runtime:
     def _barrier(self, until: float | None, what: str = "flush") -> None:
         slow = f"{what}: not all was matched and handled in the time given; a handler is slow or hangs"
         event = threading.Event()
+        self.check()
         if self.inline:
             if not self.lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
                 raise FlushTimeoutError(slow)
@@ -680,8 +681,9 @@ def _in_child() -> None:
     for runtime in list(_live):
         if runtime.state != "closed":
             runtime.state = "forked"
+            runtime.dispatch.in_child()
             for outlet in runtime.outlets.values():
-                outlet.end()  # nothing comes any more: iterators would wait for ever
+                outlet.in_child()  # nothing comes any more: iterators would wait for ever
 
 
 atexit.register(_at_exit)
