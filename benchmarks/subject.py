@@ -110,6 +110,25 @@ def push(data: Data, clause: str, rows: int) -> Callable[[], pa.Table]:
     return run
 
 
+def engine(data: Data, clause: str, workers: int, rows: int) -> Callable[[], pa.Table]:
+    """An engine with one pattern, fed in batches of `rows` rows; its handler keeps the batches it is given."""
+    batches = data.batches(rows)
+
+    def run() -> pa.Table:
+        import tocsin as tc
+
+        found: list[pa.RecordBatch] = []
+        with tc.Engine(workers=workers) as engine:
+            stream = engine.stream("events", batches[0].schema)
+            trigger = engine.trigger("found", stream, clause)
+            trigger.handler(found.append)
+            for batch in batches:
+                stream.push(batch)
+        return pa.Table.from_batches(found, schema=trigger.schema)
+
+    return run
+
+
 def condition(data: Data, rows: int = 65_536) -> Callable[[], pa.Table]:
     """An inline engine with one condition; the handler keeps the batches it is given.
 

@@ -30,14 +30,15 @@ from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
-from .batch cimport BatchC, batch_release
+from .batch cimport Batch, BatchC, batch_release
+from .histogram cimport stamp
 from .jobs cimport JOB_AWAY, JOB_OPENER, Jobs, Patience
 from .merge cimport merge_matches
 from .operator cimport SPREAD_BATCHES, SPREAD_KEYS, STAGE_RESULT, Operator, Piece
 from .pool cimport PoolC, pool_close, pool_open
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Message)
 from .shard cimport Outgoing, ShardC, Shard, clear, emit, fill, finish, report, settle
-from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
+from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_exception, fault_set
 from .topology cimport NodeC, RoutesC
 
 import threading
@@ -383,7 +384,12 @@ cdef void put_together(WorkerC *w, Work *work, bint advanced, int n_workers, Bat
         if not advanced:
             batch = work.batch
         report(&w.shard, node, &fault, batch, base, last, work.ticket)
-    if n:
+    if n and node.unordered and work.owner < 0:
+        for i in range(n):
+            clear(&fault)
+            out = merge_matches(<Operator>instance(node, 0), &found[i], 1, &fault)
+            settle(&w.shard, node, STATUS_OK, out, &fault, NULL, base, last, work.ticket)
+    elif n:
         clear(&fault)
         out = found[0]
         if work.owner < 0 and (<Operator>instance(node, 0)).ranked:
@@ -572,3 +578,80 @@ cdef class Crew(Shard):
             self.running -= 1
             if self.running == 0:
                 self.c.outbox.close()
+
+
+def measure_shares(list operators not None, list batches not None):
+    """Runs the operators of a trigger over batches as a crew would, one after the other on this thread, and times them.
+
+    For figures about more workers than there are processors: what each would do at the same time, it does here in turn.
+
+    Args:
+        operators: one a worker, ranked.
+        batches: Batch, all of the operators' input.
+
+    Returns:
+        (nanoseconds of preparing all rows once, nanoseconds of taking its own rows for each worker, matches).
+
+    Raises:
+        What the operators refuse.
+    """
+    cdef int k
+    cdef int n_workers = len(operators)
+    cdef Batch one
+    cdef Operator one_of = operators[0]
+    cdef Work work
+    cdef WorkerC w
+    cdef Segment *s
+    cdef Fault fault
+    cdef BatchC *out
+    cdef int64_t i, n, begun, sequence = 0, prepared = 0, matches = 0
+    cdef list taken = [0] * n_workers
+    cdef int status
+    if not one_of.ranked or n_workers > WORKERS_MAX:
+        raise ValueError("these operators are not made to share batches")
+    memset(&work, 0, sizeof(Work))
+    memset(&w, 0, sizeof(WorkerC))
+    try:
+        for one in batches:
+            n = (one.c.n_rows + SEGMENT_ROWS - 1) // SEGMENT_ROWS
+            if not work_reserve(&work, one.c.n_rows, n, n_workers):
+                raise MemoryError("no memory for the rows of a batch")
+            work.n_segments = <int32_t>n
+            clear(&work.refusal)
+            begun = stamp()
+            for i in range(n):
+                s = &work.segments[i]
+                s.start = <int32_t>(i * SEGMENT_ROWS)
+                s.n = <int32_t>(one.c.n_rows - i * SEGMENT_ROWS)
+                if s.n > SEGMENT_ROWS:
+                    s.n = SEGMENT_ROWS
+                s.ends = work.ends + i * n_workers
+                clear(&s.fault)
+                one_of = operators[i % n_workers]
+                s.status = one_of.prepare(one.c, s.start, s.n, n_workers, work.rows + s.start, work.letters + s.start,
+                                            s.ends, &s.lettered, &s.fault)
+                if s.status != STATUS_OK:
+                    raise fault_exception(&s.fault, one_of.context(&s.fault))
+            prepared += stamp() - begun
+            for k in range(n_workers):
+                w.number = k
+                one_of = operators[k]
+                clear(&fault)
+                out = NULL
+                begun = stamp()
+                pieces_find(&w, &work)
+                status = one_of.take(one.c, sequence, w.pieces, n, &out, &fault)
+                taken[k] += stamp() - begun
+                if status != STATUS_OK:
+                    raise fault_exception(&fault, one_of.context(&fault))
+                if out != NULL:
+                    matches += out.n_rows
+                    batch_release(out)
+            sequence += one.c.n_rows
+    finally:
+        free(work.rows)
+        free(work.letters)
+        free(work.segments)
+        free(work.ends)
+        free(w.pieces)
+    return prepared, taken, matches

@@ -10,6 +10,7 @@ cdef struct NodeC:
     int32_t n_instances
     int32_t spread          # operator.Spread
     int32_t owner           # SPREAD_WHOLE: the worker that runs it
+    bint unordered          # what several workers found goes out as it is, without a merge
     int32_t id              # the trigger's source id: what its matches are a stream under
     int32_t timed           # its order is its stream's event time: it may be told the watermark
     int64_t emitted         # matches so far = sequence of the next one; the shard's thread only

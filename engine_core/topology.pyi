@@ -16,6 +16,7 @@ class Node:
         *,
         timed: bool = False,
         owner: int = 0,
+        ordered: bool = True,
     ) -> None: ...
     @property
     def id(self) -> int: ...

@@ -35,8 +35,10 @@ cdef class Node:
 
     operator: or a list of them, one a worker, if it is to be run by partition.  timed: the operator is ordered by the event
     time of its stream and is told its watermark.  owner: the worker that runs an operator which has to see everything.
+    ordered: what several workers found is merged into one order.
     """
-    def __cinit__(self, int id, int source, operator not None, *, bint timed=False, int owner=0):
+    def __cinit__(self, int id, int source, operator not None, *, bint timed=False, int owner=0,
+                  bint ordered=True):
         cdef int i
         cdef Operator one
         if id < 0 or source < 0 or id == source:
@@ -60,6 +62,7 @@ cdef class Node:
         if self.c.n_instances == 1:
             self.c.spread = SPREAD_WHOLE
         self.c.owner = owner
+        self.c.unordered = not ordered
         self.c.id = id
         self.c.timed = timed
         self.c.emitted = 0

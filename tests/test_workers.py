@@ -141,7 +141,9 @@ def keyed_events(r: Random, layout: str) -> pa.Table:
     times = np.cumsum([r.choice([0, 0, 1, 1, 2, 9]) for _ in range(n)])
     key = [None if r.random() < 0.05 else r.randint(0, keys) for _ in range(n)]
     x = [None if r.random() < 0.05 else r.randint(0, 3) for _ in range(n)]
-    return pa.table({"t": pa.array(times, pa.timestamp("s")), "k": key, "x": pa.array(x, pa.int64()), "name": name})
+    return pa.table(
+        {"t": pa.array(times, pa.timestamp("s")), "k": key, "x": pa.array(x, pa.int64()), "name": name}
+    )
 
 
 @pytest.mark.parametrize("workers", [2, 3, 7])
@@ -243,6 +245,54 @@ def test_a_batch_may_have_any_number_of_matches_without_a_value(workers: int) ->
     clause = "PARTITION BY k ORDER BY t MEASURES 1 / (LAST(x) - FIRST(x)) AS q PATTERN (A B)"
     n = 1000
     events = pa.record_batch({"t": np.arange(n), "k": np.arange(n) % 7, "x": np.zeros(n, dtype=np.int64)})
-    rows, letters = outcome({"f": (None, clause)}, [events, events.slice(0, 0), events.slice(n - 7)], workers, time=None)
+    rows, letters = outcome(
+        {"f": (None, clause)}, [events, events.slice(0, 0), events.slice(n - 7)], workers, time=None
+    )
     assert rows == {"f": []}
     assert letters["f"]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_without_an_order_the_same_matches_come(workers: int) -> None:
+    r = Random(11)
+    table = pa.concat_tables([keyed_events(r, "plain").select(["k", "x"]) for _ in range(20)])
+    clause = "PARTITION BY k MEASURES COUNT(*) AS n, LAST(x) AS x PATTERN (A{2,3})"
+    found: dict[bool, list[Any]] = {True: [], False: []}
+    with tc.Engine(workers=workers) as engine:
+        stream = engine.stream("events", table.schema)
+        for ordered in (True, False):
+            engine.trigger(f"ordered {ordered}", stream, clause, ordered=ordered).handler(
+                lambda matches, ordered=ordered: found[ordered].extend(matches.to_pylist())
+            )
+        stream.push(table)
+    assert len(found[True]) > 100
+    assert sorted(map(str, found[False])) == sorted(map(str, found[True]))
+
+
+@pytest.mark.parametrize(
+    ("clause", "said"),
+    [
+        ("PARTITION BY k PATTERN (A)", "each takes the rows of its own partitions"),
+        ("PATTERN (A)", "one, which has to see every row (no PARTITION BY)"),
+        ("PARTITION BY UPPER(name) PATTERN (A)", "one, since a library has a part"),
+    ],
+)
+def test_explain_says_what_workers_do(clause: str, said: str) -> None:
+    assert f"workers    {said}" in tc.explain(clause, pa.schema({"k": pa.int64(), "name": pa.string()}))
+
+
+@pytest.mark.parametrize("name", ["sequence", "so_far", "text_key"])
+def test_shares_measured_in_turn_find_every_match(name: str) -> None:
+    """What the figures about many workers are made with."""
+    from tocsin.compile import build_operators
+    from tocsin_core.batch import Batch
+    from tocsin_core.crew import measure_shares
+
+    table = keyed_events(Random(5), "plain").combine_chunks()
+    matcher = tc.Matcher(KEYED[name], table.schema)
+    right = sum(matcher.push(batch).num_rows for batch in table.to_batches(max_chunksize=7))
+    for workers in (2, 5, 64):
+        operators, _ = build_operators(KEYED[name], table.schema, workers=workers)
+        cores = [Batch.from_arrow(batch, operators[0].input) for batch in table.to_batches(max_chunksize=7)]
+        prepared, taken, matches = measure_shares(operators, cores)
+        assert (matches, len(taken), prepared > 0) == (right, workers, True)

@@ -198,7 +198,7 @@ class Engine:
 
     def trigger(
         self, name: str, source: str | Stream | Trigger, definition: Any, *, max_steps: int | None = None,
-        max_partial_matches: int | None = None, max_partitions: int | None = None,
+        max_partial_matches: int | None = None, max_partitions: int | None = None, ordered: bool = True,
     ) -> Trigger:  # fmt: skip
         """Set a trigger on a stream, or on another trigger's matches; it sees the events from the next batch on.
 
@@ -211,7 +211,11 @@ class Engine:
             max_partial_matches: how many attempts may be open when a batch comes; with more, the batch is refused with
                 LimitError, as one with any other fault is: it goes to the dead letters, and counts as a fault.
                 Attempts close as the watermark moves on, and then batches are taken again. None: no limit.
-            max_partitions: the same for the partitions seen so far, which do not go away.
+            max_partitions: the same for the partitions seen so far, which do not go away. (Limits are for all workers
+                together; several workers look some batches ahead, so a batch or two more may be taken.)
+            ordered: matches come in the order of the events that made them certain, whatever the number of workers.
+                False: what each worker found in a batch comes as a batch of its own, in no order among them; that
+                saves the merge.
 
         Returns:
             The Trigger. A condition passes whole events on; the matches of a clause are its partition columns, then
@@ -279,7 +283,9 @@ class Engine:
             upstream=above, book=book, inline=self._runtime.inline,
         )  # fmt: skip
         trigger = Trigger(self, name, parent, operators, outlet, self._retries, self._backoff)
-        trigger._id = self._runtime.add_trigger(parent._id, feeder, operators, outlet, timed=timed)
+        trigger._id = self._runtime.add_trigger(
+            parent._id, feeder, operators, outlet, timed=timed, ordered=ordered
+        )
         self._triggers[name] = trigger
         return trigger
 

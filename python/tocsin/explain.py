@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tocsin.compile.results import late_measures
 from tocsin.compile.assemble import Assembled, build
 from tocsin.compile.automata import MATCH
 from tocsin.compile.clauses import compile_clause
@@ -63,7 +64,7 @@ def explain_assembled(assembled: Assembled) -> str:
                 "  state      none",
             ]
         )
-    return "\n".join(_pattern(assembled.plan, assembled.operator))
+    return "\n".join(_pattern(assembled.plan, assembled.matcher))
 
 
 def _pattern(plan: Plan, operator: Any) -> list[str]:
@@ -74,6 +75,7 @@ def _pattern(plan: Plan, operator: Any) -> list[str]:
         f"  partition  {_listed([plan.schema.field(i).name for i in plan.partition]) or 'none: one sequence'}",
         f"  order      {_order(plan)}",
     ]
+    lines.append(f"  workers    {_workers(plan)}")
     if plan.derived:
         names = [d.name for d in plan.derived]
         lines.append(f"  derived    {_listed(names)}: computed by a library, as columns of each batch")
@@ -102,6 +104,14 @@ def _pattern(plan: Plan, operator: Any) -> list[str]:
             "  note       the pattern matches the empty sequence, so rows outside a match give empty matches"
         )
     return lines
+
+
+def _workers(plan: Plan) -> str:
+    if not plan.partition:
+        return "one, which has to see every row (no PARTITION BY)"
+    if plan.derived or late_measures(plan):
+        return "one, since a library has a part"
+    return "each takes the rows of its own partitions"
 
 
 def _because(plan: Plan, kind: str) -> str:

@@ -235,7 +235,14 @@ class Runtime:
     # ------------------------------------------------------------------ triggers come and go
 
     def add_trigger(
-        self, source: int, feeder: Any, operators: list[Operator], outlet: Outlet, *, timed: bool
+        self,
+        source: int,
+        feeder: Any,
+        operators: list[Operator],
+        outlet: Outlet,
+        *,
+        timed: bool,
+        ordered: bool = True,
     ) -> int:
         """A new trigger on `source`, from the next batch on; returns its source id. feeder: Intake or Operator.
 
@@ -246,7 +253,7 @@ class Runtime:
             self.check()
             trigger = self.new_source()
             owner = min(range(len(self._owned)), key=self._owned.__getitem__)
-            node = Node(trigger, source, operators, timed=timed, owner=owner)
+            node = Node(trigger, source, operators, timed=timed, owner=owner, ordered=ordered)
             routes = Routes(self._sources, [*self._nodes.values(), node])
             self.shard.know(trigger, operators[0], feeder)
             self.outlets[trigger] = outlet
