@@ -255,7 +255,7 @@ class Runtime:
             try:
                 self._switch(routes)
             except BaseException:
-                if not any(known is routes for known in self._routes.values()):
+                if not any(known is routes for known in list(self._routes.values())):
                     del self._nodes[trigger], self.outlets[trigger]
                     self.shard.know(trigger, None)
                 raise
@@ -387,7 +387,7 @@ class Runtime:
             if note is not None:
                 note()
         elif kind == CONTROL:
-            for older in [known for known in self._routes if known < ticket]:
+            for older in [known for known in list(self._routes) if known < ticket]:  # list: others put in
                 del self._routes[older]
             gone = self._leaving.pop(ticket, None)
             if gone is not None:
