@@ -135,13 +135,15 @@ cdef void snapshot_put_back(LagTable *t) noexcept nogil:
         part = n * c.depth * sizeof(Cell)
         if part:
             memcpy(c.cells, t.snapshot + at, part)
-        memset(c.cells + n * c.depth, 0, (t.room - n) * c.depth * sizeof(Cell))
+        if t.room > n:                  # a worker without partitions has no memory at all
+            memset(c.cells + n * c.depth, 0, (t.room - n) * c.depth * sizeof(Cell))
         at += part
         if c.depth > 1:
             part = n * sizeof(uint32_t)
             if part:
                 memcpy(c.at, t.snapshot + at, part)
-            memset(c.at + n, 0, (t.room - n) * sizeof(uint32_t))
+            if t.room > n:
+                memset(c.at + n, 0, (t.room - n) * sizeof(uint32_t))
             at += part
 
 

@@ -1,4 +1,4 @@
-"""The ring by itself: the C++ stress programs, plainly and under ThreadSanitizer, and its small Python face."""
+"""The ring, and the workers' jobs: C++ stress programs, plainly and under ThreadSanitizer; the ring's Python face."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import pytest
 from tocsin_core.ring import Ring
 
 ROOT = Path(__file__).resolve().parents[1]
-SHAPES = ["1 1 8", "3 2 4", "2 3 1", "1 2 64"]  # producers, readers, capacity
+RINGS = ["1 1 8", "3 2 4", "2 3 1", "1 2 64"]  # producers, readers, capacity
+SHAPES = {"ring": RINGS, "gather": RINGS, "jobs": ["2 2", "2 64", "3 2", "8 64"]}  # jobs: workers, room
 
 
 @pytest.fixture(
     scope="session",
-    params=[(name, sanitizer) for name in ("ring", "gather") for sanitizer in ("", "thread")],
-    ids=["ring-plain", "ring-tsan", "gather-plain", "gather-tsan"],
+    params=[(name, sanitizer) for name in SHAPES for sanitizer in ("", "thread")],
+    ids=[f"{name}-{build}" for name in SHAPES for build in ("plain", "tsan")],
 )
-def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The name of a stress program, and where it is."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler")
@@ -37,15 +39,17 @@ def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if built.returncode and sanitizer and "cannot find" in built.stderr:
         pytest.skip("the compiler has no ThreadSanitizer")
     assert built.returncode == 0, built.stderr
-    return program
+    return name, program
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_no_forbidden_outcome_under_stress(stress: Path, shape: str) -> None:
+@pytest.mark.parametrize("number", range(4))
+def test_no_forbidden_outcome_under_stress(stress: tuple[str, Path], number: int) -> None:
+    name, program = stress
+    shape = SHAPES[name][number]
     # What `make sanitize` loads into Python is not for a program with a sanitizer of its own.
     clean = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     run = subprocess.run(
-        [str(stress), *shape.split(), "600"], capture_output=True, text=True, timeout=120, env=clean
+        [str(program), *shape.split(), "600"], capture_output=True, text=True, timeout=120, env=clean
     )
     if "unexpected memory mapping" in run.stderr:
         pytest.skip("ThreadSanitizer does not run on this kernel")

@@ -249,7 +249,7 @@ class Engine:
         if isinstance(definition, Operator):
             operator, schema = definition, pa.schema(definition.output)
             operators = [operator]
-            if any(other._operator is operator for other in self._triggers.values()):
+            if any(other._operator is operator for other in list(self._triggers.values())):
                 raise TocsinError(
                     f"trigger {name!r}: this operator belongs to another trigger; make a new one"
                 )
@@ -337,7 +337,7 @@ class Engine:
         []
         """
         trigger = self._trigger(name)
-        upon = [other.name for other in self._triggers.values() if other.source is trigger]
+        upon = [other.name for other in list(self._triggers.values()) if other.source is trigger]
         if upon:
             raise TocsinError(
                 f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first"
@@ -405,7 +405,9 @@ class Engine:
         """
         self._runtime.check()
         timed = [
-            (stream, stream.schema.field(stream.time)) for stream in self._streams.values() if stream.time
+            (stream, stream.schema.field(stream.time))
+            for stream in list(self._streams.values())
+            if stream.time
         ]
         if not timed:
             raise TocsinError("advance: no stream of this engine has a time column; declare one with time=")

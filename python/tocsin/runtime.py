@@ -94,6 +94,7 @@ class Runtime:
         self._pending: deque[tuple[Any, ...]] = deque()
         self._faults: deque[BaseException] = deque()
         self._more_faults = 0
+        self._fault_lock = threading.RLock()  # lanes add faults, and several threads may ask for them
         self._pumping = 0  # the thread that is inside pump()
         self._drops_told = False
         self._close_when_pumped = False
@@ -261,7 +262,7 @@ class Runtime:
             try:
                 self._switch(routes)
             except BaseException:
-                if not any(known is routes for known in self._routes.values()):
+                if not any(known is routes for known in list(self._routes.values())):
                     del self._nodes[trigger], self.outlets[trigger]
                     self.shard.know(trigger, None)
                 raise
@@ -393,7 +394,7 @@ class Runtime:
             if note is not None:
                 note()
         elif kind == CONTROL:
-            for older in [known for known in self._routes if known < ticket]:
+            for older in [known for known in list(self._routes) if known < ticket]:  # list: others put in
                 del self._routes[older]
             gone = self._leaving.pop(ticket, None)
             if gone is not None:
@@ -402,19 +403,22 @@ class Runtime:
 
     def fault(self, failure: BaseException) -> None:
         """Takes what the next push or flush has to raise; of very many the first are kept, the others counted."""
-        if len(self._faults) < FAULTS_MAX:
-            self._faults.append(failure)
-        else:
-            self._more_faults += 1
+        with self._fault_lock:
+            if len(self._faults) < FAULTS_MAX:
+                self._faults.append(failure)
+            else:
+                self._more_faults += 1
 
     def raise_faults(self, note: str) -> None:
         """Raises what has gone wrong since the last call: the first fault, the others as notes."""
-        if not self._faults:
-            return
-        faults = [self._faults.popleft() for _ in range(len(self._faults))]
+        with self._fault_lock:
+            faults = list(self._faults)
+            self._faults.clear()
+            more, self._more_faults = max(0, len(faults) - 6) + self._more_faults, 0
+        if not faults:
+            return  # another thread has raised them
         for other in faults[1:6]:
             faults[0].add_note(f"also: {type(other).__name__}: {other}")
-        more, self._more_faults = max(0, len(faults) - 6) + self._more_faults, 0
         if more:
             faults[0].add_note(f"and {more} more")
         faults[0].add_note(note)
@@ -579,7 +583,7 @@ class Runtime:
                 work()
             except BaseException as failure:
                 logger.exception("tocsin: while closing")
-                self._faults.append(failure)
+                self.fault(failure)
 
         try:
             threading.Thread(target=run, name="tocsin-closer", daemon=True).start()
