@@ -150,6 +150,7 @@ class alignas(CACHE_LINE) Bell {
         }
         sleepers_.fetch_sub(1, std::memory_order_seq_cst);
     }
+    bool sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed) != 0; }
     void ring() noexcept {
         if (sleepers_.load(std::memory_order_seq_cst) == 0)
             return;
@@ -274,6 +275,9 @@ class Ring {
         reclaim(); // now that the readers are at work
     }
 
+    // Whether a publish just now would have to wake a reader: then it costs a system call and perhaps the processor.
+    bool asleep() const noexcept { return data_.sleepers(); }
+
     // How many slots from the reader's position on are published: 0 for none, RING_CLOSED when none will come.
     int64_t available(int reader) noexcept {
         const int64_t from = readers_[reader].position.load(std::memory_order_relaxed); // ours alone
@@ -304,6 +308,9 @@ class Ring {
                 spin_pause();
             if ((n = available(reader)) != 0)
                 return n;
+            // Whoever woke us may have lost this processor to us, and a producer holds the GIL.
+            if (pauses == 32)
+                std::this_thread::yield();
             pauses = pauses < 32 ? 2 * pauses : pauses;
         }
         const auto until = deadline(timeout_ns);
