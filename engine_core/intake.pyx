@@ -477,7 +477,12 @@ cdef class Intake:
         self.owes = False
         slot = self.ring.c.at(sequence)
         (<Message *>slot)[0] = message[0]
-        self.ring.c.publish(sequence)
+        if self.ring.c.asleep():
+            # Whom this wakes may take the processor from this thread; it must not take the GIL with it.
+            with nogil:
+                self.ring.c.publish(sequence)
+        else:
+            self.ring.c.publish(sequence)
         return 0
 
     def put(self, int64_t sequence, Batch batch not None, base=None, *, bint seen=False):

@@ -50,6 +50,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
         Slot *at(int64_t sequence)
         bint published(int64_t sequence)
         void publish(int64_t sequence)
+        bint asleep()
         int64_t available(int reader)
         int64_t wait(int reader, int64_t timeout_ns)
         void enter(int reader, Message *out)

