@@ -1,4 +1,4 @@
-"""Several workers: 2 against 1 on this machine, and what 2 to 64 would each have to do (`python -m benchmarks.shares`)."""
+"""Several workers: 2 against 1 on this machine. What 2 to 64 would each have to do: `python -m benchmarks.shares`."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """What each of n workers would have to do, for more workers than there are processors: `python -m benchmarks.shares`.
 
-Two ways of sharing a batch by partition are compared, with the same code, on one thread, one worker's part after another:
+Two ways of sharing a batch by partition are compared, with the same code, on one thread, one part after another:
 
     prepared once    each segment is prepared by one worker (1/n of the preparing each), then each takes its own rows
     each for itself  every worker prepares all rows (conditions, hashes) and takes its own
 
-A worker's time is its share of the preparing and its taking; the slowest worker's counts, since a batch is done when all are.
-Left out: waiting for each other at a batch, the merge of the matches, and the memory's bandwidth, which is one for all.
+A worker's time is its share of the preparing and its taking; the slowest worker's counts, since a batch is done when
+all are. Left out: waiting for each other at a batch, the merge of the matches, and the
+memory's bandwidth, which is one for all.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ cdef class Conditions:
 
     # Once per batch. `picked`: chunk will be told the numbers of its rows.
     cdef int begin(self, const Column *columns, int64_t n_rows, bint picked) noexcept nogil
-    # Masks of rows start .. start+n (`rows` is NULL), or (picked) of `rows` (n <= CHUNK): one byte per row up to 8 conditions, else 64 bits.
+    # Masks of rows start .. start+n (`rows` is NULL), or (picked) of `rows` (n <= CHUNK): one byte per row up to 8
+    # conditions, else 64 bits.
     cdef int chunk(self, const Column *columns, const int32_t *rows, const uint32_t *partitions, int64_t start, int64_t n,
                    uint8_t *narrow, uint64_t *wide, Fault *fault) noexcept nogil
     cdef int _make_picks(self) noexcept nogil

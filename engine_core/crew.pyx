@@ -37,7 +37,7 @@ from .merge cimport merge_matches
 from .operator cimport SPREAD_BATCHES, SPREAD_KEYS, STAGE_RESULT, Operator, Piece
 from .pool cimport PoolC, pool_close, pool_open
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Message)
-from .shard cimport Outgoing, ShardC, Shard, clear, emit, fill, finish, report, settle
+from .shard cimport Outgoing, Shard, clear, emit, fill, finish, report, settle
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_exception, fault_set
 from .topology cimport NodeC, RoutesC
 
@@ -113,8 +113,8 @@ cdef bint work_reserve(Work *work, int64_t rows, int64_t n_segments, int n_worke
 
 
 cdef bint within_limits(NodeC *node, int n_workers, Fault *fault) noexcept nogil:
-    """Whether the trigger's state, all workers together, is within its limits. What they have told by now is counted: a batch or
-    two may come in between."""
+    """Whether the trigger's state, all workers together, is within its limits. What they have told by now is counted: a
+    batch or two may come in between."""
     cdef int64_t n_open = 0, n_partitions = 0
     cdef int i
     for i in range(n_workers):
@@ -628,8 +628,8 @@ def measure_shares(list operators not None, list batches not None):
                 s.ends = work.ends + i * n_workers
                 clear(&s.fault)
                 one_of = operators[i % n_workers]
-                s.status = one_of.prepare(one.c, s.start, s.n, n_workers, work.rows + s.start, work.letters + s.start,
-                                            s.ends, &s.lettered, &s.fault)
+                s.status = one_of.prepare(one.c, s.start, s.n, n_workers, work.rows + s.start,
+                                          work.letters + s.start, s.ends, &s.lettered, &s.fault)
                 if s.status != STATUS_OK:
                     raise fault_exception(&s.fault, one_of.context(&s.fault))
             prepared += stamp() - begun

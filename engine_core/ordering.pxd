@@ -22,8 +22,8 @@ cdef struct Ordering:
 cdef int ordering_bind(Ordering *o, list order, bint timed, bint every, int n_columns) except -1
 cdef int ordering_init(Ordering *o) noexcept nogil
 cdef void ordering_free(Ordering *o) noexcept nogil
-# Whether rows start .. start + n of a batch are in order, behind the row before them too; for the first of them, `continues`:
-# behind the batches that were committed. Changes nothing.
+# Whether rows start .. start + n of a batch are in order, behind the row before them too; for the first of them,
+# `continues`: behind the batches that were committed. Changes nothing.
 cdef int ordering_check(const Ordering *o, const Column *columns, int64_t start, int64_t n, bint continues,
                         Fault *fault) noexcept nogil
 # Remembers the batch's last row (n > 0).

@@ -1,13 +1,13 @@
 """Chosen rows of a column as an input of an expression program, a chunk at a time.
 
-What        a worker that owns some rows of a batch evaluates conditions over those rows alone. Numbers, booleans and codes of
-            dictionaries are gathered into a column of their own, so that the program reads them as it reads any column;
+What        a worker that owns some rows of a batch evaluates conditions over those rows alone. Numbers, booleans and codes
+            of dictionaries are gathered into a column of their own, so that the program reads them as it reads any column;
             of strings only the places are noted.
 Cost        about 1 ns per row and column, 3 ns for a string.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from .bits cimport bits_gather
 from .column cimport (KIND_BOOL, KIND_DICT, KIND_F16, KIND_I16, KIND_I32, KIND_I8, KIND_NULL, KIND_U16, KIND_U32, KIND_U8,

@@ -24,7 +24,7 @@ cdef struct RoutesC:
     int32_t *first          # n_sources + 1: listeners of source s are nodes[first[s]] .. nodes[first[s + 1] - 1]
     NodeC **nodes           # n_nodes
     int32_t n_workers       # the most instances that a node has
-    PoolC **pools           # of worker w's instances on source s, where two or more of them share one (w * n_sources + s); else NULL
+    PoolC **pools           # of worker w's instances on source s (w * n_sources + s), if two or more share one; else NULL
 
 
 cdef class Node:

@@ -124,8 +124,8 @@ KEYED = {
     "refused": """PARTITION BY k ORDER BY t MEASURES COUNT(*) AS n PATTERN (A B) DEFINE B AS 12 / x > 3""",
     "refused_prev": """PARTITION BY k ORDER BY t MEASURES COUNT(*) AS n PATTERN (A B) DEFINE B AS 12 / PREV(x) > 3""",
     "many": """PARTITION BY k ORDER BY t MEASURES COUNT(*) AS n PATTERN (A B C D E F G H I J)
-               DEFINE A AS x >= 0, B AS x >= 1, C AS x <> 1, D AS x < 3, E AS x > 0, F AS x < 2, G AS x = 1, H AS x <> 3,
-                      I AS x >= 0, J AS x IS NOT NULL""",
+               DEFINE A AS x >= 0, B AS x >= 1, C AS x <> 1, D AS x < 3, E AS x > 0, F AS x < 2, G AS x = 1,
+                      H AS x <> 3, I AS x >= 0, J AS x IS NOT NULL""",
 }
 
 

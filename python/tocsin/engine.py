@@ -89,9 +89,9 @@ class Engine:
     def __init__(
         self, path: str | os.PathLike[str] | Store | None = None, *, workers: int | Literal["auto"] = 1,
         ring_slots: int = 1024, overflow: Literal["block", "raise", "drop_oldest"] = "block",
-        overflow_timeout: float | None = None, wait: Literal["block", "yield", "spin"] = "block", gather_rows: int = 1024,
-        durability: Literal["commit", "interval", "none"] = "interval", retries: int = 3, backoff: float = 0.01,
-        dead_letter_limit: int | None = LETTERS_MAX,
+        overflow_timeout: float | None = None, wait: Literal["block", "yield", "spin"] = "block",
+        gather_rows: int = 1024, durability: Literal["commit", "interval", "none"] = "interval",
+        retries: int = 3, backoff: float = 0.01, dead_letter_limit: int | None = LETTERS_MAX,
     ) -> None:  # fmt: skip
         if workers == "auto":
             workers = min(processors(), WORKERS_MAX)

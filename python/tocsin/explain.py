@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from tocsin.compile.results import late_measures
 from tocsin.compile.assemble import Assembled, build
 from tocsin.compile.automata import MATCH
 from tocsin.compile.clauses import compile_clause
 from tocsin.compile.execution import execution_class, labelled, reasons, unheld
 from tocsin.compile.ir import CLASSIFIER, Leaf, Node
 from tocsin.compile.plan import Plan
+from tocsin.compile.results import late_measures
 from tocsin.compile.thread_plan import waits
 from tocsin.compile.trees import column_of, walk
 from tocsin.sql.clause import Clause, is_clause

@@ -37,8 +37,8 @@ class Trigger:
     """
 
     def __init__(
-        self, engine: Engine, name: str, source: Stream | Trigger, operators: list[Operator], outlet: Outlet, retries: int,
-        backoff: float,
+        self, engine: Engine, name: str, source: Stream | Trigger, operators: list[Operator], outlet: Outlet,
+        retries: int, backoff: float,
     ) -> None:  # fmt: skip
         self._engine = engine
         self.name = name

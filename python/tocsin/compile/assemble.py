@@ -67,8 +67,8 @@ def assemble(
             the other.
         execution: a class at or below the plan's own, to test one by the other; None: the plan's own.
         max_steps: how many steps one attempt may take; None: as many as it needs, in class (d) STEPS_DEFAULT.
-        ranked: whether this is one of several instances, by partition, whose matches will be merged. Without effect where
-            one instance has to see everything: no PARTITION BY, or a library has a part.
+        ranked: whether this is one of several instances, by partition, whose matches will be merged. Without effect
+            where one instance has to see everything: no PARTITION BY, or a library has a part.
 
     Raises:
         ValueError: the plan cannot run in that class.
