@@ -18,11 +18,11 @@ each instance keeps the state of its own partitions and takes their rows. Of eve
 
 and advance and finish go to every instance. All see the same batches, so they refuse alike.
 
-Order of matches    Such instances give two columns more than `output` has, both int64, by which their matches are merged
-into the order in which one instance would give them (merge.pyx): `settled`, which event made the match certain, is 2 s + 1 for
-an event with sequence s of the match's own partition, and 2 s where a window closed because s is the first event
-that is late enough. Of several windows that close at once, `turn` is the first row of the attempt whose turn it was, else
-0: what an event of its own makes certain is of one partition, and so of one instance.
+Order of matches    Such instances give two columns more than `output` has, both int64, by which their matches are
+merged into the order in which one instance would give them (merge.pyx): `settled`, which event made the match certain,
+is 2 s + 1 for an event with sequence s of the match's own partition, and 2 s where a window closed because s is the
+first event that is late enough. Of several windows that close at once, `turn` is the first row of the attempt whose
+turn it was, else 0: what an event of its own makes certain is of one partition, and so of one instance.
 
 An operator that keeps state says at the end of every call how much that is (`tell`), and begins `process` with
 `within_limits`, which refuses a batch while a limit on its state is passed.

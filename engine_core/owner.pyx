@@ -1,8 +1,8 @@
 """Which of several workers a row belongs to.
 
 What        a hash of the partition key's values, reduced to the number of workers. Equal keys have equal owners (0.0 and
-            -0.0 are equal, so are all NaN, so are two NULLs), however their columns lie in memory: each batch of a stream may
-            come in another layout.
+            -0.0 are equal, so are all NaN, so are two NULLs), however their columns lie in memory: each batch of a
+            stream may come in another layout.
 Independent of KeyMap: that one's numbers differ from worker to worker; its hash has a seed of its own, so the keys of one
             worker spread over its whole table.
 Cost        1 to 2 ns for one number without NULLs, a byte per row for a dictionary (hashed once per value of a batch), 5 to
