@@ -308,8 +308,8 @@ class Ring {
                 spin_pause();
             if ((n = available(reader)) != 0)
                 return n;
-            // Whoever woke us may have lost this processor to us, and a producer holds the GIL.
-            if (pauses == 32)
+            // Once: whoever woke us may have lost this processor to us. Not more often: who gives way is not woken.
+            if (pauses == 16)
                 std::this_thread::yield();
             pauses = pauses < 32 ? 2 * pauses : pauses;
         }
@@ -532,7 +532,9 @@ class Ring {
     int64_t stay_awake(Look look, int64_t nothing, std::chrono::steady_clock::time_point until, bool forever) {
         for (unsigned turn = 1;; turn++) {
             const int64_t found = look();
-            if (found != nothing || (!forever && turn % 64 == 0 && std::chrono::steady_clock::now() >= until))
+            // The clock costs as much as two or three pauses; a time slice that was given away may be long.
+            const bool look_up = waiting_ == RING_YIELD || turn % 64 == 0;
+            if (found != nothing || (!forever && look_up && std::chrono::steady_clock::now() >= until))
                 return found;
             if (waiting_ == RING_YIELD)
                 std::this_thread::yield();
