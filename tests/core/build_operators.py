@@ -17,7 +17,12 @@ def main(target: str, name: str) -> None:
         language="c++", extra_compile_args=["-std=c++17", "-O1"],
     )  # fmt: skip
     # setup.py has put the declarations of the core there under its import name.
-    modules = cythonize([extension], include_path=[str(ROOT / "build/cython/declarations")], language_level=3)
+    modules = cythonize(
+        [extension],
+        include_path=[str(ROOT / "build/cython/declarations")],
+        # As the core's (setup.py): else its import would switch the GIL on in a Python without one.
+        compiler_directives={"language_level": 3, "freethreading_compatible": True},
+    )
     setup(script_args=["-q", "build_ext", "--build-lib", target, "--build-temp", target], ext_modules=modules)
 
 
