@@ -325,7 +325,10 @@ cdef class Intake:
         """
         cdef TimeScan found
         cdef int64_t i, sequence, mark
-        cdef int64_t n = self.rows.fill(events)
+        cdef int64_t n
+        if self.offered:        # an interrupt came between an offer and what follows it: that push was not accepted
+            self.forget_offered()
+        n = self.rows.fill(events)
         for i in range(self.rows.n):
             out_view(&self.rows.outs[i], &self.views[i])
         self.offered = n

@@ -60,7 +60,7 @@ def test_a_handler_s_fault_is_its_own(workers: int, caplog: pytest.LogCaptureFix
     good: list[int] = []
     other: list[int] = []
     with (
-        Engine(workers=workers, retries=1, backoff=0.0) as engine,
+        Engine(workers=workers, gather_rows=1, retries=1, backoff=0.0) as engine,
         caplog.at_level(logging.WARNING, "tocsin"),
     ):
         stream = engine.stream("s", NUMBERS)

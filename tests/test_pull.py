@@ -165,7 +165,7 @@ def test_who_stops_taking_is_told_of(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tocsin.dispatch.ROOM_SECONDS", 0.001)
-    with Engine() as engine, caplog.at_level(logging.WARNING, "tocsin"):
+    with Engine(gather_rows=1) as engine, caplog.at_level(logging.WARNING, "tocsin"):
         stream = engine.stream("s", NUMBERS)
         matches = engine.trigger("t", stream, ALL).matches(limit=1)
         stream.push(numbers(1))

@@ -77,7 +77,7 @@ AROUND = [
     f"WITH w(n, {NAMES.replace('c', 'other_c')}) AS (SELECT * FROM t) SELECT {OTHER}, n FROM w",
     f"SELECT {NAMES} FROM t UNION ALL SELECT {NAMES} FROM t WHERE false",
     f"SELECT {ANY}, n FROM t GROUP BY n ORDER BY n",
-    f"SELECT {FIRST}, n FROM (t) ORDER BY n",
+    f"SELECT {FIRST}, n FROM (SELECT * FROM t) ORDER BY n",
     "SELECT a.* FROM t AS a JOIN t AS b USING (n) ORDER BY n",
     f"SELECT {OTHER} FROM t AS z(n, {NAMES.replace('c', 'other_c')})",
     "FROM t",

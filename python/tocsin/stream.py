@@ -247,6 +247,7 @@ class Stream:
         intake, runtime = self._intake, self._runtime
         # While results are kept, each push stays a batch of its own, so that it is known whose they are.
         if not self._gathers or self._dispatch.keeping or len(events) > SMALL_ROWS:
+            intake.forget_offered()
             batch = rows_batch(events, self._rows, self.schema)
             self._accept_batch(intake.adopt(batch), batch)
             return
