@@ -13,7 +13,7 @@ cdef enum:
     WORKERS_MAX = 64            # readers of a ring
     JOBS_UNDER_WAY = 64
     AHEAD_MAX = 8               # jobs that a worker who waits looks ahead
-    SEGMENT_ROWS = 16384        # rows that one worker prepares at a time; a multiple of CHUNK
+    SEGMENT_ROWS = 8192         # rows that one worker prepares at a time; a multiple of CHUNK
     ROWS_KEPT = 65536           # a record keeps its memory for so many rows
 
 # What one call of an operator gave: first the matches that have no value, one fault each, then a batch or a refusal.

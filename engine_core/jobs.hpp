@@ -43,7 +43,7 @@ class Patience {
     }
 
   private:
-    static constexpr int SPINS = 400, YIELDS = 2000;
+    static constexpr int SPINS = 100, YIELDS = 2000;
     int turns_ = 0;
 };
 
