@@ -122,8 +122,8 @@ cdef int gather_lists(OutColumn *out, const ArrowArray *array, const int32_t *ro
 
 cdef bint gather_words(OutColumn *out, BatchC **parts, int n_parts, int64_t column, const uint8_t *which,
                        const int32_t *rows, int64_t n) noexcept nogil:
-    """PERF: 64-bit values without NULLs, as most are, one after the other: matches of two workers alternate, and a call for each
-    run of them would cost ten times as much. False: this column is another one, or there is no memory; nothing was done."""
+    """PERF: 64-bit values without NULLs, as most are, one after the other: matches of two workers alternate, and a call for
+    each run of them would cost ten times as much. False: this column is another one, or there is no memory."""
     cdef const uint64_t *values[OWNERS_MAX]
     cdef uint64_t *to
     cdef int64_t i
