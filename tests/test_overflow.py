@@ -43,7 +43,9 @@ def hold(engine: Engine, stream: Any, gate: threading.Event, first: Any) -> list
     engine.trigger(f"of_{stream.name}", stream, operator).handler(
         lambda matches: found.extend(matches.column("n").to_pylist())
     )
-    engine.flush()  # what set the trigger has left the ring: there is room for the batch
+    engine.flush()
+    while engine._runtime.inbox.depth:  # what set the trigger has left the ring: there is room for the batch
+        time.sleep(0.001)
     stream.push(first)
     while not operator.entered:
         time.sleep(0.001)
