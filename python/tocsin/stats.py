@@ -253,7 +253,7 @@ def stream_stats(stream: Stream) -> StreamStats:
         stream.name, events, batches,
         late=stream.late_count, late_kept=0 if reorder is None else reorder.late_kept,
         late_forgotten=0 if reorder is None else reorder.late_forgotten, waiting=stream.waiting,
-        dropped=int(getattr(stream, "dropped", 0)), newest_time=newest, watermark=watermark,
+        dropped=stream.dropped, newest_time=newest, watermark=watermark,
         watermark_lag=lag, watermark_lag_seconds=seconds,
     )  # fmt: skip
 
