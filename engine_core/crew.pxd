@@ -6,6 +6,7 @@ from .jobs cimport Jobs
 from .operator cimport Piece
 from .ring cimport Message
 from .shard cimport Shard, ShardC
+from .spares cimport Spares
 from .status cimport Fault
 from .topology cimport NodeC
 
@@ -14,7 +15,8 @@ cdef enum:
     JOBS_UNDER_WAY = 64
     AHEAD_MAX = 8               # jobs that a worker who waits looks ahead
     SEGMENT_ROWS = 8192         # rows that one worker prepares at a time; a multiple of CHUNK
-    ROWS_KEPT = 65536           # a record keeps its memory for so many rows
+    ROWS_KEPT = 262144          # memory for so many rows is kept from job to job, and no larger piece
+    ROW_BYTES = 5               # of a job's row: its number and its letter
 
 # What one call of an operator gave: first the matches that have no value, one fault each, then a batch or a refusal.
 cdef struct Answer:
@@ -51,9 +53,9 @@ cdef struct Work:               # the record of one job
     Segment *segments
     int32_t segments_room
     int32_t *ends
-    int32_t *rows
+    int32_t *rows               # and behind them the letters: one block of `spares` while the job is under way
     uint8_t *letters
-    int64_t rows_room
+    size_t rows_bytes           # how large that is
     Fault refusal               # of the whole job before anybody has begun; code STATUS_OK: none
     Part *parts                 # by worker
 
@@ -69,6 +71,7 @@ cdef struct WorkerC:
     int64_t ahead_job
     Piece *pieces
     int32_t pieces_room
+    Spares *spares              # the crew's
 
 
 cdef class Crew(Shard):
@@ -78,4 +81,5 @@ cdef class Crew(Shard):
     cdef WorkerC *workers
     cdef Jobs *jobs
     cdef Work *works
+    cdef Spares *spares
     cdef int _prepare(self) except -1

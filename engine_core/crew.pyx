@@ -22,8 +22,8 @@ therefore what `Shard.run` would give.
 PERF: preparing once, by whoever is free, against every worker looking at every row for itself: see benchmarks
 (bench_workers.py) for both, measured, for 2 to 64 workers.
 
-Memory: a record of a job keeps the rows of one batch (5 bytes each) and little else; at most JOBS_UNDER_WAY are under way,
-and a worker that waits looks AHEAD_MAX jobs ahead.
+Memory: a job has 5 bytes for each row of its batch while it is under way (spares.hpp); at most JOBS_UNDER_WAY jobs are, and
+a worker that waits looks AHEAD_MAX jobs ahead.
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t
@@ -38,6 +38,7 @@ from .operator cimport SPREAD_BATCHES, SPREAD_KEYS, STAGE_RESULT, Operator, Piec
 from .pool cimport PoolC, pool_close, pool_open
 from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Message)
 from .shard cimport Outgoing, Shard, clear, emit, fill, finish, report, settle
+from .spares cimport Spares
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_exception, fault_set
 from .topology cimport NodeC, RoutesC
 
@@ -88,17 +89,12 @@ cdef NodeC *node_of(const WorkerC *w, const Message *slot, int64_t index) noexce
 
 # ---------------------------------------------------------------- opening a job
 
-cdef bint work_reserve(Work *work, int64_t rows, int64_t n_segments, int n_workers) noexcept nogil:
+cdef bint work_reserve(Work *work, Spares *spares, int64_t rows, int64_t n_segments, int n_workers) noexcept nogil:
     cdef void *p
-    if rows > work.rows_room:
-        free(work.rows)
-        free(work.letters)
-        work.rows_room = 0
-        work.rows = <int32_t *>malloc(rows * sizeof(int32_t))
-        work.letters = <uint8_t *>malloc(rows)
-        if work.rows == NULL or work.letters == NULL:
-            return False
-        work.rows_room = rows
+    work.rows = <int32_t *>spares.take(rows * ROW_BYTES, &work.rows_bytes)
+    if work.rows == NULL:
+        return False
+    work.letters = <uint8_t *>(work.rows + rows)
     if n_segments > work.segments_room:
         p = realloc(work.segments, n_segments * sizeof(Segment))
         if p == NULL:
@@ -155,7 +151,7 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Message *
         elif n > 0x7fffffff:
             fault_set(&work.refusal, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
             segments = 0
-        elif not work_reserve(work, n, segments, n_workers):
+        elif not work_reserve(work, w.spares, n, segments, n_workers):
             fault_set(&work.refusal, STATUS_NO_MEMORY, -1, -1, 0, 0, "the rows of a batch")
             segments = 0
         for i in range(segments):
@@ -417,12 +413,9 @@ cdef void complete(WorkerC *w, Work *work, int n_workers, BatchC **found) noexce
         finish(&w.shard, work.node.id)
     else:
         put_together(w, work, True, n_workers, found)
-    if work.rows_room > ROWS_KEPT:
-        free(work.rows)
-        free(work.letters)
+    if work.rows != NULL:
+        w.spares.give(work.rows, work.rows_bytes)
         work.rows = NULL
-        work.letters = NULL
-        work.rows_room = 0
 
 
 # ---------------------------------------------------------------- the life of a worker
@@ -511,7 +504,8 @@ cdef class Crew(Shard):
         self.workers = <WorkerC *>calloc(workers, sizeof(WorkerC))
         self.works = <Work *>calloc(JOBS_UNDER_WAY, sizeof(Work))
         self.jobs = Jobs.make(workers, JOBS_UNDER_WAY)
-        if self.workers == NULL or self.works == NULL or self.jobs == NULL:
+        self.spares = Spares.make(ROWS_KEPT * ROW_BYTES)
+        if self.workers == NULL or self.works == NULL or self.jobs == NULL or self.spares == NULL:
             raise MemoryError("no memory for the workers")
         self._prepare()
 
@@ -524,6 +518,7 @@ cdef class Crew(Shard):
         for i in range(self.n_workers):
             self.workers[i].shard = self.c
             self.workers[i].number = i
+            self.workers[i].spares = self.spares
             self.workers[i].ahead_entered = -1
             if i:
                 self.workers[i].shard.reader = self.inbox.join()
@@ -534,7 +529,6 @@ cdef class Crew(Shard):
         if self.works != NULL:
             for i in range(JOBS_UNDER_WAY):
                 free(self.works[i].rows)
-                free(self.works[i].letters)
                 free(self.works[i].segments)
                 free(self.works[i].ends)
                 free(self.works[i].parts)
@@ -544,6 +538,7 @@ cdef class Crew(Shard):
         free(self.works)
         free(self.workers)
         Jobs.destroy(self.jobs)
+        Spares.destroy(self.spares)
 
     @property
     def workers(self):
@@ -611,10 +606,16 @@ def measure_shares(list operators not None, list batches not None):
         raise ValueError("these operators are not made to share batches")
     memset(&work, 0, sizeof(Work))
     memset(&w, 0, sizeof(WorkerC))
+    spares = Spares.make(ROWS_KEPT * ROW_BYTES)
+    if spares == NULL:
+        raise MemoryError("no memory for the rows of a batch")
     try:
         for one in batches:
             n = (one.c.n_rows + SEGMENT_ROWS - 1) // SEGMENT_ROWS
-            if not work_reserve(&work, one.c.n_rows, n, n_workers):
+            if work.rows != NULL:
+                spares.give(work.rows, work.rows_bytes)
+                work.rows = NULL
+            if not work_reserve(&work, spares, one.c.n_rows, n, n_workers):
                 raise MemoryError("no memory for the rows of a batch")
             work.n_segments = <int32_t>n
             clear(&work.refusal)
@@ -650,8 +651,8 @@ def measure_shares(list operators not None, list batches not None):
             sequence += one.c.n_rows
     finally:
         free(work.rows)
-        free(work.letters)
         free(work.segments)
         free(work.ends)
         free(w.pieces)
+        Spares.destroy(spares)
     return prepared, taken, matches

@@ -31,7 +31,7 @@ from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MAT
 from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, STAGE_LIMIT, STAGE_RESULT, Operator, Piece
 from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
                         ordering_restore, ordering_save)
-from .owner cimport owners_find, owners_free, owners_split
+from .owner cimport owners_find, owners_free, owners_halve, owners_split
 from .parts cimport Attempts, attempts_free, attempts_init, attempts_reserve
 from .registers cimport CHUNK
 from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
@@ -310,6 +310,10 @@ cdef class PatternMatcher(Operator):
         cdef const uint32_t *partitions = self.partitions + at
         cdef const Column *time = NULL
         cdef const int32_t *looked_up
+        # PERF: local, because a store of bytes makes the compiler read every field of self again.
+        cdef int32_t *row_out = self.rows
+        cdef uint8_t *letter_out = self.kept
+        cdef uint32_t *chosen_out = self.chosen
         cdef int status
         if piece.letters != NULL:           # only rows that matter came here
             rows = given
@@ -326,15 +330,15 @@ cdef class PatternMatcher(Operator):
         elif given == NULL:
             # PERF: no branch: every row is written, and the next one overwrites it if it changes nothing.
             for i in range(n):
-                self.rows[k] = <int32_t>(start + i)
-                self.kept[k] = narrow[i]
-                self.chosen[k] = <uint32_t>i
+                row_out[k] = <int32_t>(start + i)
+                letter_out[k] = narrow[i]
+                chosen_out[k] = <uint32_t>i
                 k += inert[narrow[i]] ^ 1
         else:
             for i in range(n):
-                self.rows[k] = given[i]
-                self.kept[k] = narrow[i]
-                self.chosen[k] = <uint32_t>i
+                row_out[k] = given[i]
+                letter_out[k] = narrow[i]
+                chosen_out[k] = <uint32_t>i
                 k += inert[narrow[i]] ^ 1
         if not self.conditions.lagged:
             looked_up = rows
@@ -512,6 +516,10 @@ cdef class PatternMatcher(Operator):
                      int32_t *ends, bint *lettered, Fault *fault) noexcept nogil:
         cdef int64_t i, k = 0, at, size
         cdef const int32_t *looked_up = NULL
+        cdef int32_t *row_out           # PERF: as in _step
+        cdef uint8_t *letter_out
+        cdef const uint8_t *narrow
+        cdef const uint8_t *inert = self.inert
         cdef int status = ordering_check(&self.ordering, batch.columns, start, n, False, fault)
         if status != STATUS_OK:
             return status
@@ -533,14 +541,18 @@ cdef class PatternMatcher(Operator):
                         fault_set(fault, status, -1, -1, 0, 0, NULL)
                     fault.stage = STAGE_CONDITION
                     return status
+                row_out, letter_out, narrow = self.split_rows, self.split_letters, self.narrow
                 for i in range(size):
-                    self.split_rows[k] = <int32_t>(at + i)
-                    self.split_letters[k] = self.narrow[i]
-                    k += self.inert[self.narrow[i]] ^ 1
+                    row_out[k] = <int32_t>(at + i)
+                    letter_out[k] = narrow[i]
+                    k += inert[narrow[i]] ^ 1
         elif status == STATUS_OK:
             for i in range(n):
                 self.split_rows[i] = <int32_t>(start + i)
             k = n
+        if status == STATUS_OK and owners_halve(self.keys, self.n_keys, self.split_rows,
+                                                self.split_letters if lettered[0] else NULL, k, shares, rows, letters, ends):
+            return STATUS_OK
         if status == STATUS_OK:
             if k < n:
                 looked_up = self.split_rows

@@ -19,3 +19,7 @@ cdef int owners_find(Owners *o, const Column **columns, int n_columns, const int
 # those of owner i end.
 cdef void owners_split(const uint8_t *owners, const int32_t *rows, const uint8_t *letters, int64_t n, int shares,
                        int32_t *out_rows, uint8_t *out_letters, int32_t *ends) noexcept nogil
+# Both for two owners and one column of whole numbers without NULLs, in one go; False: not that. `rows` and `letters` (or
+# NULL) are used up. PERF: 1.2 ns a row instead of 4 ns.
+cdef bint owners_halve(const Column **columns, int n_columns, int32_t *rows, uint8_t *letters, int64_t n, int shares,
+                       int32_t *out_rows, uint8_t *out_letters, int32_t *ends) noexcept nogil

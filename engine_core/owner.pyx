@@ -116,6 +116,43 @@ cdef int owners_find(Owners *o, const Column **columns, int n_columns, const int
     return STATUS_OK
 
 
+cdef bint owners_halve(const Column **columns, int n_columns, int32_t *rows, uint8_t *letters, int64_t n, int shares,
+                       int32_t *out_rows, uint8_t *out_letters, int32_t *ends) noexcept nogil:
+    cdef const uint64_t *numbers
+    cdef int64_t i, first = 0, second = 0, mine
+    cdef int32_t row
+    cdef uint8_t letter
+    if shares != 2 or n_columns != 1 or columns[0].null_count != 0 or (
+            columns[0].kind != KIND_I64 and columns[0].kind != KIND_U64):
+        return False
+    numbers = <const uint64_t *>columns[0].values
+    # Each row is written to both sides, and the next one overwrites the wrong one of the two: no branch has to guess.
+    if letters == NULL:
+        for i in range(n):
+            row = rows[i]
+            mine = <int64_t>(hash_u64(numbers[row], SEED) >> 63)
+            out_rows[first] = row
+            rows[second] = row
+            first += 1 - mine
+            second += mine
+    else:
+        for i in range(n):
+            row = rows[i]
+            letter = letters[i]
+            mine = <int64_t>(hash_u64(numbers[row], SEED) >> 63)
+            out_rows[first] = row
+            out_letters[first] = letter
+            rows[second] = row
+            letters[second] = letter
+            first += 1 - mine
+            second += mine
+        memcpy(out_letters + first, letters, second)
+    memcpy(out_rows + first, rows, second * sizeof(int32_t))
+    ends[0] = <int32_t>first
+    ends[1] = <int32_t>n
+    return True
+
+
 cdef void owners_split(const uint8_t *owners, const int32_t *rows, const uint8_t *letters, int64_t n, int shares,
                        int32_t *out_rows, uint8_t *out_letters, int32_t *ends) noexcept nogil:
     cdef int64_t i
