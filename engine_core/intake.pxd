@@ -42,4 +42,5 @@ cdef class Intake:
     cdef bint joins(self, int64_t rows) noexcept
     cdef void leave(self) noexcept
     cdef void count(self, int64_t n_rows, int64_t newest) noexcept
+    cdef void wake(self, bint small) noexcept
     cdef int send(self, int64_t sequence, Message *message) except -1

@@ -55,6 +55,7 @@ SIDE_ROAD = 2       # not in order: they come back from take_offered
 
 SMALL_ROWS = OPEN_ROWS_MAX      # a push of more rows is a batch of its own
 cdef enum:
+    RELAY_ROWS = 1024     # a batch of fewer rows is dealt with in the time that it would take to wake another thread
     GIL_ROWS = 16_384   # checking fewer rows takes less time than another thread would keep the GIL
 
 DISPLACE = -1       # instead of a claimed sequence: displace the oldest batch (a ring that drops)
@@ -480,13 +481,18 @@ cdef class Intake:
         self.owes = False
         slot = self.ring.c.at(sequence)
         (<Message *>slot)[0] = message[0]
-        if self.ring.c.asleep():
+        self.ring.c.show(sequence)
+        self.wake(message.last - message.base < RELAY_ROWS)
+        return 0
+
+    cdef void wake(self, bint small) noexcept:
+        """A slot was shown: whoever has to read it is woken."""
+        if self.ring.c.asleep(small):
             # Whom this wakes may take the processor from this thread; it must not take the GIL with it.
             with nogil:
-                self.ring.c.publish(sequence)
+                self.ring.c.wake(small)
         else:
-            self.ring.c.publish(sequence)
-        return 0
+            self.ring.c.wake(small)
 
     def put(self, int64_t sequence, Batch batch not None, base=None, *, bint seen=False):
         """Publishes `batch` in the claimed slot `sequence` (or DISPLACE).

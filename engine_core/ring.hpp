@@ -27,10 +27,8 @@
 //   I3  a claim that succeeded is always read: closing sets a bit in `claimed` itself, so a claim either came
 //       before the close (readers wait for its publish) or fails. A producer must publish what it claimed; one
 //       that has nothing to say publishes a slot that says so.
-//   I4  nobody sleeps through a wake-up: a sleeper counts itself, then looks again, then sleeps; a waker changes
-//       the state, then looks at the count. All four are seq_cst, so one of the two sees the other. (Stand-alone
-//       fences would do too, but ThreadSanitizer does not model them.)
-//
+//   I4  nobody sleeps through a wake-up (bell.hpp), and every published slot has a reader that is awake or was woken; of two
+//       threads that take turns as one reader, one of them (relay.hpp).
 //   I5  what a slot says is read through `enter` alone, once for each slot and reader, between wait and advance. An open
 //       batch (open_batch.hpp) is closed there; and in a ring that drops, what a reader entered stays where it is.
 //
@@ -65,11 +63,12 @@
 // claim. What nobody read or recycled when the ring dies is its owner's to let go (see ring.pyx).
 #pragma once
 
+#include "bell.hpp"
 #include "open_batch.hpp"
+#include "relay.hpp"
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -86,12 +85,12 @@
 namespace tocsin {
 
 constexpr int RING_READERS_MAX = 64;
-constexpr std::size_t CACHE_LINE = 64;
 
 // Outcomes of claim and wait (>= 0: a sequence, or a count of slots).
 constexpr int64_t RING_FULL = -1;     // no room within the time given
 constexpr int64_t RING_CLOSED = -2;   // closed (a reader: and everything published was read)
 constexpr int64_t RING_TOO_MANY = -3; // more slots asked for in one claim than the ring has
+constexpr int64_t RING_RELIEVE = -6;  // of watch: the caller has the turn to read the other ring
 // Further outcomes of displace.
 constexpr int64_t RING_DISPLACED = -4; // the message lies in the ring; `gone` does not any more
 constexpr int64_t RING_DROPPED = -5;   // nothing could make way: the message itself is dropped
@@ -133,37 +132,6 @@ inline int64_t process_id() noexcept {
     return static_cast<int64_t>(getpid());
 #endif
 }
-
-// A place to sleep (I4). `Ready` is called again after the count went up and before every sleep.
-class alignas(CACHE_LINE) Bell {
-  public:
-    template <class Ready> void sleep(Ready ready, std::chrono::steady_clock::time_point until, bool forever) {
-        sleepers_.fetch_add(1, std::memory_order_seq_cst);
-        {
-            std::unique_lock<std::mutex> lock(mutex_);
-            while (!ready()) {
-                if (forever)
-                    condition_.wait(lock);
-                else if (condition_.wait_until(lock, until) == std::cv_status::timeout)
-                    break;
-            }
-        }
-        sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-    }
-    bool sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed) != 0; }
-    void ring() noexcept {
-        if (sleepers_.load(std::memory_order_seq_cst) == 0)
-            return;
-        // Taking the mutex puts the notify after the sleeper's last look: it is asleep by then, or has seen us.
-        { std::lock_guard<std::mutex> lock(mutex_); }
-        condition_.notify_all();
-    }
-
-  private:
-    std::atomic<int64_t> sleepers_{0};
-    std::mutex mutex_;
-    std::condition_variable condition_;
-};
 
 class Ring {
   public:
@@ -265,18 +233,30 @@ class Ring {
         return at(sequence)->published.load(std::memory_order_seq_cst) >= sequence;
     }
 
-    // Shows a filled slot. With one producer, in the order of the claims.
-    void publish(int64_t sequence) noexcept {
+    // Shows a filled slot. With one producer, in the order of the claims. `small`: see relay.hpp.
+    void publish(int64_t sequence, bool small = true) noexcept {
+        show(sequence);
+        wake(small);
+    }
+
+    // publish in two steps: `wake` must follow soon, on any thread.
+    void show(int64_t sequence) noexcept {
         if (many_producers_)
             at(sequence)->published.store(sequence, std::memory_order_seq_cst);
         else
             cursor_.store(sequence + 1, std::memory_order_seq_cst);
-        data_.ring();
+    }
+    void wake(bool small = true) noexcept {
+        if (Bell *bell = relay_.whom(data_, small))
+            bell->ring();
         reclaim(); // now that the readers are at work
     }
 
-    // Whether a publish just now would have to wake a reader: then it costs a system call and perhaps the processor.
-    bool asleep() const noexcept { return data_.sleepers(); }
+    // Whether `wake` just now would have to wake a reader: then it costs a system call and perhaps the processor.
+    bool asleep(bool small = true) noexcept {
+        const Bell *bell = relay_.whom(data_, small);
+        return bell != nullptr && bell->sleepers();
+    }
 
     // How many slots from the reader's position on are published: 0 for none, RING_CLOSED when none will come.
     int64_t available(int reader) noexcept {
@@ -299,29 +279,63 @@ class Ring {
 
     // As available, but waits up to `timeout_ns` (below zero: for ever).
     int64_t wait(int reader, int64_t timeout_ns) {
-        int64_t n = available(reader);
-        if (n != 0 || timeout_ns == 0)
-            return n;
-        // PERF: looking less and less often leaves the producer's cache lines alone while it fills the next slot.
-        for (int64_t i = 0, pauses = 1; i < spins_; i += pauses) {
-            for (int64_t k = 0; k < pauses; k++)
-                spin_pause();
-            if ((n = available(reader)) != 0)
+        return await([&] { return available(reader); }, *this, timeout_ns, true);
+    }
+
+    // Two threads take turns as one reader of this ring (relay.hpp): `outbox` is where the other one sleeps. Before the
+    // first claim; only rings that block.
+    void share(Ring &outbox) noexcept {
+        if (waiting_ == RING_BLOCK)
+            relay_.begin(outbox.data_);
+    }
+    bool shared() const noexcept { return relay_.shared(); }
+
+    // As wait, for ever, for the one of the two whose reader this is: with the turn, which `pass` ends.
+    int64_t wait_turn(int reader) {
+        return await(
+            [&] {
+                if (available(reader) == 0 || !relay_.try_take())
+                    return int64_t{0};
+                const int64_t n = available(reader); // the other one may have moved on before
+                if (n == 0)
+                    relay_.leave();
                 return n;
-            // Once: whoever woke us may have lost this processor to us. Not more often: who gives way is not woken.
-            if (pauses == 16)
-                std::this_thread::yield();
-            pauses = pauses < 32 ? 2 * pauses : pauses;
-        }
-        const auto until = deadline(timeout_ns);
-        if (recycle_ != nullptr && reclaimed() < slowest()) {
-            auto pause = deadline(LEAVE_NS);
-            pause = timeout_ns >= 0 && until < pause ? until : pause;
-            if ((n = stay(reader, pause, false)) != 0)
-                return n;
-            reclaim();
-        }
-        return stay(reader, until, timeout_ns < 0);
+            },
+            *this, -1, !relay_.watched());
+    }
+
+    // As wait, for the one whose own ring this is, and who watches `inbox` meanwhile: RING_RELIEVE when there is something
+    // for `its_reader` and the turn was free; it is the caller's then, and `pass` ends it.
+    int64_t watch(int reader, Ring &inbox, int its_reader, int64_t timeout_ns) {
+        inbox.relay_.watch(true);
+        const int64_t n = await(
+            [&] {
+                int64_t mine = available(reader);
+                const int64_t theirs = mine == 0 ? inbox.available(its_reader) : 0;
+                if (theirs == RING_CLOSED)
+                    inbox.data_.ring(); // that is the other one's to see
+                if (theirs <= 0 || !inbox.relay_.try_take())
+                    return mine;
+                // What the other one sent before it gave up its turn comes first.
+                if ((mine = available(reader)) == 0 && inbox.available(its_reader) > 0)
+                    return RING_RELIEVE;
+                inbox.relay_.leave();
+                return mine;
+            },
+            inbox, timeout_ns, true);
+        if (n != RING_RELIEVE)
+            inbox.unwatch(its_reader);
+        return n;
+    }
+
+    // The turn ends; whoever has it looks at the ring again afterwards, or calls unwatch if it was `watch` that gave it.
+    void pass() noexcept { relay_.leave(); }
+
+    // Nobody but the reader's own thread looks after this ring any more.
+    void unwatch(int reader) noexcept {
+        relay_.watch(false);
+        if (available(reader) != 0)
+            data_.ring();
     }
 
     // A copy of what the slot at the reader's position says (I5). Call it once for each slot that wait or available told
@@ -519,12 +533,41 @@ class Ring {
         }
     }
 
-    // Waits in the ring's own way for something to read; what `available` says then.
-    int64_t stay(int reader, std::chrono::steady_clock::time_point until, bool forever) {
+    // Calls `look` until it says something else than 0, and waits in between as wait says. `inbox`: what is to be recycled when
+    // nothing comes.
+    template <class Look> int64_t await(Look look, Ring &inbox, int64_t timeout_ns, bool spin) {
+        int64_t n = look();
+        if (n != 0 || timeout_ns == 0)
+            return n;
+        // PERF: looking less and less often leaves the producer's cache lines alone while it fills the next slot.
+        for (int64_t i = 0, pauses = 1; spin && i < spins_; i += pauses) {
+            for (int64_t k = 0; k < pauses; k++)
+                spin_pause();
+            if ((n = look()) != 0)
+                return n;
+            // Once: whoever woke us may have lost this processor to us. Not more often: who gives way is not woken.
+            if (pauses == 16)
+                std::this_thread::yield();
+            pauses = pauses < 32 ? 2 * pauses : pauses;
+        }
+        const auto until = deadline(timeout_ns);
+        if (inbox.recycle_ != nullptr && inbox.reclaimed() < inbox.slowest()) {
+            auto pause = deadline(LEAVE_NS);
+            pause = timeout_ns >= 0 && until < pause ? until : pause;
+            if ((n = stay(look, pause, false)) != 0)
+                return n;
+            inbox.reclaim();
+        }
+        return stay(look, until, timeout_ns < 0);
+    }
+
+    // Waits in the ring's own way for something to read.
+    template <class Look> int64_t stay(Look look, std::chrono::steady_clock::time_point until, bool forever) {
         if (waiting_ != RING_BLOCK)
-            return stay_awake([&] { return available(reader); }, 0, until, forever);
-        data_.sleep([&] { return available(reader) != 0; }, until, forever);
-        return available(reader);
+            return stay_awake(look, 0, until, forever);
+        int64_t n = 0;
+        data_.sleep([&] { return (n = look()) != 0; }, until, forever);
+        return n != 0 ? n : look();
     }
 
     // Looks again and again, as yield and spin do, until `look` has something else to say than `nothing`.
@@ -610,6 +653,7 @@ class Ring {
     int64_t entered_ = 0;                       // the highest sequence that a reader has entered, plus one
     Dropped *counts_ = nullptr;                 // by stream
     int32_t n_counts_ = 0;
+    Relay relay_;
     Bell data_;
     Bell space_;
     Reader readers_[RING_READERS_MAX];

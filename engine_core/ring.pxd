@@ -5,6 +5,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
     const int64_t RING_FULL
     const int64_t RING_CLOSED
     const int64_t RING_TOO_MANY
+    const int64_t RING_RELIEVE
 
     const int64_t RING_DISPLACED
     const int64_t RING_DROPPED
@@ -50,9 +51,18 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
         Slot *at(int64_t sequence)
         bint published(int64_t sequence)
         void publish(int64_t sequence)
-        bint asleep()
+        void publish(int64_t sequence, bint small)
+        void show(int64_t sequence)
+        void wake(bint small)
+        bint asleep(bint small)
         int64_t available(int reader)
         int64_t wait(int reader, int64_t timeout_ns)
+        void share(RingC &outbox)
+        bint shared()
+        int64_t wait_turn(int reader)
+        int64_t watch(int reader, RingC &inbox, int its_reader, int64_t timeout_ns)
+        void pass_turn "pass" ()
+        void unwatch(int reader)
         void enter(int reader, Message *out)
         void enter_at(int64_t sequence, Message *out)
         bint idle(int64_t sequence)

@@ -19,6 +19,7 @@ cdef struct Outgoing:
 cdef struct ShardC:
     RingC *inbox
     RingC *outbox           # NULL: inline, outgoing things wait in `items`
+    bint relieving          # the one who takes has the worker's turn (relay.hpp): outgoing things wait in `items` too
     const RoutesC *routes
     int reader              # in the inbox
     bint finished           # SLOT_FINISH has gone by
@@ -37,6 +38,7 @@ cdef class Shard:
     cdef int outbox_reader
     cdef dict known         # source id -> (Operator, its source), for the schemas of what goes out
     cdef tuple wrap(self, Outgoing *item)
+    cdef int take_items(self, object found, int64_t most) except -1
 
 # What one step is made of, for those who take steps in another way (crew.pyx). All on the shard's thread, or, of several,
 # on one after the other.

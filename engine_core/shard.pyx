@@ -8,7 +8,8 @@ One slot of the inbox is one *step*. A batch goes to every listener of its sourc
 out first and then, at once and in the same step, to the triggers that listen to it (topology.pyx). The same
 step runs in two ways:
 
-    run()     the body of a worker thread: waits on the inbox, steps, writes to the outbox; holds the GIL never
+    run()     the body of a worker thread: waits on the inbox, steps, writes to the outbox; holds the GIL never. While it
+              sleeps, the thread that waits in take() does its step for a small batch (relay.hpp), into `items`
     drain()   on the caller's thread: steps until the inbox is empty; the outgoing things wait in `items`
 
 Outgoing things leave in the order of the slots that led to them: matches, faults, barriers and answers to control
@@ -24,7 +25,8 @@ is carried from slot to slot for figures only, and no clock is read here.
 Faults: an operator that refuses a batch has not changed its state (operator.pxd); the refused batch goes out
 with the fault, the other listeners go on, and the trigger sees the next batch.
 
-Invariants: the shard's thread alone touches `routes`, `items`, NodeC.emitted and the operators. A reference to a
+Invariants: who has the turn (relay.hpp), else the shard's thread alone, touches `routes`, NodeC.emitted and the operators; who
+takes, `items`. A reference to a
 batch is owned by exactly one of: inbox slot (a ring that recycles), outbox slot, items. `room` for all that a step is
 sure to emit is made before the step begins, so that an inline step does not fail half-way.
 
@@ -38,7 +40,7 @@ from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain
 from .intake cimport Intake
 from .operator cimport STAGE_RESULT, Operator
 from .pool cimport PoolC, pool_close, pool_open
-from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
+from .ring cimport (RING_CLOSED, RING_RELIEVE, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
                     Message, Ring, Slot, claim_blocking)
 from .schema cimport Schema
 from .status cimport Fault, STATUS_OK, fault_exception
@@ -87,7 +89,7 @@ cdef void emit(ShardC *shard, Outgoing *item) noexcept nogil:
     cdef int64_t sequence
     cdef Slot *slot
     item.stamp = shard.stamp
-    if shard.outbox == NULL:
+    if shard.outbox == NULL or shard.relieving:
         # reserve() made room for what a step is sure to send; matches without a value send a fault each on top of that.
         if shard.size == shard.room and not items_grow(shard, 2 * shard.size + 64):
             shard.lost += 1
@@ -120,8 +122,6 @@ cdef bint reserve(ShardC *shard) noexcept nogil:
     time its parent does, and once more at the end of input.
     """
     cdef int64_t most
-    if shard.outbox != NULL:
-        return True
     most = 1
     if shard.routes != NULL:
         most += <int64_t>shard.routes.n_nodes * (shard.routes.depth + 2)
@@ -273,32 +273,60 @@ cdef void step(ShardC *shard, Message *slot) noexcept nogil:
                 finish(shard, shard.routes.roots[i])
 
 
+cdef void pass_by(ShardC *shard) noexcept nogil:
+    """The next slot: the step, and it may be used again. One by one: a producer waiting for room need not wait for all."""
+    cdef Message message
+    shard.inbox.enter(shard.reader, &message)
+    if message.kind == SLOT_BARRIER:
+        shard.inbox.advance(shard.reader, 1)    # who waits for it finds the ring as empty as it is
+        step(shard, &message)
+        return
+    step(shard, &message)
+    shard.inbox.advance(shard.reader, 1)
+
+
 cdef void work(ShardC *shard) noexcept nogil:
     """The life of a worker: until the inbox is closed and read to its end; then nothing more can go out."""
-    cdef int64_t n, _i
-    cdef Message message
-    while True:
-        n = shard.inbox.wait(shard.reader, -1)
-        if n == RING_CLOSED:
-            break
+    cdef int64_t n = 0
+    cdef int64_t _i
+    cdef bint shared = shard.inbox.shared()
+    while n != RING_CLOSED:
+        n = shard.inbox.wait_turn(shard.reader) if shared else shard.inbox.wait(shard.reader, -1)
         for _i in range(n):
-            shard.inbox.enter(shard.reader, &message)
-            step(shard, &message)
-            # One by one: a producer waiting for room need not wait for the whole lot.
-            shard.inbox.advance(shard.reader, 1)
+            pass_by(shard)
+        if shared:
+            shard.inbox.pass_turn()
     shard.outbox.close()
+
+
+cdef int64_t watch(ShardC *shard, int outbox_reader, int64_t timeout_ns) noexcept nogil:
+    """As RingC.wait on the outbox, but does the worker's step for him when he is idle: returns 0 then, and `items` has
+    what it found."""
+    cdef int64_t n
+    while True:
+        n = shard.outbox.watch(outbox_reader, shard.inbox[0], shard.reader, timeout_ns)
+        if n != RING_RELIEVE:
+            return n
+        if not reserve(shard):          # no memory: the worker needs none to send what it finds
+            shard.inbox.pass_turn()
+            shard.inbox.unwatch(shard.reader)
+            return shard.outbox.wait(outbox_reader, timeout_ns)
+        shard.relieving = True
+        pass_by(shard)
+        shard.relieving = False
+        shard.inbox.pass_turn()
+        if shard.head < shard.size:
+            shard.inbox.unwatch(shard.reader)
+            return 0
 
 
 cdef int64_t work_inline(ShardC *shard) noexcept nogil:
     """Steps until the inbox is empty; how many, or -1 when memory ran out (what is left stays in the inbox)."""
     cdef int64_t steps = 0
-    cdef Message message
     while shard.inbox.available(shard.reader) > 0:
         if not reserve(shard):
             return -1
-        shard.inbox.enter(shard.reader, &message)
-        step(shard, &message)
-        shard.inbox.advance(shard.reader, 1)
+        pass_by(shard)
         steps += 1
     shard.inbox.reclaim()
     return steps
@@ -329,6 +357,8 @@ cdef class Shard:
         if outbox is not None:
             self.c.outbox = outbox.c
             self.outbox_reader = outbox.join()
+            if workers == 1:
+                inbox.c.share(outbox.c[0])
 
     def __dealloc__(self):
         cdef int64_t i
@@ -355,16 +385,30 @@ cdef class Shard:
         with nogil:
             work(&self.c)
 
-    def drain(self):
-        """Takes all steps there are, on this thread; returns their number."""
+    def drain(self, into=None):
+        """Takes all steps there are, on this thread; returns their number. into: a deque that gets what is found."""
         cdef int64_t steps
         if self.c.outbox != NULL:
             raise ValueError("a shard with an outbox is run by its thread, not drained")
+        if self.c.inbox.available(self.c.reader) == 0:
+            return 0
         with nogil:
             steps = work_inline(&self.c)
+        if into is not None:
+            self.take_items(into, self.c.size)
         if steps < 0:
             raise MemoryError("no memory for the matches; the events wait in the ring: flush() tries again")
         return steps
+
+    cdef int take_items(self, found, int64_t most) except -1:
+        """The first `most` things of `items`, to the end of `found`."""
+        while self.c.head < self.c.size and most > 0:
+            self.c.head += 1
+            found.append(self.wrap(&self.c.items[self.c.head - 1]))
+            most -= 1
+        if self.c.head == self.c.size:
+            self.c.head = self.c.size = 0
+        return 0
 
     def take(self, *, timeout=0.0, into=None):
         """The next outgoing things, at most TAKE_MAX, in order; [] for none in `timeout` seconds (None: for ever).
@@ -376,20 +420,21 @@ cdef class Shard:
         cdef int64_t n, i, place, limit
         cdef Outgoing item
         cdef Slot *slot
-        if self.c.outbox == NULL:
-            while self.c.head < self.c.size and len(found) < TAKE_MAX:
-                self.c.head += 1
-                found.append(self.wrap(&self.c.items[self.c.head - 1]))
-            if self.c.head == self.c.size:
-                self.c.head = self.c.size = 0
+        limit = -1 if timeout is None else <int64_t>(timeout * 1e9)
+        n = 0
+        if self.c.outbox != NULL and self.c.head == self.c.size:
+            n = self.c.outbox.available(self.outbox_reader)
+            if n == 0 and limit != 0:
+                with nogil:
+                    if self.c.inbox.shared():
+                        n = watch(&self.c, self.outbox_reader, limit)
+                    else:
+                        n = self.c.outbox.wait(self.outbox_reader, limit)
+        if self.c.head < self.c.size or self.c.outbox == NULL:
+            self.take_items(found, TAKE_MAX)
             if into is not None:
                 into.extend(found)
             return found
-        limit = -1 if timeout is None else <int64_t>(timeout * 1e9)
-        n = self.c.outbox.available(self.outbox_reader)
-        if n == 0 and limit != 0:
-            with nogil:
-                n = self.c.outbox.wait(self.outbox_reader, limit)
         if n == RING_CLOSED:
             return None
         place = self.c.outbox.position(self.outbox_reader)

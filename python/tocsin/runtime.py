@@ -317,7 +317,7 @@ class Runtime:
         """A slot for the engine itself: it waits for room whatever `overflow` says."""
         if self.inline:
             if self.inbox.depth == self.inbox.capacity:
-                self._drain()  # the caller holds `lock`: nobody else would make room
+                self.shard.drain(self._pending)  # the caller holds `lock`: nobody else would make room
             return claim_slots(self.inbox, 1, block=False, what="engine")
         if self.dispatch.lanes and (self.dispatch.in_lane() or self.dispatch.on_handler_loop()):
             with self.dispatch.handler_waits():
@@ -337,26 +337,20 @@ class Runtime:
 
         Called by a handler it only matches: the outermost call handles, so that handlers do not nest.
         """
-        self._drain()
-        if self._pumping:
+        pending, drain = self._pending, self.shard.drain
+        drain(pending)
+        if self._pumping or not pending:
             return
         self._pumping = threading.get_ident()
         try:
-            while self._pending:
-                self._handle(self._pending.popleft())
-                if not self._pending:
-                    self._drain()
+            while pending:
+                self._handle(pending.popleft())
+                drain(pending)
         finally:
             self._pumping = 0
         if self._close_when_pumped:
             self._close_when_pumped = False
             self._end_inline(finish=True)
-
-    def _drain(self) -> None:
-        shard, pending = self.shard, self._pending
-        if shard.drain():
-            while shard.take(into=pending):
-                pass
 
     def _pull(self) -> None:
         self._pending.extend(self.shard.take() or ())
@@ -481,7 +475,7 @@ class Runtime:
     def note(self, called: Callable[[], None]) -> None:
         """Has `called` called once all that is in the inbox by now has come out of the outbox."""
         if self.inline:
-            self._drain()  # a ring of one slot has room then
+            self.shard.drain(self._pending)  # a ring of one slot has room then
         slot, ticket = self.claim_always(), next(self._tickets)
         self._notes[ticket] = called
         self.shard.post(slot, BARRIER, ticket=ticket)
