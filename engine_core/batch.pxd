@@ -4,6 +4,7 @@ A BatchC owns an ArrowArray (moved in from a capsule, or built by `builder`) and
 column. Its count is atomic: references may be taken and dropped without the GIL and on any thread; the
 last drop calls the producer's release. BatchC is immutable once made.
 """
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 from .arrow_abi cimport ArrowArray, ArrowSchema
 from .column cimport Column
@@ -17,6 +18,8 @@ cdef struct BatchC:
     Column *columns             # n_columns views, in the block of the BatchC
     Column *dictionaries        # n_columns more, used by the dictionary columns
     ArrowArray array            # owned (a struct array)
+    PyObject *layout            # the Schema that its columns are in, or NULL: the one that its maker declares. Borrowed, from
+                                # who took the batch in: an Intake, or the caller of Operator.run; gather passes it on
 
 cdef void batch_retain(BatchC *batch) noexcept nogil
 cdef void batch_release(BatchC *batch) noexcept nogil      # NULL is allowed
@@ -24,6 +27,8 @@ cdef void batch_release(BatchC *batch) noexcept nogil      # NULL is allowed
 # schema_check): buffer counts, lengths, offsets, dictionary codes: everything a kernel later trusts. NULL and a
 # filled fault on failure (`item` is the column), and then `array` is still the caller's.
 cdef BatchC *batch_adopt(ArrowArray *array, const ArrowSchema *schema, Fault *fault) noexcept nogil
+# The Schema that the columns of `batch` are in; `declared`: its maker's.
+cdef Schema batch_schema(const BatchC *batch, Schema declared)
 # For makers of batches (builder, gather): a zeroed BatchC of one reference with room for its views; the maker fills
 # n_rows, the views and `array`. NULL: no memory.
 cdef BatchC *batch_new(int64_t n_columns) noexcept nogil

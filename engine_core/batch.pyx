@@ -20,6 +20,7 @@ Cost for 8 int64 columns: in 0.8 us when the schema is shared, else 2.2 us, and 
 export of the same batch takes 2.8 us). Nothing here is per row.
 """
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
@@ -75,6 +76,10 @@ cdef BatchC *batch_adopt(ArrowArray *array, const ArrowSchema *schema, Fault *fa
     batch.array = array[0]
     array.release = NULL
     return batch
+
+
+cdef Schema batch_schema(const BatchC *batch, Schema declared):
+    return declared if batch.layout == NULL else <Schema>batch.layout
 
 
 # ------------------------------------------------------------------ arrays of our own
@@ -222,6 +227,7 @@ cdef Batch batch_import(ArrowArray *array, Schema schema):
         if fault.item >= 0:
             context = f"column '{schema.names[fault.item]}' (Arrow format '{schema.formats[fault.item]}')"
         raise fault_exception(&fault, context)
+    c.layout = <PyObject *>schema
     return Batch.wrap(c, schema)
 
 

@@ -131,7 +131,7 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Message *
     work.base = slot.base
     work.last = slot.base
     work.time = slot.time if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else INT64_MIN
-    work.ticket = slot.layout if slot.kind == SLOT_DATA else slot.ticket
+    work.ticket = slot.ticket
     work.owner = -1
     work.stamp = slot.ticket if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
     work.n_segments = 0
@@ -371,7 +371,7 @@ cdef void put_together(WorkerC *w, Work *work, bint advanced, int n_workers, Bat
     for i in range(n_workers):
         answer = answer_of(work, i, advanced)
         for k in range(answer.n_faults):
-            report(&w.shard, node, &answer.faults[k], NULL, base, last, work.ticket)
+            report(&w.shard, node, &answer.faults[k], NULL, base, last)
         if answer.matches != NULL:
             found[n] = answer.matches
             n += 1
@@ -379,21 +379,21 @@ cdef void put_together(WorkerC *w, Work *work, bint advanced, int n_workers, Bat
     if fault.code != STATUS_OK:
         if not advanced:
             batch = work.batch
-        report(&w.shard, node, &fault, batch, base, last, work.ticket)
+        report(&w.shard, node, &fault, batch, base, last)
     if n and node.unordered and work.owner < 0:
         for i in range(n):
             clear(&fault)
             out = merge_matches(<Operator>instance(node, 0), &found[i], 1, &fault)
-            settle(&w.shard, node, STATUS_OK, out, &fault, NULL, base, last, work.ticket)
+            settle(&w.shard, node, STATUS_OK, out, &fault, NULL, base, last)
     elif n:
         clear(&fault)
         out = found[0]
         if work.owner < 0 and (<Operator>instance(node, 0)).ranked:
             out = merge_matches(<Operator>instance(node, 0), found, n, &fault)
             if out == NULL:
-                report(&w.shard, node, &fault, NULL, base, last, work.ticket)
+                report(&w.shard, node, &fault, NULL, base, last)
         if out != NULL:
-            settle(&w.shard, node, STATUS_OK, out, &fault, NULL, base, last, work.ticket)
+            settle(&w.shard, node, STATUS_OK, out, &fault, NULL, base, last)
     for i in range(n_workers):
         answer = answer_of(work, i, advanced)
         free(answer.faults)

@@ -15,7 +15,8 @@ Cost        5 to 10 us a batch, besides what the library does.
 from libc.stdint cimport int64_t
 
 from .arrow_abi cimport ArrowArray
-from .batch cimport Batch, BatchC, array_alias, array_make, batch_new, batch_release, batch_retain
+from .batch cimport (Batch, BatchC, array_alias, array_make, batch_new, batch_release, batch_retain,
+                     batch_schema)
 from .column cimport KIND_DICT, KIND_NULL
 from .operator cimport STAGE_RESULT, Operator
 from .schema cimport Schema
@@ -57,6 +58,7 @@ cdef BatchC *beside(BatchC *left, BatchC *right) noexcept nogil:
         batch_release(out)
         return NULL
     out.n_rows = left.n_rows
+    out.layout = left.layout    # of its first columns
     for i in range(n):
         if (share(out, i, left, i) if i < left.n_columns else share(out, i, right, i - left.n_columns)) != STATUS_OK:
             batch_release(out)
@@ -104,7 +106,7 @@ cdef class Derive(Operator):
         cdef int64_t n = batch.n_columns
         try:
             batch_retain(batch)
-            given = Batch.wrap(batch, self.input)
+            given = Batch.wrap(batch, batch_schema(batch, self.input))
             derived = Batch.from_arrow(self.before(given))
             if derived.c.n_rows != batch.n_rows or n + derived.c.n_columns != len(self.inner.input.names):
                 raise SchemaError(f"{derived.c.n_columns} derived columns of {derived.c.n_rows} rows do not fit a batch "
@@ -124,7 +126,7 @@ cdef class Derive(Operator):
         cdef Batch matches = None
         cdef Batch made
         if out[0] != NULL:
-            matches = Batch.wrap(out[0], self.inner.output)
+            matches = Batch.wrap(out[0], batch_schema(out[0], self.inner.output))
             out[0] = NULL
         try:
             self.owing = False
@@ -138,6 +140,7 @@ cdef class Derive(Operator):
             self.owing = hasattr(self.after, "save")
             return self._refuse(wrong, STAGE_MEASURE, fault)
         if made.c.n_rows:
+            made.c.layout = NULL        # the schema that it came with goes with `made`
             batch_retain(made.c)
             out[0] = made.c
         return STATUS_OK

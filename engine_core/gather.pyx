@@ -121,17 +121,18 @@ cdef int gather_column(BatchC *out, BatchC *source, int64_t at, const int32_t *r
     return status
 
 
-cdef BatchC *batch_gather(BatchC *source, const int32_t *rows, int64_t n, Fault *fault) noexcept nogil:
+cdef BatchC *batch_gather(BatchC *source, const int32_t *rows, int64_t n, int64_t n_columns, Fault *fault) noexcept nogil:
     cdef int64_t i
     cdef int status
     cdef const char *text
-    cdef BatchC *out = batch_new(source.n_columns)
-    if out == NULL or array_make(&out.array, n, 0, 1, 0, source.n_columns, NULL) != STATUS_OK:
+    cdef BatchC *out = batch_new(n_columns)
+    if out == NULL or array_make(&out.array, n, 0, 1, 0, n_columns, NULL) != STATUS_OK:
         batch_release(out)
         fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "the rows that passed")
         return NULL
     out.n_rows = n
-    for i in range(source.n_columns):
+    out.layout = source.layout
+    for i in range(n_columns):
         status = gather_column(out, source, i, rows, n)
         if status != STATUS_OK:
             batch_release(out)

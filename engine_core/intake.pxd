@@ -1,12 +1,14 @@
 """Intake: one stream's door into a ring."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from .batch cimport Batch, BatchC
 from .column cimport Column
 from .gauge cimport Gauge
+from .latch cimport Latch
 from .open_batch cimport OpenBatch
 from .ring cimport Message, Ring
 from .row_builder cimport RowBuilder
 from .schema cimport Schema
+from .watermark cimport TimeScan
 
 
 cdef class Intake:
@@ -31,16 +33,27 @@ cdef class Intake:
     cdef int64_t offered_newest
     cdef Column *views              # of `rows`
     cdef Schema given               # of the last batch: the stream's, in the layout that the producer has
-    cdef int32_t given_index        # its place in `layouts`
-    cdef list layouts
-    cdef dict places
+    cdef Schema layout              # the first one whose data lay in memory as those of `given`; it stays in `layouts`
+    cdef dict layouts
     cdef object quick_type
     cdef object quick_schema
+    cdef Latch latch                # who has it may touch all of this
+    cdef bint shown                 # a slot is published, and nobody woken for it
     cdef bint is_quick(self, object data) except -1
     cdef BatchC *adopt_quick(self, object data) except NULL
     cdef int learn(self, Schema given) except -1
     cdef bint joins(self, int64_t rows) noexcept
     cdef void leave(self) noexcept
     cdef void count(self, int64_t n_rows, int64_t newest) noexcept
+    cdef bint in_order(self, TimeScan *found) noexcept
+    cdef int place(self) noexcept
+    cdef int placed(self, int outcome) except -1
+    cdef int fill_slot(self, int64_t sequence) noexcept
+    cdef bint show(self, int64_t sequence, Message *message) noexcept
     cdef void wake(self, bint small) noexcept
     cdef int send(self, int64_t sequence, Message *message) except -1
+
+
+cdef class IntakeLock:
+    cdef readonly Intake intake
+    cdef object lock

@@ -8,8 +8,8 @@ there is no room:
     put      the slot is filled and published: the shard sees the batch
 
 The layout of a column may differ from batch to batch within one logical type (schema.pyx: utf8, string_view, a
-dictionary): `layouts` keeps one Schema for each combination seen, and the slot carries its number, so that a
-batch that comes back out with a fault can be read.
+dictionary): `layouts` keeps one Schema for each combination seen, which its batches point at, so that what comes back out
+(rows that passed a condition, a batch with a fault) can be read.
 
 Event time: `scan` says whether a batch is in order and in time (watermark.pyx); it changes nothing. `put` and
 `advance` move the watermark. Sequences: `put` is told the first row's sequence (the store's), or counts by itself.
@@ -23,9 +23,12 @@ Small pushes (events as dicts: `offer`; batches of a few rows: `gather`) join th
 and as the stream's next open batch when they are not. Batches that came from the store's log never join one: each has its
 own place there.
 
-Threads: one at a time; the stream's lock in Python sees to it.
+Threads: one at a time. Who has the lock (`IntakeLock`) has the latch too; `event`, the way of most single events, tries the
+latch alone. PERF: with the GIL it never finds it taken by another `event`, because none gives up the GIL in between: a lock of
+Python's that several threads take thousands of times a second is handed from one sleeper to the next, at 5 us each.
 """
-from libc.stdint cimport INT64_MIN, int16_t, int64_t, uintptr_t
+from cpython.ref cimport PyObject
+from libc.stdint cimport INT64_MIN, int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
 from .arrow_abi cimport ArrowArray
@@ -41,17 +44,25 @@ from .schema cimport Schema
 from .status cimport Fault, fault_exception
 from .watermark cimport TimeScan, time_kind, time_scan, watermark_of
 
+import threading
+
 from .status import BackpressureError, ClosedError, OrderError, SchemaError
 
-LAYOUTS_MAX = 32767     # a slot has 16 bits for the number
+LAYOUTS_MAX = 32767
 
 IN_ORDER = 0        # of scan: every row is in order and in time
 OUT_OF_ORDER = 1    # some row is earlier than one before it, all in time
 LATE = 2            # some row is behind the watermark
 
-TAKEN = 0           # of offer: the events are in the ring
-WANTS_SLOT = 1      # there was no room: claim a slot for put_offered
-SIDE_ROAD = 2       # not in order: they come back from take_offered
+cdef enum:
+    IS_TAKEN = 0
+    IS_WITHOUT_SLOT = 1
+    IS_CLOSED = 3
+    IS_WITHOUT_MEMORY = 4
+
+TAKEN = IS_TAKEN                # of offer: the events are in the ring
+WANTS_SLOT = IS_WITHOUT_SLOT    # there was no room: claim a slot for put_offered
+SIDE_ROAD = 2                   # not in order: they come back from take_offered
 
 SMALL_ROWS = OPEN_ROWS_MAX      # a push of more rows is a batch of its own
 cdef enum:
@@ -106,6 +117,10 @@ def release_slot(Ring ring not None, int64_t sequence):
     ring.c.publish(sequence)
 
 
+cdef extern from "<thread>" nogil:
+    void yield_now "std::this_thread::yield"()
+
+
 cdef void let_go(Message *gone) noexcept nogil:
     if gone.batch != NULL:
         if gone.kind == SLOT_OPEN:
@@ -151,9 +166,8 @@ cdef class Intake:
         self.told_gauge.set(INT64_MIN)
         self.scanned = NULL
         self.given = schema
-        self.given_index = 0
-        self.layouts = [schema]
-        self.places = {}
+        self.layout = schema
+        self.layouts = {schema.layout: schema}
         self.quick_type = quick_type
         self.quick_schema = None
 
@@ -191,10 +205,6 @@ cdef class Intake:
         return (self.events.get(), self.batches.get(), None if newest == INT64_MIN else newest,
                 None if mark == INT64_MIN else mark)
 
-    def layout(self, int64_t index):
-        """The Schema with number `index`, as slots carry it."""
-        return self.layouts[index]
-
     # ------------------------------------------------------------------ data -> Batch
 
     def adopt(self, data):
@@ -209,6 +219,7 @@ cdef class Intake:
         if batch.schema is not self.given:
             self.check(batch.schema)
             self.learn(batch.schema)
+        batch.c.layout = <PyObject *>self.layout
         if type(data) is self.quick_type:
             self.quick_schema = data.schema
         return batch
@@ -239,24 +250,18 @@ cdef class Intake:
                 array.release(&array)
             context = f"column '{self.given.names[fault.item]}'" if fault.item >= 0 else "this batch cannot be taken"
             raise fault_exception(&fault, context)
+        c.layout = <PyObject *>self.layout
         return c
 
     cdef int learn(self, Schema given) except -1:
-        """Makes `given` the layout of the coming batches; one number for each combination of layouts."""
-        cdef int64_t i
-        cdef list key = []
-        for i in range(given.c.n_children):
-            key.append((<bytes>given.c.children[i].format, given.formats[i]))
-        key = [tuple(key)]
-        place = self.places.get(key[0])
-        if place is None:
-            place = len(self.layouts)
-            if place == LAYOUTS_MAX:
+        """Makes `given` the layout of the coming batches."""
+        layout = self.layouts.get(given.layout)
+        if layout is None:
+            if len(self.layouts) == LAYOUTS_MAX:
                 raise SchemaError(f"these columns lie in more than {LAYOUTS_MAX} different combinations of layouts so far: "
                                   "let batches come in fewer (text as utf8 throughout, say)")
-            self.layouts.append(given)
-            self.places[key[0]] = place
-        self.given_index = place
+            self.layouts[given.layout] = layout = given
+        self.layout = layout
         self.given = given
         self.quick_schema = None
         return 0
@@ -317,6 +322,33 @@ cdef class Intake:
             self.open.release()
             self.open = NULL
 
+    def event(self, event):
+        """Takes one event given as a dict all the way in, if nothing needs a second look: int, float, str, bytes, bool and
+        None in the columns where they belong, in order, room in the ring, nobody else at it. (`rows.supports`; a stream
+        without lateness.) It needs no lock.
+
+        Returns its sequence; or -1, and nothing has changed: `offer`, under the lock, takes it or says what is wrong.
+        """
+        cdef TimeScan found
+        cdef int64_t first = -1
+        cdef bint shown
+        if type(event) is not dict or not self.latch.try_take():
+            return -1
+        if self.offered:        # as in offer
+            self.forget_offered()
+        if self.rows.fill_plain(<dict>event):
+            self.offered = 1
+            first = self.next
+            if not self.in_order(&found) or self.place() != IS_TAKEN:
+                first = -1
+                self.forget_offered()
+        shown = self.shown
+        self.shown = False
+        self.latch.leave()
+        if shown:               # not under the latch: it may give up the GIL
+            self.wake(True)
+        return first
+
     def offer(self, events):
         """Takes some events given as dicts (1 to SMALL_ROWS; `rows.supports`; a stream without lateness).
 
@@ -325,41 +357,63 @@ cdef class Intake:
         then nothing has changed.
         """
         cdef TimeScan found
-        cdef int64_t i, sequence, mark
-        cdef int64_t n
         if self.offered:        # an interrupt came between an offer and what follows it: that push was not accepted
             self.forget_offered()
-        n = self.rows.fill(events)
+        self.offered = self.rows.fill(events)
+        if not self.in_order(&found):
+            if found.first_null < 0:
+                return SIDE_ROAD
+            self.forget_offered()
+            raise self.no_time(found.first_null)
+        return self.placed(self.place())
+
+    def put_offered(self, int64_t sequence):
+        """Puts what was offered into the claimed slot `sequence` (or DISPLACE)."""
+        self.placed(self.fill_slot(sequence))
+
+    cdef int placed(self, int outcome) except -1:
+        """What place and fill_slot say, with what follows."""
+        if self.shown:
+            self.shown = False
+            self.wake(True)
+        if outcome == IS_CLOSED:
+            self.forget_offered()
+            raise ClosedError("the engine is closed")
+        if outcome == IS_WITHOUT_MEMORY:
+            raise MemoryError("out of memory: a batch of rows")
+        return outcome
+
+    cdef bint in_order(self, TimeScan *found) noexcept:
+        """Whether what is offered is in order and in time; else `found` says which row is not."""
+        cdef int64_t i
         for i in range(self.rows.n):
             out_view(&self.rows.outs[i], &self.views[i])
-        self.offered = n
         self.offered_newest = self.newest
-        if self.time_column >= 0:
-            time_scan(&self.views[self.time_column], self.newest, self.lateness, self.told, &found)
-            if found.first_null >= 0:
-                self.forget_offered()
-                raise self.no_time(found.first_null)
-            if found.first_late >= 0 or found.first_fall >= 0:
-                return SIDE_ROAD
-            self.offered_newest = found.newest
+        if self.time_column < 0:
+            return True
+        time_scan(&self.views[self.time_column], self.newest, self.lateness, self.told, found)
+        self.offered_newest = found.newest
+        return found.first_null < 0 and found.first_late < 0 and found.first_fall < 0
+
+    cdef int place(self) noexcept:
+        """What is offered joins the open batch, or gets a slot."""
+        cdef int64_t sequence, mark
+        cdef int64_t n = self.offered
         if self.joins(n):
             mark = max(watermark_of(self.offered_newest, self.lateness), self.told)
             if open_append(self.open, self.views, self.rows.n, n, mark):
                 self.count(n, self.offered_newest)
                 self.next += n
                 self.forget_offered()
-                return TAKEN
+                return IS_TAKEN
         sequence = self.ring.c.try_claim(1)
         if sequence == RING_FULL:
-            return WANTS_SLOT
+            return IS_WITHOUT_SLOT
         if sequence == RING_CLOSED:
-            self.forget_offered()
-            raise ClosedError("the engine is closed")
-        self.put_offered(sequence)
-        return TAKEN
+            return IS_CLOSED
+        return self.fill_slot(sequence)
 
-    def put_offered(self, int64_t sequence):
-        """Puts what was offered into the claimed slot `sequence` (or DISPLACE)."""
+    cdef int fill_slot(self, int64_t sequence) noexcept:
         cdef Message message
         cdef BatchC *batch = NULL
         cdef OpenBatch *open = NULL
@@ -371,14 +425,17 @@ cdef class Intake:
             batch = out_export(self.rows.outs, self.rows.n, n)
         self.forget_offered()
         if batch == NULL:
-            release_slot(self.ring, sequence)
-            raise MemoryError("out of memory: a batch of rows")
+            if sequence >= 0:
+                message.kind = SLOT_NOTHING
+                message.batch = NULL
+                message.note = NULL
+                self.show(sequence, &message)
+            return IS_WITHOUT_MEMORY
         self.count(n, self.offered_newest)
         message.kind = SLOT_DATA
         message.batch = batch
         message.note = NULL
         message.time = mark
-        message.layout = 0      # that of `schema`
         message.base = self.next
         message.last = self.next + n - 1
         self.next += n
@@ -389,7 +446,7 @@ cdef class Intake:
             open.retain()       # the slot's; ours follows
             self.open = open
             self.open_epoch = self.epoch
-        self.send(sequence, &message)
+        return IS_TAKEN if self.show(sequence, &message) else IS_CLOSED
 
     def take_offered(self):
         """What was offered as a Batch of its own; it is not offered any more."""
@@ -455,15 +512,26 @@ cdef class Intake:
         message.base = self.next
         message.last = self.next + c.n_rows - 1
         message.time = max(watermark_of(self.newest, self.lateness), self.told)
-        message.layout = <int16_t>self.given_index
         self.next += c.n_rows
         self.send(sequence, &message)
 
     cdef int send(self, int64_t sequence, Message *message) except -1:
         """Publishes `message` in the claimed slot `sequence`, or displaces the oldest batch for it; takes it over."""
+        cdef bint small = message.last - message.base < RELAY_ROWS
+        cdef bint open = self.show(sequence, message)
+        if self.shown:
+            self.shown = False
+            self.wake(small)
+        if not open:
+            raise ClosedError("the engine is closed")
+        return 0
+
+    cdef bint show(self, int64_t sequence, Message *message) noexcept:
+        """`send` without waking anybody: see `shown`. False: the ring is closed (never so for a claimed slot)."""
         cdef Message gone, gone_too
         cdef Slot *slot
         message.id = self.id
+        message.mark = 0
         message.ticket = stamp()        # for figures: nothing decides by it
         if sequence < 0:
             sequence = self.ring.c.displace(message[0], &gone, &gone_too)
@@ -474,16 +542,14 @@ cdef class Intake:
             if sequence == RING_DROPPED or sequence == RING_CLOSED:
                 self.leave()
                 let_go(message)
-            if sequence == RING_CLOSED:
-                raise ClosedError("the engine is closed")
             if sequence < 0:
-                return 0
+                return sequence != RING_CLOSED
         self.owes = False
         slot = self.ring.c.at(sequence)
         (<Message *>slot)[0] = message[0]
         self.ring.c.show(sequence)
-        self.wake(message.last - message.base < RELAY_ROWS)
-        return 0
+        self.shown = True
+        return True
 
     cdef void wake(self, bint small) noexcept:
         """A slot was shown: whoever has to read it is woken."""
@@ -517,7 +583,6 @@ cdef class Intake:
         message.base = first
         message.last = first + n - 1
         message.time = max(watermark_of(self.newest, self.lateness), self.told)
-        message.layout = <int16_t>self.given_index
         self.leave()
         # An epoch was read: `gather` could have joined this batch to another one.
         if self.epoch >= 0 and n < self.gather_rows and n <= OPEN_ROWS_MAX and base is None and not (
@@ -527,7 +592,6 @@ cdef class Intake:
             message.kind = SLOT_OPEN
             message.batch = copy
             message.note = open
-            message.layout = 0      # that of `schema`
             open.retain()           # the slot's; ours follows
             self.open = open
             self.open_epoch = self.epoch
@@ -549,5 +613,44 @@ cdef class Intake:
         message.base = self.next
         message.last = self.next
         message.time = max(watermark_of(self.newest, self.lateness), self.told)
-        message.layout = 0
         self.send(sequence, &message)
+
+
+cdef class IntakeLock:
+    """The lock of one stream: as threading.Lock; whoever has it has the latch of `intake` as well.
+
+    >>> from tocsin_core.schema import Schema
+    >>> intake = Intake(Ring(2), 0, Schema.from_fields(["n"], ["l"]), gather_rows=2)
+    >>> with IntakeLock(intake):
+    ...     intake.event({"n": 1})
+    -1
+    >>> intake.event({"n": 1})
+    0
+    """
+    def __cinit__(self, Intake intake not None):
+        self.intake = intake
+        self.lock = threading.Lock()
+
+    def acquire(self, blocking=True, timeout=-1):
+        """Whether it could be taken; as threading.Lock.acquire."""
+        if not self.lock.acquire(blocking, timeout):
+            return False
+        while not self.intake.latch.try_take():     # for no longer than one `event` takes
+            with nogil:
+                yield_now()
+        return True
+
+    def release(self):
+        """As threading.Lock.release, for its owner."""
+        self.intake.latch.leave()
+        self.lock.release()
+
+    def locked(self):
+        """Whether somebody has it."""
+        return self.lock.locked()
+
+    def __enter__(self):
+        return self.acquire()
+
+    def __exit__(self, *_):
+        self.release()

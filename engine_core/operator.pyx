@@ -11,7 +11,7 @@ was before the call. `input` and `output` are set once, by the subclass's constr
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
-from .batch cimport Batch, BatchC
+from .batch cimport Batch, BatchC, batch_schema
 from .column cimport KIND_NONE
 from .pool cimport ConditionPool
 from .status cimport STATUS_LIMIT, STATUS_OK, STATUS_TYPE, Fault, fault_exception, fault_set
@@ -144,7 +144,7 @@ cdef class Operator:
     cdef object result_of(self, int status, BatchC *out, const Fault *fault):
         if status != STATUS_OK:
             raise fault_exception(fault, self.context(fault))
-        return Batch.wrap(out, self.output) if out != NULL else None
+        return Batch.wrap(out, batch_schema(out, self.output)) if out != NULL else None
 
     cpdef bytes save(self):
         """The whole state as bytes that `restore` of an operator of the same program takes."""

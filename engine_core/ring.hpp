@@ -110,7 +110,7 @@ constexpr int64_t TIME_NONE = INT64_MIN; // no watermark
 
 struct Message {
     int16_t kind;   // what the slot says: see ring.pxd
-    int16_t layout; // in: of the batch, among those of its stream (intake.pyx)
+    int16_t mark;   // 0, or IN_PLACE_OF_BATCH
     int32_t id;     // stream or trigger
     void *batch;    // one reference, passed on from hand to hand
     int64_t base;   // sequence (in its stream) of the batch's first row
@@ -391,7 +391,7 @@ class Ring {
             const Message *slot = at(victim);
             if (!published(victim))
                 continue;
-            if (slot->kind == SLOT_ADVANCE && slot->layout == IN_PLACE_OF_BATCH && slot->id == message.id)
+            if (slot->kind == SLOT_ADVANCE && slot->mark == IN_PLACE_OF_BATCH && slot->id == message.id)
                 break; // the new message says it again
             if (slot->kind == SLOT_NOTHING)
                 break;
@@ -414,7 +414,7 @@ class Ring {
                 slot->batch = slot->note = nullptr;
                 slot->base = slot->last = gone_too->last + 1;
                 slot->time = gone_too->time;
-                slot->layout = IN_PLACE_OF_BATCH;
+                slot->mark = IN_PLACE_OF_BATCH;
             }
         }
         int64_t hole = victim;
@@ -503,7 +503,7 @@ class Ring {
         : slots_(slots), capacity_(capacity), spins_(spins), owner_(process_id()), recycle_(recycle),
           waiting_(waiting), many_producers_(many_producers), drops_(drops) {
         for (int64_t i = 0; i < capacity; i++) {
-            slots_[i].kind = slots_[i].layout = 0;
+            slots_[i].kind = slots_[i].mark = 0;
             slots_[i].id = 0;
             slots_[i].batch = nullptr;
             slots_[i].base = slots_[i].last = slots_[i].time = slots_[i].ticket = 0;

@@ -15,7 +15,7 @@ cdef extern from "ring.hpp" namespace "tocsin" nogil:
 
     cppclass Message:
         int16_t kind
-        int16_t layout
+        int16_t mark
         int32_t id
         void *batch
         int64_t base

@@ -19,6 +19,7 @@ cdef class RowBuilder:
     cdef int64_t n
     cdef list names
     cdef int64_t fill(self, object rows) except -1   # to the (empty) outs; how many; on an error they are empty again
+    cdef bint fill_plain(self, dict event) noexcept  # one event to the (empty) outs; False: they are empty again
     cdef void clear(self) noexcept                   # empties the outs
     cdef bint describe(self, int64_t i, str format, int kind)
     cdef dict as_dict(self, object event, int64_t row)

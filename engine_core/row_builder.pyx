@@ -28,7 +28,7 @@ from .batch cimport Batch, BatchC
 from .builder cimport (OutColumn, out_export, out_free, out_init, out_push_bytes, out_push_f64, out_push_i64,
                        out_push_null, out_truncate)
 from .schema cimport Schema
-from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY
+from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK
 
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
@@ -42,6 +42,10 @@ cdef extern from "Python.h":
     bint PyBool_Check(object o)
     bint PyIndex_Check(object o)
     bint PyDict_CheckExact(object o)
+    PyObject *Py_TYPE(object o)
+    PyObject *PyDict_GetItem(object d, object key)
+    double PyFloat_AS_DOUBLE(object o)
+    long long PyLong_AsLongLongAndOverflow(object o, int *overflow)
 
 # What a column takes; the physical kind alone does not tell a timestamp from an integer.
 cdef enum Role:
@@ -54,6 +58,11 @@ cdef enum Role:
     ROLE_DATE
     ROLE_TIMESTAMP
     ROLE_DURATION
+
+cdef PyObject *FLOAT_TYPE = <PyObject *>float
+cdef PyObject *INT_TYPE = <PyObject *>int
+cdef PyObject *TEXT_TYPE = <PyObject *>str
+cdef PyObject *BYTES_TYPE = <PyObject *>bytes
 
 cdef enum:
     BYTES_KEPT = 1 << 16    # of text: a column that grew beyond gives its memory back
@@ -214,6 +223,66 @@ cdef class RowBuilder:
                 self.clear()
         return row
 
+    cdef bint fill_plain(self, dict event) noexcept:
+        """The same for one event of nothing but int, float, str, bytes, bool and None, by their very types: no code of
+        anybody's runs meanwhile, and nobody else gets the GIL. False for any other, and for all that `fill` would refuse.
+        """
+        cdef int64_t i, number
+        cdef PyObject *value
+        cdef PyObject *kind
+        cdef RowColumn *c
+        cdef OutColumn *o
+        cdef Py_ssize_t size
+        cdef const char *text
+        cdef int overflow
+        cdef int status = STATUS_OK
+        if len(event) != self.n:
+            return False
+        for i in range(self.n):
+            value = PyDict_GetItem(event, self.names[i])    # the names are str, and so is what is compared to them, or unequal
+            if value == NULL:
+                break
+            c = &self.columns[i]
+            o = &self.outs[i]
+            kind = <PyObject *>Py_TYPE(<object>value)
+            if kind == FLOAT_TYPE:
+                if c.role != ROLE_FLOAT:
+                    break
+                status = out_push_f64(o, PyFloat_AS_DOUBLE(<object>value))
+            elif kind == INT_TYPE:
+                number = PyLong_AsLongLongAndOverflow(<object>value, &overflow)
+                if overflow or number < c.low or number > c.high:
+                    break
+                if c.role == ROLE_FLOAT:
+                    status = out_push_f64(o, <double>number)
+                elif c.role == ROLE_INT or c.role >= ROLE_DATE or (c.role == ROLE_UINT64 and number >= 0):
+                    status = out_push_i64(o, number)
+                else:
+                    break
+            elif kind == TEXT_TYPE:
+                if c.role != ROLE_TEXT:
+                    break
+                text = utf8_of(<object>value, &size)
+                if text == NULL:
+                    break
+                status = out_push_bytes(o, <const uint8_t *>text, size)
+            elif value == <PyObject *>None:
+                status = out_push_null(o)
+            elif value == <PyObject *>True or value == <PyObject *>False:
+                if c.role != ROLE_BOOL:
+                    break
+                status = out_push_i64(o, value == <PyObject *>True)
+            elif kind == BYTES_TYPE and c.role == ROLE_BYTES:
+                status = out_push_bytes(o, <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value))
+            else:
+                break
+            if status != STATUS_OK:
+                break
+        else:
+            return True
+        self.clear()
+        return False
+
     cdef void clear(self) noexcept:
         cdef int64_t i
         for i in range(self.n):
@@ -317,6 +386,16 @@ cdef class RowBuilder:
     cdef object beyond(self, int64_t i, object value, int64_t row, object low, object high):
         return SchemaError(f"column '{self.schema.names[i]}', row {row}: {repr(value)[:60]} is outside {low} .. {high} of "
                            f"Arrow type '{self.schema.formats[i]}'")
+
+
+cdef const char *utf8_of(object text, Py_ssize_t *size) noexcept:
+    """NULL: it cannot be UTF-8, or there is no memory."""
+    cdef const char *found = NULL
+    try:
+        found = PyUnicode_AsUTF8AndSize(text, size)
+    except Exception:
+        found = NULL
+    return found
 
 
 cdef bint is_numpy_float(object value):

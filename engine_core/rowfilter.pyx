@@ -10,7 +10,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 
-from .batch cimport BatchC
+from .batch cimport BatchC, batch_retain
 from .gather cimport batch_gather
 from .operator cimport SPREAD_BATCHES, Operator
 from .pool cimport ConditionPool, SharedCondition, pool_rows, select_all
@@ -27,14 +27,18 @@ cdef class RowFilter(Operator):
     """The rows of a batch for which one condition is true.
 
     Args:
-        schema: of the input, and of the output.
+        schema: of the input.
         condition: over its columns.
+        output: the first columns of `schema`, which are passed on; None: all. In the layout in which they came.
     """
 
-    def __cinit__(self, Schema schema not None, RowCondition condition not None):
+    def __cinit__(self, Schema schema not None, RowCondition condition not None, Schema output=None):
         cdef int i
         self.input = schema
-        self.output = schema
+        self.output = schema if output is None else output
+        self.n_columns = len(self.output.names)
+        if self.output.names != schema.names[:self.n_columns]:
+            raise ValueError("a filter passes on its first columns")
         self.condition = condition
         for i in range(condition.program.n_inputs):
             if condition.columns[i] >= len(schema.names):
@@ -88,7 +92,11 @@ cdef class RowFilter(Operator):
             status = self._alone(batch, &rows, &found, fault)
         if status != STATUS_OK or found == 0:
             return status
-        out[0] = batch_gather(batch, rows, found, fault)
+        if found == batch.n_rows and self.n_columns == batch.n_columns:
+            batch_retain(batch)         # all of it, as single events are
+            out[0] = batch
+            return STATUS_OK
+        out[0] = batch_gather(batch, rows, found, self.n_columns, fault)
         return STATUS_OK if out[0] != NULL else fault.code
 
     cdef int _alone(self, BatchC *batch, int32_t **rows, int64_t *found, Fault *fault) noexcept nogil:

@@ -26,6 +26,7 @@ cdef class Schema:
     cdef readonly tuple names       # of str
     cdef readonly tuple formats     # of str: Arrow format strings; of the values for a dictionary
     cdef readonly tuple kinds       # of int: Kind of the values
+    cdef readonly bytes layout      # equal for schemas whose data lie in memory alike
 
     @staticmethod
     cdef Schema copy_of(const ArrowSchema *source)     # SchemaError if it is not a struct schema we know

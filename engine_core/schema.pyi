@@ -14,6 +14,7 @@ class Schema:
     names: tuple[str, ...]
     formats: tuple[str, ...]
     kinds: tuple[int, ...]
+    layout: bytes
     @staticmethod
     def from_arrow(data: _ArrowSchemaExport) -> Schema: ...
     @staticmethod

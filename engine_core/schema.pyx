@@ -487,11 +487,23 @@ def _schema_from_tree(tree):
         built.release(&built)
 
 
+cdef bytes layout_key(const ArrowSchema *node):
+    """The formats of a schema, those inside columns too."""
+    cdef int64_t i
+    cdef list parts = [<bytes>node.format]
+    for i in range(node.n_children):
+        parts.append(layout_key(node.children[i]))
+    if node.dictionary != NULL:
+        parts.append(layout_key(node.dictionary))
+    return b"(" + b" ".join(parts) + b")"
+
+
 cdef class Schema:
     """The names, types and order of the columns of a stream: an Arrow struct schema, owned and immutable.
 
     `names`, `formats` and `kinds` are tuples with one entry a column: the name, the Arrow format string ("l",
     "u", "tsu:UTC"; of the values for a dictionary) and the number of the core's physical kind (`KINDS`).
+    `layout` (bytes) is equal for schemas whose data lie in memory alike, whatever their names and metadata.
     It speaks the Arrow PyCapsule interface (`__arrow_c_schema__`), compares, hashes and pickles by content.
 
     Example:
@@ -547,6 +559,7 @@ cdef class Schema:
         self.names = tuple(names)
         self.formats = tuple(formats)
         self.kinds = tuple(kinds)
+        self.layout = layout_key(&self.c)
         return self
 
     @staticmethod

@@ -46,10 +46,9 @@ cdef void fill(Outgoing *item, int kind, int id, BatchC *batch, int64_t base, in
 cdef void clear(Fault *fault) noexcept nogil
 cdef void emit(ShardC *shard, Outgoing *item) noexcept nogil
 # Sends a fault out, with a reference of its own to the batch that led to it (or NULL).
-cdef void report(ShardC *shard, NodeC *node, Fault *fault, BatchC *batch, int64_t base, int64_t last,
-                 int64_t layout) noexcept nogil
+cdef void report(ShardC *shard, NodeC *node, Fault *fault, BatchC *batch, int64_t base, int64_t last) noexcept nogil
 # Matches (or NULL, or none) go out and on to their listeners; the reference is taken over.
 cdef void settle(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fault, BatchC *batch, int64_t base,
-                 int64_t last, int64_t layout) noexcept nogil
+                 int64_t last) noexcept nogil
 # End of input for the listeners of `source`.
 cdef void finish(ShardC *shard, int32_t source) noexcept nogil

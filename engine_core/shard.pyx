@@ -36,7 +36,7 @@ from libc.stdint cimport INT64_MIN, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, realloc
 
 from .arrow_abi cimport ArrowArray
-from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain
+from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain, batch_schema
 from .intake cimport Intake
 from .operator cimport STAGE_RESULT, Operator
 from .pool cimport PoolC, pool_close, pool_open
@@ -130,15 +130,13 @@ cdef bint reserve(ShardC *shard) noexcept nogil:
     return items_grow(shard, 2 * (shard.size + most))
 
 
-cdef void report(ShardC *shard, NodeC *node, Fault *fault, BatchC *batch, int64_t base, int64_t last,
-                 int64_t layout) noexcept nogil:
+cdef void report(ShardC *shard, NodeC *node, Fault *fault, BatchC *batch, int64_t base, int64_t last) noexcept nogil:
     """Sends a fault out, with a reference of its own to the batch that led to it (or NULL)."""
     cdef Outgoing item
     cdef Fault *copy = <Fault *>malloc(sizeof(Fault))
     if batch != NULL:
         batch_retain(batch)
     fill(&item, SLOT_FAULT, node.id, batch, base, last)
-    item.ticket = layout
     if copy != NULL:        # else take() says "out of memory", which it is
         copy[0] = fault[0]
         item.note = copy
@@ -146,13 +144,13 @@ cdef void report(ShardC *shard, NodeC *node, Fault *fault, BatchC *batch, int64_
 
 
 cdef void settle(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fault, BatchC *batch,
-                 int64_t base, int64_t last, int64_t layout) noexcept nogil:
+                 int64_t base, int64_t last) noexcept nogil:
     """What follows a call of an operator: matches go out and on to their listeners, or the fault does."""
     cdef Outgoing item
     cdef int64_t first
     if status != STATUS_OK:
         fault.code = status
-        report(shard, node, fault, batch, base, last, layout)
+        report(shard, node, fault, batch, base, last)
         return
     if out == NULL:
         return
@@ -165,7 +163,7 @@ cdef void settle(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fau
     fill(&item, SLOT_DATA, node.id, out, base, last)
     item.ticket = first
     emit(shard, &item)
-    route(shard, node.id, out, first, INT64_MIN, 0)
+    route(shard, node.id, out, first, INT64_MIN)
     batch_release(out)
 
 
@@ -181,11 +179,11 @@ cdef void clear(Fault *fault) noexcept nogil:
 
 
 cdef void rest(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fault, BatchC *batch,
-               int64_t base, int64_t last, int64_t layout) noexcept nogil:
+               int64_t base, int64_t last) noexcept nogil:
     """settle(), and what waits behind matches without a value: each of those is a fault of its own, without rows,
     since the batch was taken."""
     while status != STATUS_OK and fault.stage >= STAGE_RESULT:
-        settle(shard, node, status, NULL, fault, NULL, base, last, layout)
+        settle(shard, node, status, NULL, fault, NULL, base, last)
         clear(fault)
         out = NULL
         batch = NULL
@@ -193,11 +191,10 @@ cdef void rest(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fault
             status = (<Operator>node.operation).finish(&out, fault)
         else:
             status = (<Operator>node.operation).advance(INT64_MIN, &out, fault)
-    settle(shard, node, status, out, fault, batch, base, last, layout)
+    settle(shard, node, status, out, fault, batch, base, last)
 
 
-cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int64_t time,
-                int64_t layout) noexcept nogil:
+cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int64_t time) noexcept nogil:
     """Gives `batch` (or NULL: only the watermark `time` has moved) to every listener of `source`; borrows it."""
     cdef const RoutesC *routes = shard.routes
     cdef NodeC *node
@@ -220,12 +217,12 @@ cdef void route(ShardC *shard, int32_t source, BatchC *batch, int64_t base, int6
             clear(&fault)
             out = NULL
             status = (<Operator>node.operation).process(batch, base, &out, &fault)
-            rest(shard, node, status, out, &fault, batch, base, last, layout)
+            rest(shard, node, status, out, &fault, batch, base, last)
         if time != INT64_MIN and node.timed:
             clear(&fault)
             out = NULL
             status = (<Operator>node.operation).advance(time, &out, &fault)
-            rest(shard, node, status, out, &fault, NULL, last, last, layout)
+            rest(shard, node, status, out, &fault, NULL, last, last)
     if pool != NULL:
         pool_close(pool)
 
@@ -243,7 +240,7 @@ cdef void finish(ShardC *shard, int32_t source) noexcept nogil:
         clear(&fault)
         out = NULL
         status = (<Operator>node.operation).finish(&out, &fault)
-        rest(shard, node, status, out, &fault, NULL, -1, -1, 0)
+        rest(shard, node, status, out, &fault, NULL, -1, -1)
         finish(shard, node.id)
 
 
@@ -254,9 +251,9 @@ cdef void step(ShardC *shard, Message *slot) noexcept nogil:
     cdef int32_t i
     shard.stamp = slot.ticket if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
     if slot.kind == SLOT_DATA:
-        route(shard, slot.id, batch, slot.base, slot.time, slot.layout)
+        route(shard, slot.id, batch, slot.base, slot.time)
     elif slot.kind == SLOT_ADVANCE:
-        route(shard, slot.id, NULL, slot.base, slot.time, 0)
+        route(shard, slot.id, NULL, slot.base, slot.time)
     elif slot.kind == SLOT_CONTROL:
         shard.routes = <const RoutesC *>slot.note
         fill(&item, SLOT_CONTROL, 0, NULL, 0, 0)
@@ -475,8 +472,8 @@ cdef class Shard:
             elif isinstance(source, Operator):
                 schema = (<Operator>source).output
             else:
-                schema = (<Intake>source).layouts[item.ticket]
-            batch = Batch.wrap(item.batch, schema)
+                schema = (<Intake>source).schema
+            batch = Batch.wrap(item.batch, batch_schema(item.batch, schema))
         return item.kind, item.id, batch, item.base, item.last, fault, item.ticket, item.stamp
 
     # ------------------------------------------------------------------ what the engine itself puts into the inbox

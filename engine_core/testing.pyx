@@ -63,7 +63,7 @@ def gather_rows(Batch batch, const int32_t[::1] rows):
     cdef BatchC *c
     cdef int64_t n = rows.shape[0]
     with nogil:
-        c = batch_gather(batch.c, chosen, n, &fault)
+        c = batch_gather(batch.c, chosen, n, batch.c.n_columns, &fault)
     if c == NULL:
         raise fault_exception(&fault, "gather_rows")
     return Batch.wrap(c, batch.schema)

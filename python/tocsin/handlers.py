@@ -79,7 +79,9 @@ class Handler:
         self.concurrency = 1 if concurrency is None and self.asynchronous else concurrency
         self.outbox = OUTBOX_BATCHES if outbox is None else outbox
         self.loop = loop
-        self.plain = not per_match and not results  # PERF: the usual handler, settled without a Delivery
+        # PERF: the usual handlers, settled without a Delivery.
+        self.plain = not per_match and not results
+        self.each = per_match and not results
         self.place = 0  # among the handlers of its trigger
         self.results_dropped = 0
         self._results: deque[Any] | None = None

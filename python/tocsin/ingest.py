@@ -45,6 +45,39 @@ def is_columns(data: Mapping[str, Any]) -> bool:
     return False
 
 
+def in_layout(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """`rows`, whose columns have the logical types of `schema`, in the very types of `schema` (text as string, say).
+
+    >>> rows = pa.record_batch({"k": pa.array(["a"], pa.large_string())})
+    >>> in_layout(rows, pa.schema([("k", pa.string())])).schema.field("k").type
+    DataType(string)
+
+    Raises SchemaError where a dictionary's index type cannot number all values.
+    """
+    if rows.schema.equals(schema):
+        return rows
+    columns = []
+    for field, column in zip(schema, rows.columns, strict=True):
+        try:
+            columns.append(_in_type(column, field.type))
+        except pa.ArrowInvalid as wrong:
+            raise SchemaError(
+                f"column {field.name!r}: its values do not go into Arrow type {field.type}: {wrong}"
+            ) from None
+    return pa.record_batch(columns, schema=schema)
+
+
+def _in_type(column: pa.Array, type: pa.DataType) -> pa.Array:
+    if column.type.equals(type):
+        return column
+    # By way of the plain values: pyarrow casts no dictionary to a view, nor the other way round.
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_dictionary(type):
+        return column.cast(type.value_type).dictionary_encode().cast(type)
+    return column.cast(type)
+
+
 def columns_batch(data: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
     """A record batch of `schema` from a dict of numpy arrays, lists or Arrow arrays.
 

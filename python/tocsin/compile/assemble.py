@@ -118,7 +118,7 @@ def assemble_condition(condition: Node, schema: pa.Schema) -> Assembled:
                 "copied row by row yet: leave it out of the stream's schema"
             )
     condition, wider, derived = derive(condition, schema)
-    inner = RowFilter(Schema.from_arrow(wider), make_row_condition(condition))
+    inner = RowFilter(Schema.from_arrow(wider), make_row_condition(condition), Schema.from_arrow(schema))
     operator = filter_with_library(inner, schema, derived) if derived else inner
     return Assembled(operator, schema, schema, None, condition)
 

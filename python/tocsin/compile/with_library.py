@@ -66,9 +66,5 @@ def with_library(
 
 def filter_with_library(inner: Operator, schema: pa.Schema, derived: tuple[Derived, ...]) -> Operator:
     """A row filter whose condition reads derived columns, which the rows that pass leave behind."""
-
-    def after(rows: Any) -> pa.RecordBatch | None:
-        return None if rows is None else pa.record_batch(rows).select(range(len(schema)))
-
     input = Schema.from_arrow(schema)
-    return Derive(inner, input, input, DerivedColumns(derived), after)
+    return Derive(inner, input, input, DerivedColumns(derived), None)
