@@ -47,12 +47,14 @@ def bare_call(events: list[dict]) -> Timed:
     return Timed.latencies(begun, at)
 
 
-def bench_dict_event(race: Race) -> None:
+@pytest.mark.parametrize("form", ["dict", "record batch"])
+def bench_dict_event(race: Race, form: str) -> None:
+    """A handler with per_match=True is given a dict, as streamz's sink is; without it, a record batch of 8 columns."""
     wide = data.wide(min(race.events, data.SINGLE_EVENTS))
     events = data.single_events(wide)
     race(
-        "one event as a dict, push → handler, inline (p50)",
-        subject.single(wide),
+        f"one event as a dict, push → handler of a {form}, inline (p50)",
+        subject.single(wide, per_match=form == "dict"),
         [Reference("a bare call", lambda: bare_call(events))],
         rivals={"streamz_dict": {"goal": 1.0, "events": wide.events, "work": 1}},
         work=1,

@@ -208,8 +208,8 @@ def handover(data: Data) -> Callable[[], Any]:
     return run
 
 
-def single(data: Data) -> Callable[[], Timed]:
-    """One event as a dict, push -> handler, inline, as fast as it goes."""
+def single(data: Data, per_match: bool = True) -> Callable[[], Timed]:
+    """One event as a dict, push -> handler of a dict (or of a record batch), inline, as fast as it goes."""
     events = single_events(data)
 
     def run() -> Timed:
@@ -219,7 +219,7 @@ def single(data: Data) -> Callable[[], Timed]:
         with tc.Engine(workers=0) as engine:
             stream = engine.stream("wide", data.table.schema, time="ts")
             trigger = engine.trigger("all", stream, tc.col("v0") > -100.0)
-            trigger.handler(lambda matches: at.append(perf_counter_ns()))
+            trigger.handler(lambda match: at.append(perf_counter_ns()), per_match=per_match)
             begun = []
             for event in events:
                 begun.append(perf_counter_ns())
@@ -242,7 +242,10 @@ def single_paced(data: Data, per_second: int = PACE_PER_SECOND, workers: int = 1
         with tc.Engine(workers=workers) as engine:
             stream = engine.stream("wide", data.table.schema, time="ts")
             trigger = engine.trigger("all", stream, tc.col("v0") > -100.0)
-            trigger.handler(lambda matches: at.extend([perf_counter_ns()] * matches.num_rows))
+            if rows == 1:
+                trigger.handler(lambda match: at.append(perf_counter_ns()), per_match=True)
+            else:
+                trigger.handler(lambda matches: at.extend([perf_counter_ns()] * matches.num_rows))
             begun = paced(items, stream.push, per_second // rows)
             engine.flush()
         return Timed.latencies(

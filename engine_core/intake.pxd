@@ -39,8 +39,6 @@ cdef class Intake:
     cdef object quick_schema
     cdef Latch latch                # who has it may touch all of this
     cdef bint shown                 # a slot is published, and nobody woken for it
-    cdef bint is_quick(self, object data) except -1
-    cdef BatchC *adopt_quick(self, object data) except NULL
     cdef int learn(self, Schema given) except -1
     cdef bint joins(self, int64_t rows) noexcept
     cdef void leave(self) noexcept
@@ -48,6 +46,7 @@ cdef class Intake:
     cdef bint in_order(self, TimeScan *found) noexcept
     cdef int place(self) noexcept
     cdef int placed(self, int outcome) except -1
+    cdef int64_t put_batch(self, BatchC *c, int64_t newest) noexcept
     cdef int fill_slot(self, int64_t sequence) noexcept
     cdef bint show(self, int64_t sequence, Message *message) noexcept
     cdef void wake(self, bint small) noexcept

@@ -15,15 +15,15 @@ Event time: `scan` says whether a batch is in order and in time (watermark.pyx);
 `advance` move the watermark. Sequences: `put` is told the first row's sequence (the store's), or counts by itself.
 
 PERF: a pyarrow batch whose schema equals that of the one before is exported without its schema, through
-`_export_to_c`, pyarrow's call for consumers that know the schema: 2.0 us instead of 2.9 us for 8 columns. `take` does
-all steps for such a batch in one call, if it is in order and there is room.
+`_export_to_c`, pyarrow's call for consumers that know the schema: 2.0 us instead of 2.9 us for 8 columns. `batch` does
+all steps for such a batch in one call, if it is in order and there is room, as `event` does for one event.
 
 Small pushes (events as dicts: `offer`; batches of a few rows: `gather`) join the stream's open batch if there is one
 (open_batch.hpp), and then need no slot. Else a small push takes a slot: as a batch of its own when all readers are idle,
 and as the stream's next open batch when they are not. Batches that came from the store's log never join one: each has its
 own place there.
 
-Threads: one at a time. Who has the lock (`IntakeLock`) has the latch too; `event`, the way of most single events, tries the
+Threads: one at a time. Who has the lock (`IntakeLock`) has the latch too; `event` and `batch`, the way of most pushes, try the
 latch alone. PERF: with the GIL it never finds it taken by another `event`, because none gives up the GIL in between: a lock of
 Python's that several threads take thousands of times a second is handed from one sleeper to the next, at 5 us each.
 """
@@ -128,6 +128,27 @@ cdef void let_go(Message *gone) noexcept nogil:
         batch_release(<BatchC *>gone.batch)
 
 
+cdef BatchC *adopt_quick(object data, Schema given, Schema layout) except NULL:
+    """`data` of the schema `given`, exported without its schema."""
+    cdef ArrowArray array
+    cdef Fault fault
+    cdef BatchC *c
+    array.release = NULL
+    data._export_to_c(<uintptr_t>&array)
+    if array.length < GIL_ROWS:
+        c = batch_adopt(&array, &given.c, &fault)
+    else:
+        with nogil:
+            c = batch_adopt(&array, &given.c, &fault)
+    if c == NULL:
+        if array.release != NULL:
+            array.release(&array)
+        context = f"column '{given.names[fault.item]}'" if fault.item >= 0 else "this batch cannot be taken"
+        raise fault_exception(&fault, context)
+    c.layout = <PyObject *>layout
+    return c
+
+
 cdef class Intake:
     """The door of one stream (source id `id`, schema `schema`) into `ring`.
 
@@ -213,8 +234,8 @@ cdef class Intake:
         Raises SchemaError (naming column, given and expected type); then nothing has changed.
         """
         cdef Batch batch
-        if self.is_quick(data):
-            return Batch.wrap(self.adopt_quick(data), self.given)
+        if self.quick_schema is not None and type(data) is self.quick_type and data.schema.equals(self.quick_schema):
+            return Batch.wrap(adopt_quick(data, self.given, self.layout), self.given)
         batch = Batch.from_arrow(data, self.given)
         if batch.schema is not self.given:
             self.check(batch.schema)
@@ -229,29 +250,6 @@ cdef class Intake:
         mismatch = self.schema.mismatch(given)
         if mismatch:
             raise SchemaError(mismatch)
-
-    cdef bint is_quick(self, object data) except -1:
-        return (self.quick_schema is not None and type(data) is self.quick_type
-                and data.schema.equals(self.quick_schema))
-
-    cdef BatchC *adopt_quick(self, object data) except NULL:
-        cdef ArrowArray array
-        cdef Fault fault
-        cdef BatchC *c
-        array.release = NULL
-        data._export_to_c(<uintptr_t>&array)
-        if array.length < GIL_ROWS:
-            c = batch_adopt(&array, &self.given.c, &fault)
-        else:
-            with nogil:
-                c = batch_adopt(&array, &self.given.c, &fault)
-        if c == NULL:
-            if array.release != NULL:
-                array.release(&array)
-            context = f"column '{self.given.names[fault.item]}'" if fault.item >= 0 else "this batch cannot be taken"
-            raise fault_exception(&fault, context)
-        c.layout = <PyObject *>self.layout
-        return c
 
     cdef int learn(self, Schema given) except -1:
         """Makes `given` the layout of the coming batches."""
@@ -481,39 +479,82 @@ cdef class Intake:
 
     # ------------------------------------------------------------------ into the ring
 
-    def take(self, data):
-        """Takes a batch all the way in, if it is like the one before, in order, and the ring has room (no lateness).
+    def batch(self, data):
+        """Takes a record batch of `quick_type` all the way in, if nothing needs a second look: of the schema of the one
+        before, in order, room in the ring, nobody else at it. (A stream without lateness.) It needs no lock.
 
-        Returns None then; else `data` itself, if this is not for it, or a Batch of it that still has to be put. Raises as
-        adopt and scan do.
+        Returns the sequence of its first row; or -1, and nothing has changed: `adopt` and what follows, under the lock, take it
+        or say what is wrong. Raises SchemaError for an array that breaks the Arrow format.
         """
         cdef BatchC *c
-        cdef Message message
         cdef TimeScan found
-        cdef int64_t sequence
-        if not self.is_quick(data):
-            return data
-        c = self.adopt_quick(data)
+        cdef int64_t first = -1
+        cdef bint shown, small
+        if type(data) is not self.quick_type or not self.latch.try_take():
+            return -1
+        quick, given, layout = self.quick_schema, self.given, self.layout
+        self.latch.leave()              # the export gives up the GIL
+        if quick is None or not data.schema.equals(quick):
+            return -1
+        c = adopt_quick(data, given, layout)
+        small = c.n_rows < RELAY_ROWS
+        if c.n_rows == 0 or not self.latch.try_take():
+            batch_release(c)
+            return -1
         found.newest = self.newest
         found.first_null = found.first_late = found.first_fall = -1
         if self.time_column >= 0:
             time_scan(&c.columns[self.time_column], self.newest, self.lateness, self.told, &found)
-        if (found.first_null >= 0 or found.first_late >= 0 or found.first_fall >= 0
-                or c.n_rows == 0 or (c.n_rows <= OPEN_ROWS_MAX and self.gather_rows >= 2)):
-            return Batch.wrap(c, self.given)
+        if found.first_null < 0 and found.first_late < 0 and found.first_fall < 0:
+            first = self.put_batch(c, found.newest)
+        shown = self.shown
+        self.shown = False
+        self.latch.leave()
+        if first < 0:
+            batch_release(c)
+        if shown:
+            self.wake(small)
+        return first
+
+    cdef int64_t put_batch(self, BatchC *c, int64_t newest) noexcept:
+        """A batch in order joins the open one, or gets a slot; takes it over. Returns its first sequence, or -1: it did not."""
+        cdef Message message
+        cdef BatchC *copy = NULL
+        cdef OpenBatch *open = NULL
+        cdef int64_t n = c.n_rows
+        cdef int64_t first = self.next
+        cdef int64_t mark = max(watermark_of(newest, self.lateness), self.told)
+        cdef int64_t sequence
+        cdef bint joins = n <= OPEN_ROWS_MAX and self.gather_rows >= 2 and self.joins(n)
+        if joins and open_append(self.open, c.columns, self.rows.n, n, mark):
+            self.count(n, newest)
+            self.next += n
+            batch_release(c)
+            return first
         sequence = self.ring.c.try_claim(1)
         if sequence < 0:
-            return Batch.wrap(c, self.given)
+            return -1
+        if n <= OPEN_ROWS_MAX and n < self.gather_rows and not self.ring.c.idle(sequence):
+            open = open_copy(self.rows.outs, c.columns, self.rows.n, n, mark, &copy)
         self.leave()
-        self.count(c.n_rows, found.newest)
+        self.count(n, newest)
+        self.next += n
         message.kind = SLOT_DATA
         message.batch = c
         message.note = NULL
-        message.base = self.next
-        message.last = self.next + c.n_rows - 1
-        message.time = max(watermark_of(self.newest, self.lateness), self.told)
-        self.next += c.n_rows
-        self.send(sequence, &message)
+        message.base = first
+        message.last = first + n - 1
+        message.time = mark
+        if open != NULL:
+            batch_release(c)
+            message.kind = SLOT_OPEN
+            message.batch = copy
+            message.note = open
+            open.retain()               # the slot's; ours follows
+            self.open = open
+            self.open_epoch = self.epoch
+        self.show(sequence, &message)
+        return first
 
     cdef int send(self, int64_t sequence, Message *message) except -1:
         """Publishes `message` in the claimed slot `sequence`, or displaces the oldest batch for it; takes it over."""

@@ -5,20 +5,21 @@
 //
 // Waking a thread takes 10 to 50 us, most of what a single event would take from push to handler, and by way of the worker it
 // would be two in a row. So an idle dispatcher *watches* the inbox: of both that sleep, a small batch wakes it alone; it takes
-// the turn, does the step, passes the turn on and goes to the handlers with what it found. The worker is woken if more has
-// come meanwhile, or by the next push that finds nobody watching. Large batches always wake the worker, so that handlers may
-// run while it goes on.
+// the turn, does the step, passes the turn on and goes to the handlers with what it found. While it is there, nobody is
+// woken for a little more: nothing can go out before it comes back, and then it looks. The worker is woken by a large batch,
+// or when many wait, so that it works while the handlers do.
 //
 //   turn       who has it reads the ring (as its one reader) and does the steps; one thread at a time
-//   watching   the dispatcher waits, and looks at the inbox too
+//   deputy     the one who watches (the dispatcher) is WATCHING, or at the HANDLERS and will watch again, or AWAY
 //
 // Who is woken for a published slot (I4 of ring.hpp):
-//     somebody has the turn     nobody: he passes it on, and *then* looks at the ring again, or sees to it that the other does
-//     else, it is watched       the dispatcher (if it sleeps); before it stops watching, it looks at the ring and wakes the
-//                               worker if there is something
-//     else                      the worker (if it sleeps)
-// The slot is shown before turn and watching are read, they are written before the ring is looked at, all seq_cst: so one of
-// the two sees the other.
+//     somebody has the turn                          nobody: he passes it on, and *then* looks at the ring again
+//     small, and the deputy is watching              the deputy (if it sleeps)
+//     small, it is at the handlers, few slots wait   nobody
+//     else                                           the worker (if it sleeps)
+// The slot is shown before turn and deputy are read; they are written before the ring is looked at, all seq_cst: so one of the
+// two sees the other. A deputy that goes away (a handler waits for room in the ring, or the end) looks at the ring, and
+// wakes the worker if there is something.
 #pragma once
 
 #include "bell.hpp"
@@ -29,31 +30,39 @@ namespace tocsin {
 
 class Relay {
   public:
-    // Before the ring is used. `deputy`: where the one who watches sleeps.
-    void begin(Bell &deputy) noexcept { deputy_ = &deputy; }
-    bool shared() const noexcept { return deputy_ != nullptr; }
+    enum Deputy { AWAY, WATCHING, HANDLERS };
+
+    // Before the ring is used. `bell`: where the deputy sleeps. `few`: so many slots may wait while it is at the handlers.
+    void begin(Bell &bell, int64_t few) noexcept {
+        bell_ = &bell;
+        few_ = few;
+    }
+    bool shared() const noexcept { return bell_ != nullptr; }
 
     bool try_take() noexcept {
         return !taken_.load(std::memory_order_relaxed) && !taken_.exchange(true, std::memory_order_seq_cst);
     }
-    void leave() noexcept { taken_.store(false, std::memory_order_seq_cst); }
+    void pass() noexcept { taken_.store(false, std::memory_order_seq_cst); }
 
-    void watch(bool so) noexcept { watching_.store(so, std::memory_order_seq_cst); }
-    bool watched() const noexcept { return watching_.load(std::memory_order_relaxed); }
+    void deputy(Deputy is) noexcept { deputy_.store(is, std::memory_order_seq_cst); }
 
-    // Whose bell is to be rung for a slot that was shown, or NULL. `own`: the reader's; small: one woken thread is enough.
-    Bell *whom(Bell &own, bool small) noexcept {
-        if (deputy_ == nullptr)
+    // Whose bell is to be rung for a slot that was shown, or NULL. `own`: the reader's; waiting: how many slots wait.
+    template <class Waiting> Bell *whom(Bell &own, bool small, Waiting waiting) noexcept {
+        if (bell_ == nullptr)
             return &own;
         if (taken_.load(std::memory_order_seq_cst))
             return nullptr;
-        return small && watching_.load(std::memory_order_seq_cst) ? deputy_ : &own;
+        const int deputy = small ? deputy_.load(std::memory_order_seq_cst) : AWAY;
+        if (deputy == HANDLERS && waiting() <= few_)
+            return nullptr;
+        return deputy == WATCHING ? bell_ : &own;
     }
 
   private:
-    Bell *deputy_ = nullptr;
+    Bell *bell_ = nullptr;
+    int64_t few_ = 0;
     alignas(CACHE_LINE) std::atomic<bool> taken_{false};
-    std::atomic<bool> watching_{false};
+    std::atomic<int> deputy_{AWAY};
 };
 
 } // namespace tocsin

@@ -247,14 +247,14 @@ class Ring {
             cursor_.store(sequence + 1, std::memory_order_seq_cst);
     }
     void wake(bool small = true) noexcept {
-        if (Bell *bell = relay_.whom(data_, small))
+        if (Bell *bell = whom(small))
             bell->ring();
         reclaim(); // now that the readers are at work
     }
 
     // Whether `wake` just now would have to wake a reader: then it costs a system call and perhaps the processor.
     bool asleep(bool small = true) noexcept {
-        const Bell *bell = relay_.whom(data_, small);
+        const Bell *bell = whom(small);
         return bell != nullptr && bell->sleepers();
     }
 
@@ -279,14 +279,14 @@ class Ring {
 
     // As available, but waits up to `timeout_ns` (below zero: for ever).
     int64_t wait(int reader, int64_t timeout_ns) {
-        return await([&] { return available(reader); }, *this, timeout_ns, true);
+        return await([&] { return available(reader); }, *this, timeout_ns);
     }
 
     // Two threads take turns as one reader of this ring (relay.hpp): `outbox` is where the other one sleeps. Before the
     // first claim; only rings that block.
     void share(Ring &outbox) noexcept {
         if (waiting_ == RING_BLOCK)
-            relay_.begin(outbox.data_);
+            relay_.begin(outbox.data_, capacity_ / 2 < FEW ? capacity_ / 2 : FEW);
     }
     bool shared() const noexcept { return relay_.shared(); }
 
@@ -298,16 +298,16 @@ class Ring {
                     return int64_t{0};
                 const int64_t n = available(reader); // the other one may have moved on before
                 if (n == 0)
-                    relay_.leave();
+                    relay_.pass();
                 return n;
             },
-            *this, -1, !relay_.watched());
+            *this, -1);
     }
 
     // As wait, for the one whose own ring this is, and who watches `inbox` meanwhile: RING_RELIEVE when there is something
     // for `its_reader` and the turn was free; it is the caller's then, and `pass` ends it.
     int64_t watch(int reader, Ring &inbox, int its_reader, int64_t timeout_ns) {
-        inbox.relay_.watch(true);
+        inbox.relay_.deputy(Relay::WATCHING);
         const int64_t n = await(
             [&] {
                 int64_t mine = available(reader);
@@ -319,21 +319,26 @@ class Ring {
                 // What the other one sent before it gave up its turn comes first.
                 if ((mine = available(reader)) == 0 && inbox.available(its_reader) > 0)
                     return RING_RELIEVE;
-                inbox.relay_.leave();
+                inbox.relay_.pass();
                 return mine;
             },
-            inbox, timeout_ns, true);
-        if (n != RING_RELIEVE)
-            inbox.unwatch(its_reader);
+            inbox, timeout_ns);
+        if (n > 0)
+            inbox.relay_.deputy(Relay::HANDLERS);
+        else if (n != RING_RELIEVE)
+            inbox.go_away(its_reader);
         return n;
     }
 
-    // The turn ends; whoever has it looks at the ring again afterwards, or calls unwatch if it was `watch` that gave it.
-    void pass() noexcept { relay_.leave(); }
+    // The turn ends; whoever has it calls wait_turn or watch afterwards, or one of the next two if it was `watch` that gave it.
+    void pass() noexcept { relay_.pass(); }
 
-    // Nobody but the reader's own thread looks after this ring any more.
-    void unwatch(int reader) noexcept {
-        relay_.watch(false);
+    // The one who watches will be back soon.
+    void go_handle() noexcept { relay_.deputy(Relay::HANDLERS); }
+
+    // Nobody but the reader's own thread looks after this ring.
+    void go_away(int reader) noexcept {
+        relay_.deputy(Relay::AWAY);
         if (available(reader) != 0)
             data_.ring();
     }
@@ -490,6 +495,7 @@ class Ring {
 
   private:
     static constexpr int64_t CLOSED = int64_t{1} << 62;
+    static constexpr int64_t FEW = 16; // slots that may wait while the dispatcher is at the handlers
     static constexpr int64_t LEAVE_NS = 1'000'000; // how long a reader leaves it to the next publish to recycle
     struct alignas(CACHE_LINE) Reader {
         std::atomic<int64_t> position{0};
@@ -533,14 +539,18 @@ class Ring {
         }
     }
 
+    Bell *whom(bool small) noexcept {
+        return relay_.whom(data_, small, [&] { return claimed() - slowest(); });
+    }
+
     // Calls `look` until it says something else than 0, and waits in between as wait says. `inbox`: what is to be recycled when
     // nothing comes.
-    template <class Look> int64_t await(Look look, Ring &inbox, int64_t timeout_ns, bool spin) {
+    template <class Look> int64_t await(Look look, Ring &inbox, int64_t timeout_ns) {
         int64_t n = look();
         if (n != 0 || timeout_ns == 0)
             return n;
         // PERF: looking less and less often leaves the producer's cache lines alone while it fills the next slot.
-        for (int64_t i = 0, pauses = 1; spin && i < spins_; i += pauses) {
+        for (int64_t i = 0, pauses = 1; i < spins_; i += pauses) {
             for (int64_t k = 0; k < pauses; k++)
                 spin_pause();
             if ((n = look()) != 0)

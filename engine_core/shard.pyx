@@ -306,14 +306,14 @@ cdef int64_t watch(ShardC *shard, int outbox_reader, int64_t timeout_ns) noexcep
             return n
         if not reserve(shard):          # no memory: the worker needs none to send what it finds
             shard.inbox.pass_turn()
-            shard.inbox.unwatch(shard.reader)
+            shard.inbox.go_away(shard.reader)
             return shard.outbox.wait(outbox_reader, timeout_ns)
         shard.relieving = True
         pass_by(shard)
         shard.relieving = False
         shard.inbox.pass_turn()
         if shard.head < shard.size:
-            shard.inbox.unwatch(shard.reader)
+            shard.inbox.go_handle()
             return 0
 
 
@@ -421,7 +421,9 @@ cdef class Shard:
         n = 0
         if self.c.outbox != NULL and self.c.head == self.c.size:
             n = self.c.outbox.available(self.outbox_reader)
-            if n == 0 and limit != 0:
+            if limit == 0 and self.c.inbox.shared():
+                self.c.inbox.go_away(self.c.reader)     # a handler waits for the worker
+            elif n == 0 and limit != 0:
                 with nogil:
                     if self.c.inbox.shared():
                         n = watch(&self.c, self.outbox_reader, limit)

@@ -15,7 +15,7 @@ Late and out-of-order events (streams with a time column) take the side road thr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -77,9 +77,12 @@ class Stream:
         )  # fmt: skip
         self._intake.next = first_sequence
         self._rows = self._intake.rows
-        self._takes = log is None and not lateness
-        self._quick = self._takes and not runtime.inline
         self._gathers = log is None and not lateness and self._rows.supports
+        self._ways: dict[type, Callable[[Any], int]] = {}
+        if log is None and not lateness:
+            self._ways[RecordBatch] = self._intake.batch
+        if self._gathers:
+            self._ways[dict] = self._intake.event
         self._reorder = None if time is None else Reorder(name, schema, time, lateness, late_limit)
         self._log = log
         self._book = TicketBook()
@@ -128,41 +131,22 @@ class Stream:
         """
         runtime, intake, dispatch = self._runtime, self._intake, self._dispatch
         try:
-            # PERF: one event, or a record batch to a worker, when nothing else has to be looked at.
-            if (
-                type(data) is dict
-                and self._gathers
-                and dispatch.bare
-                and not runtime._faults
-                and runtime.state == "open"
-            ):
+            # PERF: one event or a record batch, when nothing else has to be looked at: one call, and no lock but inline.
+            take = self._ways.get(type(data))
+            if take is not None and dispatch.bare and not runtime._faults and runtime.state == "open":
                 if runtime.inline:
                     with self._lock:
-                        first = intake.event(data)
+                        first = take(data)
                         if first >= 0:
+                            last = intake.next - 1
                             runtime.pump()
                             if runtime._faults and not runtime._pumping:
                                 runtime.raise_faults(FAULT_OF_THIS_PUSH)
-                            return Ticket(self, first, first)
+                            return Ticket(self, first, last)
                 elif runtime.dispatcher != get_ident():
-                    first = intake.event(data)
+                    first = take(data)
                     if first >= 0:
-                        return Ticket(self, first, first)
-            elif (
-                type(data) is RecordBatch
-                and self._quick
-                and dispatch.bare
-                and not runtime._faults
-                and runtime.dispatcher != get_ident()
-            ):
-                with self._lock:  # safe from Ctrl-C, which `acquire` and then `try` is not
-                    if runtime.state != "open":
-                        runtime.check()
-                    first = intake.next
-                    rest = intake.take(data)
-                    if rest is not None:
-                        self._accept_batch(intake.adopt(rest), data)
-                    return Ticket(self, first, intake.next - 1)
+                        return Ticket(self, first, first if type(data) is dict else first + data.num_rows - 1)
             runtime.check()
             if dispatch.lanes and dispatch.in_lane():  # flush waits for what handlers push
                 dispatch.count_push()
@@ -237,11 +221,7 @@ class Stream:
 
     def _accept(self, data: Any) -> None:
         # PERF: a plain dict is settled by its type; asking it for an attribute that it has not costs 0.3 µs.
-        if type(data) is pa.RecordBatch:
-            batch = self._intake.take(data) if self._takes else data
-            if batch is not None:
-                self._accept_batch(self._intake.adopt(batch), data)
-        elif type(data) is not dict and hasattr(data, "__arrow_c_array__"):
+        if type(data) is not dict and hasattr(data, "__arrow_c_array__"):
             self._accept_batch(self._intake.adopt(data), data)
         elif type(data) is dict or isinstance(data, Mapping):
             if is_columns(data):
