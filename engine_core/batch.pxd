@@ -18,8 +18,9 @@ cdef struct BatchC:
     Column *columns             # n_columns views, in the block of the BatchC
     Column *dictionaries        # n_columns more, used by the dictionary columns
     ArrowArray array            # owned (a struct array)
-    PyObject *layout            # the Schema that its columns are in, or NULL: the one that its maker declares. Borrowed, from
-                                # who took the batch in: an Intake, or the caller of Operator.run; gather passes it on
+    # The Schema that its columns are in, or NULL: the one that its maker declares. Borrowed, from who took the batch in: an
+    # Intake, or the caller of Operator.run; gather passes it on.
+    PyObject *layout
 
 cdef void batch_retain(BatchC *batch) noexcept nogil
 cdef void batch_release(BatchC *batch) noexcept nogil      # NULL is allowed

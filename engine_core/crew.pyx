@@ -475,13 +475,16 @@ cdef void work_crew(WorkerC *w, Jobs *jobs, Work *works, int n_workers, BatchC *
             pool = pool_of(w, slot, place + i, n_workers) if count > 1 else NULL
             if pool != NULL:
                 pool_open(pool, <BatchC *>slot.batch)
+            if slot.kind == SLOT_BARRIER:
+                w.shard.inbox.advance(w.shard.reader, 1)    # who waits for it finds the ring as empty as it is
             for k in range(count):
                 run_job(w, jobs, works, n_workers, slot, place + i, k, found)
             if pool != NULL:
                 pool_close(pool)
             if slot.kind == SLOT_FINISH:
                 w.shard.finished = True
-            w.shard.inbox.advance(w.shard.reader, 1)
+            if slot.kind != SLOT_BARRIER:
+                w.shard.inbox.advance(w.shard.reader, 1)
 
 
 cdef class Crew(Shard):

@@ -23,9 +23,9 @@ Small pushes (events as dicts: `offer`; batches of a few rows: `gather`) join th
 and as the stream's next open batch when they are not. Batches that came from the store's log never join one: each has its
 own place there.
 
-Threads: one at a time. Who has the lock (`IntakeLock`) has the latch too; `event` and `batch`, the way of most pushes, try the
-latch alone. PERF: with the GIL it never finds it taken by another `event`, because none gives up the GIL in between: a lock of
-Python's that several threads take thousands of times a second is handed from one sleeper to the next, at 5 us each.
+Threads: one at a time. Who has the lock (`IntakeLock`) has the latch too; `event` and `batch`, the way of most pushes, try
+the latch alone. PERF: with the GIL it never finds it taken by another `event`, because none gives up the GIL in between: a
+lock of Python's that several threads take thousands of times a second is handed from one sleeper to the next, at 5 us each.
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uintptr_t
@@ -483,8 +483,8 @@ cdef class Intake:
         """Takes a record batch of `quick_type` all the way in, if nothing needs a second look: of the schema of the one
         before, in order, room in the ring, nobody else at it. (A stream without lateness.) It needs no lock.
 
-        Returns the sequence of its first row; or -1, and nothing has changed: `adopt` and what follows, under the lock, take it
-        or say what is wrong. Raises SchemaError for an array that breaks the Arrow format.
+        Returns the sequence of its first row; or -1, and nothing has changed: `adopt` and what follows, under the lock, take
+        it or say what is wrong. Raises SchemaError for an array that breaks the Arrow format.
         """
         cdef BatchC *c
         cdef TimeScan found
@@ -517,7 +517,7 @@ cdef class Intake:
         return first
 
     cdef int64_t put_batch(self, BatchC *c, int64_t newest) noexcept:
-        """A batch in order joins the open one, or gets a slot; takes it over. Returns its first sequence, or -1: it did not."""
+        """A batch in order joins the open one, or gets a slot; takes it over. Returns its first sequence; -1: it did not."""
         cdef Message message
         cdef BatchC *copy = NULL
         cdef OpenBatch *open = NULL

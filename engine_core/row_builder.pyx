@@ -239,7 +239,7 @@ cdef class RowBuilder:
         if len(event) != self.n:
             return False
         for i in range(self.n):
-            value = PyDict_GetItem(event, self.names[i])    # the names are str, and so is what is compared to them, or unequal
+            value = PyDict_GetItem(event, self.names[i])    # str: compared to no key of another type
             if value == NULL:
                 break
             c = &self.columns[i]
@@ -273,7 +273,8 @@ cdef class RowBuilder:
                     break
                 status = out_push_i64(o, value == <PyObject *>True)
             elif kind == BYTES_TYPE and c.role == ROLE_BYTES:
-                status = out_push_bytes(o, <const uint8_t *>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value))
+                text = PyBytes_AS_STRING(<object>value)
+                status = out_push_bytes(o, <const uint8_t *>text, PyBytes_GET_SIZE(<object>value))
             else:
                 break
             if status != STATUS_OK:

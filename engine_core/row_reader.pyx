@@ -81,11 +81,10 @@ cdef class RowReader:
         cdef int way
         cdef const Column *column
         cdef dict event
-        cdef list rows = []
+        cdef list rows
         if not self.supports or batch.c.n_columns != n:
             raise TypeError(f"no rows of {batch.schema!r} are read here")
-        for row in range(batch.c.n_rows):
-            rows.append({})
+        rows = [{} for _ in range(batch.c.n_rows)]
         # Column by column, so that each is looked at once.
         for i in range(n):
             name = self.names[i]

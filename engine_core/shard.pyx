@@ -25,8 +25,8 @@ is carried from slot to slot for figures only, and no clock is read here.
 Faults: an operator that refuses a batch has not changed its state (operator.pxd); the refused batch goes out
 with the fault, the other listeners go on, and the trigger sees the next batch.
 
-Invariants: who has the turn (relay.hpp), else the shard's thread alone, touches `routes`, NodeC.emitted and the operators; who
-takes, `items`. A reference to a
+Invariants: who has the turn (relay.hpp), else the shard's thread alone, touches `routes`, NodeC.emitted and the operators;
+who takes, `items`. A reference to a
 batch is owned by exactly one of: inbox slot (a ring that recycles), outbox slot, items. `room` for all that a step is
 sure to emit is made before the step begins, so that an inline step does not fail half-way.
 

@@ -127,6 +127,6 @@ def test_more_values_than_the_declared_dictionary_can_number(tmp_path: Path) -> 
     assert [row["k"] for row in found[0].to_pylist()] == texts
     with tc.Engine(tmp_path / "s.store", workers=0) as engine:
         stream = engine.stream("s", narrow)
-        with pytest.raises(tc.SchemaError, match="column 'k'.*int8"):
+        with pytest.raises(tc.SchemaError, match=r"column 'k'.*int8"):
             stream.push(batch)
         assert stream.sequence == 0

@@ -15,7 +15,12 @@ from tocsin_core.ring import Ring
 
 ROOT = Path(__file__).resolve().parents[1]
 RINGS = ["1 1 8", "3 2 4", "2 3 1", "1 2 64"]  # producers, readers, capacity
-SHAPES = {"ring": RINGS, "gather": RINGS, "jobs": ["2 2", "2 64", "3 2", "8 64"]}  # jobs: workers, room
+SHAPES = {
+    "ring": RINGS,
+    "gather": RINGS,
+    "relay": ["1 1", "3 2", "2 8", "1 64"],  # producers, capacity
+    "jobs": ["2 2", "2 64", "3 2", "8 64"],  # workers, room
+}
 
 
 @pytest.fixture(

@@ -11,7 +11,7 @@ Locks, in the order in which they are taken:
                   pushes is matched at once and handled after the batch in hand (`pump`).
     workers=1     a stream's lock while a batch goes in; `lock` while triggers are added or removed.
 The dispatcher never waits for one of them, nor for room in the inbox, without emptying the outbox meanwhile into
-`pending` (`acquire`, `claim`): so a handler may push, and nobody waits in a circle. A handler that always pushes more
+`pending` (`holding`, `claim`): so a handler may push, and nobody waits in a circle. A handler that always pushes more
 than it is given makes `pending` grow; that is a loop of the user's. Handlers on threads or event loops of their own
 (lanes, dispatch.py) have the same rights: while one of them waits here, the dispatcher does not wait for a lane.
 
@@ -134,22 +134,33 @@ class Runtime:
             )
         raise ClosedError("the engine is closed")
 
-    def acquire(self, lock: Any) -> None:
-        """Takes a lock; the dispatcher goes on emptying the outbox while it waits, and lanes are known to wait."""
+    def holding(self, lock: Any) -> Any:
+        """`lock` for a with statement; the dispatcher goes on emptying the outbox while it waits, and lanes are known
+        to wait.
+
+        Where one may simply wait it is the lock itself: Python comes to no signal handler between taking it and the
+        body of the with, as it may after a call of `acquire`, and a lock that Ctrl-C left taken would stop the engine.
+        """
         if self.state == "forked":  # the lock may have been taken by a thread that is not here
             self._refuse()
+        patient = (
+            self._force_at is not None
+            or self.in_dispatcher()
+            or (self.dispatch.lanes and (self.dispatch.in_lane() or self.dispatch.on_handler_loop()))
+        )
+        return _Patiently(self, lock) if patient else lock
+
+    def acquire(self, lock: Any) -> None:
+        """Takes a lock as `holding` says."""
         if self.in_dispatcher():
             while not lock.acquire(timeout=0.001):
                 self._pull()
         elif self._force_at is not None:
             while not lock.acquire(timeout=0.05):
                 self._force()
-        elif self.dispatch.lanes and (self.dispatch.in_lane() or self.dispatch.on_handler_loop()):
-            if not lock.acquire(blocking=False):
-                with self.dispatch.handler_waits():
-                    lock.acquire()
-        else:
-            lock.acquire()
+        elif not lock.acquire(blocking=False):
+            with self.dispatch.handler_waits():
+                lock.acquire()
 
     def claim(self, count: int, what: str) -> int:
         """The first of `count` claimed slots of the inbox; for one slot, DISPLACE when the ring is full and drops."""
@@ -249,8 +260,7 @@ class Runtime:
 
         operators: one for each worker, if they run it by partition, else one.
         """
-        self.acquire(self.lock)
-        try:
+        with self.holding(self.lock):
             self.check()
             trigger = self.new_source()
             owner = min(range(len(self._owned)), key=self._owned.__getitem__)
@@ -268,14 +278,11 @@ class Runtime:
                 raise
             if len(operators) == 1:
                 self._owned[owner] += 1
-        finally:
-            self.lock.release()
         return trigger
 
     def remove_trigger(self, trigger: int) -> None:
         """The trigger sees no further batch; its operator goes without a last word."""
-        self.acquire(self.lock)
-        try:
+        with self.holding(self.lock):
             self.check()
             routes = Routes(self._sources, [node for id, node in self._nodes.items() if id != trigger])
             self._switch(routes, leaving=trigger)
@@ -284,8 +291,6 @@ class Runtime:
                 self._owned[node.owner] -= 1
             if self.inline:
                 self.pump()
-        finally:
-            self.lock.release()
 
     def _switch(self, routes: Routes, leaving: int | None = None) -> int:
         slot = None
@@ -485,13 +490,9 @@ class Runtime:
         event = threading.Event()
         self.check()
         if self.inline:
-            if not self.lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
-                raise FlushTimeoutError(slow)
-            try:
+            with self.lock if until is None else _InTime(self.lock, until, slow):
                 self.check()
                 self.pump()
-            finally:
-                self.lock.release()
             self.dispatch.when_handled(event.set)
             if not self._wait(event, until):
                 raise FlushTimeoutError(slow)
@@ -539,19 +540,14 @@ class Runtime:
         handler, on_loop = self.in_handler(), self.dispatch.on_handler_loop()
         slow = "close: not all was matched and handled in the time given; a handler is slow or hangs"
         if self.inline:
-            if handler or on_loop or timeout is None:
-                self.acquire(self.lock)
-            elif not self.lock.acquire(timeout=timeout):
-                raise FlushTimeoutError(slow)
-            try:
+            waits = handler or on_loop or until is None
+            with self.holding(self.lock) if waits else _InTime(self.lock, until or 0.0, slow):
                 if self.state == "open":
                     self._begin_closing()
                     if self._pumping:
                         self._close_when_pumped = True
                     else:
                         self._end_inline(finish)
-            finally:
-                self.lock.release()
         elif handler or (timeout is None and not on_loop):
             self._close_input(finish)
         else:  # it may have to wait for a push that waits for a handler, and longer than it may
@@ -585,19 +581,16 @@ class Runtime:
             run()
 
     def _close_input(self, finish: bool) -> None:
-        self.acquire(self.lock)
-        try:
+        with self.holding(self.lock):
             first = self.state == "open"
             if first:
                 self._begin_closing()
-        finally:
-            self.lock.release()
         if not first:
             return
         try:
             for lock in self.stream_locks:  # a push that saw the engine open has put its batch in by then
-                self.acquire(lock)
-                lock.release()
+                with self.holding(lock):
+                    pass
             for last_word in self.on_close:
                 last_word()
             if finish:
@@ -671,6 +664,36 @@ class Runtime:
         """The interpreter ends and the time is up: what still waits for a handler is let go (and counted)."""
         if self._force_at is not None and time.monotonic() > self._force_at and self.outbox is not None:
             self.outbox.close()
+
+
+class _Patiently:
+    """See Runtime.holding."""
+
+    def __init__(self, runtime: Runtime, lock: Any) -> None:
+        self._runtime = runtime
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._runtime.acquire(self._lock)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class _InTime:
+    """A lock, or after `until` (of time.monotonic) FlushTimeoutError."""
+
+    def __init__(self, lock: Any, until: float, slow: str) -> None:
+        self._lock = lock
+        self._until = until
+        self._slow = slow
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=max(0.0, self._until - time.monotonic())):
+            raise FlushTimeoutError(self._slow)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 # Every runtime that is not collected yet: for the end of the interpreter, and for a forked child.

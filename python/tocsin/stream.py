@@ -131,7 +131,7 @@ class Stream:
         """
         runtime, intake, dispatch = self._runtime, self._intake, self._dispatch
         try:
-            # PERF: one event or a record batch, when nothing else has to be looked at: one call, and no lock but inline.
+            # PERF: one event or a record batch, when nothing else has to be looked at: one call, no lock but inline.
             take = self._ways.get(type(data))
             if take is not None and dispatch.bare and not runtime._faults and runtime.state == "open":
                 if runtime.inline:
@@ -156,53 +156,27 @@ class Stream:
             raise
 
     def _push(self, runtime: Runtime, intake: Intake, data: Any) -> Ticket:
-        if runtime.inline:
-            if not self._lock.acquire(False):
-                runtime.acquire(self._lock)
-            try:
-                runtime.check()
-                plain = self._dispatch.plain
-                if not plain:
-                    runtime.check_room()
-                try:
-                    if plain:
-                        first = intake.next
-                        self._accept(data)
-                        ticket = Ticket(self, first, intake.next - 1)
-                    else:
-                        ticket = self._accept_kept(data)
-                finally:
-                    runtime.inbox.settle()
-                    runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
-                if runtime._faults and not runtime._pumping:
-                    runtime.raise_faults(FAULT_OF_THIS_PUSH)
-            finally:
-                self._lock.release()
-            return ticket
-        if runtime._faults and not runtime.in_handler():
+        """The long way: whatever was pushed, and whatever else is to be looked at."""
+        if not runtime.inline and runtime._faults and not runtime.in_handler():
             runtime.raise_faults(
                 "raised by push() for an earlier one; nothing of this push was accepted: push it again"
             )
-        if not runtime.in_dispatcher() and not self._dispatch.lanes:
-            with self._lock:  # safe from Ctrl-C, which `acquire` and then `try` is not
-                runtime.check()
-                if not self._dispatch.plain:
-                    return self._accept_kept(data)
-                first = intake.next
-                self._accept(data)
-                return Ticket(self, first, intake.next - 1)
-        runtime.acquire(self._lock)
-        try:
+        with runtime.holding(self._lock):
             runtime.check()
-            if runtime.dispatcher == get_ident():  # flush waits for what handlers push
-                runtime.handler_pushes += 1
-            if not self._dispatch.plain:
+            if not runtime.inline:
+                if runtime.in_dispatcher():  # flush waits for what handlers push
+                    runtime.handler_pushes += 1
                 return self._accept_kept(data)
-            first = intake.next
-            self._accept(data)
-            return Ticket(self, first, intake.next - 1)
-        finally:
-            self._lock.release()
+            if not self._dispatch.plain:
+                runtime.check_room()
+            try:
+                ticket = self._accept_kept(data)
+            finally:
+                runtime.inbox.settle()
+                runtime.pump()  # of a table cut short by an error, too: what was accepted is matched
+            if runtime._faults and not runtime._pumping:
+                runtime.raise_faults(FAULT_OF_THIS_PUSH)
+            return ticket
 
     def _accept_kept(self, data: Any) -> Ticket:
         """Accepts a push while handlers keep results: their tickets are known before a result can come back."""
@@ -346,29 +320,27 @@ class Stream:
     def _advance(self, time: int) -> None:
         """The watermark is at least `time` (the column's unit)."""
         runtime = self._runtime
-        runtime.acquire(self._lock)
-        try:
-            runtime.check()
-            intake = self._intake
-            mark = intake.watermark
-            if mark is not None and time <= mark and not intake.owes:
-                return
-            assert self._reorder is not None
-            if intake.lateness:
-                _put_released(runtime, intake, None, self._reorder.release(time))
-            slot, keeping = runtime.claim_always(), runtime.dispatch.keeping
-            if keeping:
-                self._book.advancing(intake.next)
-            intake.advance(slot, time)
-            if keeping:
-                runtime.note(self._book.advanced)
-            if runtime.inline:
-                runtime.pump()
-        except BaseException:
-            runtime.inbox.settle()
-            raise
-        finally:
-            self._lock.release()
+        intake = self._intake
+        with runtime.holding(self._lock):
+            try:
+                runtime.check()
+                mark = intake.watermark
+                if mark is not None and time <= mark and not intake.owes:
+                    return
+                assert self._reorder is not None
+                if intake.lateness:
+                    _put_released(runtime, intake, None, self._reorder.release(time))
+                slot, keeping = runtime.claim_always(), runtime.dispatch.keeping
+                if keeping:
+                    self._book.advancing(intake.next)
+                intake.advance(slot, time)
+                if keeping:
+                    runtime.note(self._book.advanced)
+                if runtime.inline:
+                    runtime.pump()
+            except BaseException:
+                runtime.inbox.settle()
+                raise
 
     def late(self) -> pa.Table:
         """The events that came behind the watermark since the last call, as a pyarrow.Table; they are taken out.
@@ -393,11 +365,8 @@ class Stream:
             raise TocsinError(
                 f"stream {self.name!r} has no time column: no event can be late; declare it with time="
             )
-        self._runtime.acquire(self._lock)
-        try:
+        with self._runtime.holding(self._lock):
             return self._reorder.take_late()
-        finally:
-            self._lock.release()
 
     def stats(self) -> StreamStats:
         """The figures of this stream, as in `Engine.stats`.
@@ -474,8 +443,5 @@ def _put_released(
 
 def _release_all(runtime: Runtime, lock: Any, reorder: Reorder, intake: Intake) -> None:
     """The engine closes: what waited for the watermark goes on."""
-    runtime.acquire(lock)
-    try:
+    with runtime.holding(lock):
         _put_released(runtime, intake, None, reorder.release(None))
-    finally:
-        lock.release()
