@@ -35,6 +35,23 @@ def bench_paced(race: Race, per_second: int) -> None:
     )
 
 
+@pytest.mark.parametrize("per_second", [10_000, 100_000, 1_000_000])
+def bench_paced_inline(race: Race, per_second: int) -> None:
+    """The same without a worker: who pushes matches and handles."""
+    wide = data.wide(min(race.events, per_second, data.SINGLE_EVENTS) // data.BURST_ROWS * data.BURST_ROWS)
+    what = "one event as a dict" if per_second < 1_000_000 else "events in batches of 64"
+    race(
+        f"{what}, push → handler, inline, {per_second}/s (p99)",
+        subject.single_paced(wide, per_second, workers=0),
+        [],
+        itself=[Reference("itself through a worker", subject.single_paced(wide, per_second))],
+        judge=lambda: {"handled": [wide.events]},
+        work=1,
+        unit="µs",
+        columns=("handled",),
+    )
+
+
 def idle_queue(seconds: float) -> Timed:
     """A thread that waits in Queue.get."""
     queue: Queue = Queue()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from time import perf_counter_ns
 
+import pyarrow as pa
 import pytest
 
 from benchmarks import data, subject
@@ -13,14 +15,30 @@ from benchmarks.timing import Timed
 HANDOVER_EVENTS = data.HANDOVER_BATCHES * data.BATCH_ROWS
 
 
+def export_alone(batches: list[pa.RecordBatch]) -> Timed:
+    """pyarrow's own share of a push: the export to the C data interface, and the release of what it made."""
+    array = ctypes.create_string_buffer(80)  # struct ArrowArray; its release is the ninth field
+    address = ctypes.addressof(array)
+    batches[0]._export_to_c(address)
+    release = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(ctypes.c_void_p.from_address(address + 64).value)
+    release(address)
+    begin = perf_counter_ns()
+    for _ in range(data.HANDOVER_TURNS):
+        for batch in batches:
+            batch._export_to_c(address)
+            release(address)
+    return Timed((perf_counter_ns() - begin) * 1e-9, {"seen": [data.HANDOVER_TURNS]})
+
+
 def bench_handover(race: Race) -> None:
     """19 968 batches of 4 096 rows and 8 columns, 64 different ones in turn; the worker looks for one row."""
     wide = data.wide(min(race.events, HANDOVER_EVENTS))
-    handovers = data.HANDOVER_TURNS * len(wide.batches())
+    batches = wide.batches()
+    handovers = data.HANDOVER_TURNS * len(batches)
     race(
         "batches of 4 096 × 8 through the ring to a worker",
         subject.handover(wide),
-        [],
+        [Reference("pyarrow's export and release of each, no ring", lambda: export_alone(batches))],
         rivals={
             "queue_handover": {"goal": 1.0, "events": wide.events, "work": handovers},
             "simple_queue_handover": {"events": wide.events, "work": handovers},
