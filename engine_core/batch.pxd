@@ -5,7 +5,7 @@ column. Its count is atomic: references may be taken and dropped without the GIL
 last drop calls the producer's release. BatchC is immutable once made.
 """
 from cpython.ref cimport PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from .arrow_abi cimport ArrowArray, ArrowSchema
 from .column cimport Column
 from .schema cimport Schema
@@ -33,6 +33,8 @@ cdef Schema batch_schema(const BatchC *batch, Schema declared)
 # For makers of batches (builder, gather): a zeroed BatchC of one reference with room for its views; the maker fills
 # n_rows, the views and `array`. NULL: no memory.
 cdef BatchC *batch_new(int64_t n_columns) noexcept nogil
+# The same with `extra` zeroed bytes behind it, in one block; `behind` is where they begin, a multiple of 16.
+cdef BatchC *batch_new_with(int64_t n_columns, int64_t extra, uint8_t **behind) noexcept nogil
 # An ArrowArray whose pointers to buffers and children are in a block of its own. Its release frees the buffers
 # 0 .. n_owned - 1 and drops `kept` (retained here) on which the others rest, or NULL. Children are zeroed structs.
 cdef int array_make(ArrowArray *out, int64_t length, int64_t null_count, int64_t n_buffers, int64_t n_owned,

@@ -21,7 +21,7 @@ export of the same batch takes 2.8 us). Nothing here is per row.
 """
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 from .arrow_abi cimport ArrowArray, ArrowArrayStream, ArrowSchema
@@ -40,9 +40,16 @@ cdef int64_t exports = 0        # ArrowArray structs handed out and not yet rele
 # ------------------------------------------------------------------ BatchC
 
 cdef BatchC *batch_new(int64_t n_columns) noexcept nogil:
-    cdef BatchC *batch = <BatchC *>calloc(1, sizeof(BatchC) + 2 * n_columns * sizeof(Column))
+    return batch_new_with(n_columns, 0, NULL)
+
+
+cdef BatchC *batch_new_with(int64_t n_columns, int64_t extra, uint8_t **behind) noexcept nogil:
+    cdef int64_t size = (<int64_t>sizeof(BatchC) + 2 * n_columns * <int64_t>sizeof(Column) + 15) & ~<int64_t>15
+    cdef BatchC *batch = <BatchC *>calloc(1, size + extra)
     if batch == NULL:
         return NULL
+    if behind != NULL:
+        behind[0] = <uint8_t *>batch + size
     batch.references = 1
     batch.n_columns = n_columns
     batch.columns = <Column *>(batch + 1)

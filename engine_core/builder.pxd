@@ -50,6 +50,9 @@ cdef void out_view(const OutColumn *o, Column *view) noexcept nogil
 cdef int out_array(OutColumn *o, int64_t n_extra, BatchC *kept, ArrowArray *array) noexcept nogil
 # Makes a BatchC of `n` columns of n_rows rows each; takes over their buffers and leaves them empty.
 cdef BatchC *out_export(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil   # NULL: no memory
+# The same for a few rows, without lists: copies them into one block, so the columns keep their buffers for the next rows and
+# are empty. NULL: no memory, or more than such a block should hold; nothing has changed.
+cdef BatchC *out_compact(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil
 # The same in two steps, between which further rows may come: the first takes all the memory there is to take, so that
 # the second cannot fail.
 cdef BatchC *out_prepare(OutColumn *columns, int64_t n) noexcept nogil                  # NULL: no memory

@@ -22,7 +22,7 @@ from libc.stdint cimport INT32_MAX, INT64_MAX, int8_t, int16_t, int32_t, int64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 from .arrow_abi cimport ArrowArray
-from .batch cimport BatchC, array_make, batch_new, batch_release
+from .batch cimport BatchC, array_make, batch_new, batch_new_with, batch_release
 from .bits cimport bit_put, bits_count, bits_gather, bits_set
 from .column cimport (
     KIND_BOOL, KIND_DICT, KIND_F16, KIND_F32, KIND_F64, KIND_FIXED, KIND_I8, KIND_I16, KIND_I32, KIND_I64,
@@ -37,6 +37,7 @@ cdef extern from "gather.hpp" nogil:
 cdef enum:
     ROWS_MIN = 64           # the first reservation
     BYTES_MIN = 256
+    COMPACT_MAX = 8192      # bytes of a batch that is copied into one block
     CHUNK = 1024            # dictionary codes translated at a time (4 KiB of stack)
 
 # What empty columns show instead of NULL.
@@ -487,6 +488,92 @@ cdef void out_finish(BatchC *batch, OutColumn *columns, int64_t n, int64_t n_row
         batch.array.children[i].null_count = columns[i].null_count
         out_view(&columns[i], &batch.columns[i])
         array_finish(&columns[i], batch.array.children[i])
+
+
+cdef void in_block_release(ArrowArray *array) noexcept nogil:
+    """Of an array that lies in the block of its BatchC, which goes with that."""
+    array.release = NULL
+
+
+cdef inline int64_t padded(int64_t size) noexcept nogil:
+    return (size + 15) & ~<int64_t>15
+
+
+cdef inline int64_t values_size(const OutColumn *o) noexcept nogil:
+    if o.kind == KIND_UTF8:
+        return o.bytes_used
+    if o.kind == KIND_BOOL:
+        return (o.length + 7) >> 3
+    return o.length * o.width
+
+
+cdef inline uint8_t *put_in_block(uint8_t **at, const void *source, int64_t size) noexcept nogil:
+    cdef uint8_t *begin = at[0]
+    if size > 0:
+        memcpy(begin, source, size)
+    at[0] = begin + padded(size)
+    return begin
+
+
+cdef BatchC *out_compact(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil:
+    cdef int64_t i, size = padded(n * sizeof(ArrowArray)) + padded((4 * n + 1) * sizeof(void *))
+    cdef BatchC *batch
+    cdef OutColumn *o
+    cdef OutColumn moved
+    cdef ArrowArray *array
+    cdef const void **pointers
+    cdef uint8_t *at = NULL
+    for i in range(n):
+        o = &columns[i]
+        if o.kind == KIND_LIST:
+            return NULL
+        if o.null_count > 0 and o.kind != KIND_NULL:
+            size += padded((o.length + 7) >> 3)
+        if o.kind == KIND_UTF8:
+            size += padded((o.length + 1) * 4)
+        size += padded(values_size(o))
+        if size > COMPACT_MAX:
+            return NULL
+    batch = batch_new_with(n, size, &at)
+    if batch == NULL:
+        return NULL
+    array = <ArrowArray *>at
+    at += padded(n * sizeof(ArrowArray))
+    pointers = <const void **>at
+    at += padded((4 * n + 1) * sizeof(void *))
+    batch.n_rows = n_rows
+    batch.array.length = n_rows
+    batch.array.n_buffers = 1
+    batch.array.n_children = n
+    batch.array.buffers = pointers
+    batch.array.children = <ArrowArray **>(pointers + 1)
+    batch.array.release = in_block_release
+    pointers += 1 + n
+    for i in range(n):
+        o = &columns[i]
+        moved = o[0]                # what a view of the copy is made of
+        batch.array.children[i] = array
+        array.length = o.length
+        array.null_count = o.null_count
+        array.buffers = pointers
+        array.release = in_block_release
+        moved.validity = NULL
+        if o.kind != KIND_NULL:
+            if o.null_count > 0:
+                moved.validity = put_in_block(&at, o.validity, (o.length + 7) >> 3)
+            pointers[0] = moved.validity
+            array.n_buffers = 2
+            if o.kind == KIND_UTF8:
+                moved.offsets = <int32_t *>put_in_block(&at, o.offsets, (o.length + 1) * 4)
+                pointers[1] = moved.offsets
+                array.n_buffers = 3
+            moved.values = put_in_block(&at, o.values, values_size(o))
+            pointers[array.n_buffers - 1] = moved.values
+            pointers += array.n_buffers
+        out_view(&moved, &batch.columns[i])
+        out_truncate(o, 0)
+        array += 1
+    return batch
 
 
 cdef BatchC *out_export(OutColumn *columns, int64_t n, int64_t n_rows) noexcept nogil:

@@ -33,7 +33,7 @@ from libc.stdlib cimport calloc, free
 
 from .arrow_abi cimport ArrowArray
 from .batch cimport Batch, BatchC, batch_adopt, batch_release, batch_retain
-from .builder cimport out_export, out_view
+from .builder cimport out_compact, out_export, out_view
 from .column cimport Column
 from .histogram cimport stamp
 from .open_batch cimport OPEN_ROWS_MAX, OpenBatch, open_append, open_begin, open_copy
@@ -420,7 +420,9 @@ cdef class Intake:
         if n < self.gather_rows and not (sequence >= 0 and self.ring.c.idle(sequence)):
             open = open_begin(self.rows.outs, self.rows.n, n, mark, &batch)
         else:
-            batch = out_export(self.rows.outs, self.rows.n, n)
+            batch = out_compact(self.rows.outs, self.rows.n, n)
+            if batch == NULL:
+                batch = out_export(self.rows.outs, self.rows.n, n)
         self.forget_offered()
         if batch == NULL:
             if sequence >= 0:
