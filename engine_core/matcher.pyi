@@ -1,17 +1,11 @@
 from typing import Any
 
-from .operator import Operator
+from .row_pattern import RowPattern
 
 LEAVES: dict[str, int]
 
-class PatternMatcher(Operator):
+class PatternMatcher(RowPattern):
     skips: bool
     def __init__(self, plan: dict[str, Any]) -> None: ...
-    @property
-    def partitions(self) -> int: ...
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def open_attempts(self) -> int: ...
     @property
     def states(self) -> int: ...

@@ -1,4 +1,4 @@
-"""The matcher of a row pattern: batches of events in, batches of matches out.
+"""The matcher of a row pattern whose conditions read single rows: batches of events in, batches of matches out.
 
 What        one compiled pattern together with its state; no threads, no I/O, no clock. The same matches in the same
             order come out however the input is cut into batches.
@@ -20,32 +20,26 @@ from .attempts cimport attempts_finish, attempts_run, attempts_tidy
 from .attempts_state cimport attempts_restore, attempts_save
 from .automaton cimport CODE_NO_MEMORY, DENSE_CONDITIONS, dfa_explore, dfa_free, dfa_init, dfa_letter
 from .batch cimport BatchC
-from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
+from .blob cimport Blob, Reader
 from .cohorts cimport cohorts_free, cohorts_init
 from .column cimport Column, column_time
 from .footprint cimport attempts_bytes
-from .keymap cimport keymap_free, keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
-from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
+from .keymap cimport keymap_free, keymap_ids, keymap_init
+from .lag cimport lag_reserve
 from .measure cimport (LEAF_CLASSIFIER, LEAF_END, LEAF_FIRST, LEAF_KEY, LEAF_MATCH_NUMBER, LEAF_SETTLED, LEAF_START,
                        LEAF_START_TIME, LEAF_TURN, Leaf)
-from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, STAGE_LIMIT, STAGE_RESULT, Operator, Piece
-from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
-                        ordering_restore, ordering_save)
-from .owner cimport owners_find, owners_free, owners_halve, owners_split
+from .operator cimport STAGE_RESULT, Piece
+from .ordering cimport ordering_check
 from .parts cimport Attempts, attempts_free, attempts_init, attempts_reserve
 from .registers cimport CHUNK
-from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
-                      STATUS_UNSORTED, Fault, fault_set)
+from .row_pattern cimport STAGE_CONDITION, RowPattern
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_set
 from .timers cimport attempts_advance
 from .words cimport VALUES_MAX, ValueColumn, values_bind
 
 import os
-import zlib
-
-from .status import StateError
 
 cdef enum:                      # what was under way when a fault came: for its message
-    STAGE_CONDITION = 1
     STAGE_LEAF = STAGE_RESULT
     STAGE_MEASURE = STAGE_RESULT + 1
 
@@ -72,7 +66,7 @@ cdef ValueColumn *value_columns(list values, int n_columns) except NULL:
     return out
 
 
-cdef class PatternMatcher(Operator):
+cdef class PatternMatcher(RowPattern):
     """The operator of one row pattern; made by tocsin.compile.
 
     Args:
@@ -95,32 +89,20 @@ cdef class PatternMatcher(Operator):
     def __cinit__(self, dict plan):
         cdef int i, n_columns
         cdef Attempts *a = &self.attempts
-        cdef list leaves = plan["leaves"], names = plan["names"], order = plan["order"], keys = plan["keys"]
+        cdef list leaves = plan["leaves"], names = plan["names"]
         cdef Leaf *leaf
         cdef bytes name
-        self.plan = plan
-        self.input = plan["input"]
-        self.output = plan["output"]
+        a.within = plan["within"] is not None
+        a.interval = plan["within"] if a.within else 0
+        self._bind(plan, a.within)
         self.automaton = plan["automaton"]
-        self.conditions = plan["conditions"]
         self.result = plan["result"]
-        self.fingerprint = plan["fingerprint"]
         self.names = names
         n_columns = len(self.input.names)
         a.overlapping = plan["overlapping"]
         a.numbered = plan["numbered"]
-        a.within = plan["within"] is not None
-        a.interval = plan["within"] if a.within else 0
-        if a.within and (a.interval < 1 or not plan["timed"]):
-            raise ValueError("WITHIN needs a positive interval and a time column")
         if self.conditions.count != self.automaton.nfa.n_conditions:
             raise ValueError("the automaton has another number of conditions")
-        for i in range(self.conditions.program.n_inputs):
-            if self.conditions.sources[i].lag < 0 and self.conditions.sources[i].column >= n_columns:
-                raise ValueError("a condition reads a column that is not there")
-        for i in range(self.conditions.lags.n_columns):
-            if not 0 <= self.conditions.lags.columns[i].column < n_columns:
-                raise ValueError("a lag reads a column that is not there")
         # Values that outlive their batch.
         a.n_start_values = len(plan["start_values"])
         a.n_end_values = len(plan["end_values"])
@@ -138,10 +120,7 @@ cdef class PatternMatcher(Operator):
         a.measures.leaves = <Leaf *>calloc(len(leaves) + 1, sizeof(Leaf))
         a.measures.names = <const uint8_t **>calloc(len(names) + 1, sizeof(void *))
         a.measures.name_sizes = <int64_t *>calloc(len(names) + 1, sizeof(int64_t))
-        self.key_columns = <int32_t *>calloc(len(keys) + 1, sizeof(int32_t))
-        self.keys = <const Column **>calloc(len(keys) + 1, sizeof(void *))
-        if (a.measures.leaves == NULL or a.measures.names == NULL or a.measures.name_sizes == NULL
-                or self.key_columns == NULL or self.keys == NULL):
+        if a.measures.leaves == NULL or a.measures.names == NULL or a.measures.name_sizes == NULL:
             raise MemoryError("no memory for a matcher")
         for i in range(len(names)):
             name = names[i]
@@ -151,7 +130,7 @@ cdef class PatternMatcher(Operator):
             leaf = &a.measures.leaves[i]
             leaf.kind, leaf.column, leaf.type, leaf.out_type, leaf.offset, leaf.variables = leaves[i]
             if leaf.kind == LEAF_KEY:
-                limit = len(keys)
+                limit = self.n_keys
             elif a.measures.labelled or (leaf.kind != LEAF_START and leaf.kind != LEAF_END):
                 limit = a.measures.n_row_values
             else:
@@ -167,14 +146,6 @@ cdef class PatternMatcher(Operator):
             a.ranked = a.ranked or leaf.kind == LEAF_SETTLED
             if leaf.kind == LEAF_MATCH_NUMBER and not a.numbered:
                 raise ValueError(f"leaf {i} needs match numbers")
-        # Order and partitions.
-        ordering_bind(&self.ordering, order, plan["timed"], a.within, n_columns)
-        self.n_keys = len(keys)
-        for i in range(self.n_keys):
-            self.key_columns[i] = keys[i]
-            if not 0 <= self.key_columns[i] < n_columns:
-                raise ValueError(f"no partition column {keys[i]}")
-        self.spread = SPREAD_KEYS if self.n_keys else SPREAD_WHOLE
         self.ranked = a.ranked
         self._start()
         self.votes = self.conditions.can_fault and (self.conditions.lagged or not a.dfa.dense)
@@ -189,8 +160,8 @@ cdef class PatternMatcher(Operator):
         by_cohorts = (self.automaton.nfa.n_conditions <= DENSE_CONDITIONS and not a.overlapping
                       and -1 not in self.plan["first"] and not self.plan.get("groups_only"))
         seed = int.from_bytes(os.urandom(8), "little")
+        self.keymap = &a.keys
         if keymap_init(&a.keys, self.n_keys, self.plan["single"], seed) != STATUS_OK or \
-                ordering_init(&self.ordering) != STATUS_OK or \
                 dfa_init(&a.dfa, &self.automaton.nfa, a.measures.labelled) != STATUS_OK or \
                 cohorts_init(&a.cohorts, by_cohorts, a.within, a.dfa.stride) != STATUS_OK or \
                 attempts_init(a) != STATUS_OK:
@@ -217,7 +188,6 @@ cdef class PatternMatcher(Operator):
         dfa_free(&a.dfa)
         cohorts_free(&a.cohorts)
         keymap_free(&a.keys)
-        ordering_free(&self.ordering)
         free(a.start_values)
         free(a.end_values)
         free(a.measures.row_values)
@@ -226,22 +196,28 @@ cdef class PatternMatcher(Operator):
         free(a.measures.name_sizes)
         free(a.measures.states)
         free(a.measures.labels)
-        free(self.key_columns)
-        free(self.keys)
         free(self.inert)
         free(self.narrow)
         free(self.wide)
         free(self.rows)
         free(self.letters)
-        free(self.partitions)
+        free(self.partition_of)
         free(self.chosen)
         free(self.kept)
-        free(self.split_rows)
-        free(self.split_letters)
-        free(self.split_owners)
-        owners_free(&self.owners)
 
     # ------------------------------------------------------------ kernel
+
+    cdef int64_t _open(self) noexcept nogil:
+        return self.attempts.n_open
+
+    cdef int _expire(self) noexcept nogil:
+        """Expired attempts leave when their partition is next looked at: all are looked at now."""
+        cdef Attempts *a = &self.attempts
+        if not a.within:
+            return STATUS_OK
+        if self.ordering.has_watermark and self.ordering.watermark > a.now:
+            a.now = self.ordering.watermark
+        return attempts_tidy(a, 64 * <int64_t>a.n_parts)
 
     cdef int _reserve(self, int64_t rows) noexcept nogil:
         if self.rows == NULL:
@@ -255,29 +231,14 @@ cdef class PatternMatcher(Operator):
             return STATUS_OK
         free(self.narrow)
         free(self.wide)
-        free(self.partitions)
+        free(self.partition_of)
         self.buffer_rows = 0
         self.narrow = <uint8_t *>malloc(rows)
         self.wide = <uint64_t *>malloc((CHUNK if self.attempts.dfa.dense else rows) * 8)
-        self.partitions = <uint32_t *>malloc(rows * sizeof(uint32_t))
-        if self.narrow == NULL or self.wide == NULL or self.partitions == NULL:
+        self.partition_of = <uint32_t *>malloc(rows * sizeof(uint32_t))
+        if self.narrow == NULL or self.wide == NULL or self.partition_of == NULL:
             return STATUS_NO_MEMORY
         self.buffer_rows = rows
-        return STATUS_OK
-
-    cdef int _reserve_split(self, int64_t rows) noexcept nogil:
-        if rows <= self.split_room:
-            return STATUS_OK
-        free(self.split_rows)
-        free(self.split_letters)
-        free(self.split_owners)
-        self.split_room = 0
-        self.split_rows = <int32_t *>malloc(rows * sizeof(int32_t))
-        self.split_letters = <uint8_t *>malloc(rows)
-        self.split_owners = <uint8_t *>malloc(rows)
-        if self.split_rows == NULL or self.split_letters == NULL or self.split_owners == NULL:
-            return STATUS_NO_MEMORY
-        self.split_room = rows
         return STATUS_OK
 
     cdef int _evaluate(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
@@ -288,14 +249,15 @@ cdef class PatternMatcher(Operator):
         cdef int64_t start = piece.start + begin
         cdef int status
         if self.conditions.lagged:
-            status = keymap_ids(&a.keys, self.keys, rows, start, n, self.partitions + at)
+            status = keymap_ids(&a.keys, self.keys, rows, start, n, self.partition_of + at)
             if status == STATUS_OK:
                 status = lag_reserve(&self.conditions.lags, a.keys.count)
             if status != STATUS_OK:
                 return status
         if a.dfa.dense:
-            return self.conditions.chunk(batch.columns, rows, self.partitions + at, start, n, self.narrow + at, NULL, fault)
-        return self.conditions.chunk(batch.columns, rows, self.partitions + at, start, n, NULL, self.wide + at, fault)
+            return self.conditions.chunk(batch.columns, rows, self.partition_of + at, start, n, self.narrow + at, NULL,
+                                         fault)
+        return self.conditions.chunk(batch.columns, rows, self.partition_of + at, start, n, NULL, self.wide + at, fault)
 
     cdef int _step(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
                    int64_t base) noexcept nogil:
@@ -307,7 +269,7 @@ cdef class PatternMatcher(Operator):
         cdef const uint8_t *letters = self.kept
         cdef const uint8_t *narrow = self.narrow + at
         cdef const uint8_t *inert = self.inert
-        cdef const uint32_t *partitions = self.partitions + at
+        cdef const uint32_t *partitions = self.partition_of + at
         cdef const Column *time = NULL
         cdef const int32_t *looked_up
         # PERF: local, because a store of bytes makes the compiler read every field of self again.
@@ -386,136 +348,38 @@ cdef class PatternMatcher(Operator):
             fault_set(fault, status, -1, -1, 0, 0, NULL)
         return status
 
-    cdef int _begin(self, BatchC *batch, int64_t n_rows, bint picked, Fault *fault) noexcept nogil:
-        """Before the first condition of a batch; nothing has changed if it fails."""
+    cdef int _enter(self, BatchC *batch, int64_t base) noexcept nogil:
         cdef Attempts *a = &self.attempts
-        cdef int i
-        cdef int status = self._reserve(n_rows if self.conditions.can_fault and n_rows > CHUNK else CHUNK)
-        for i in range(self.n_keys):
-            self.keys[i] = &batch.columns[self.key_columns[i]]
-        if status == STATUS_OK:
-            status = keymap_prepare(&a.keys, self.keys, n_rows)
-        if status == STATUS_OK:
-            status = lag_begin(&self.conditions.lags, n_rows, a.keys.count)
-        if status == STATUS_OK:
-            status = self.conditions.begin(batch.columns, n_rows, picked)
-        if status != STATUS_OK:
-            return fault_set(fault, status, -1, -1, 0, 0, NULL)
-        return STATUS_OK
-
-    cdef int judge(self, BatchC *batch, const Piece *pieces, int64_t n_pieces, Fault *fault) noexcept nogil:
-        """All conditions of all rows, into the buffers."""
-        cdef int64_t i, begin, size, n = 0, at = 0
-        cdef int status
-        if self.finished or self.broken:
-            return STATUS_OK            # `take` will say so
-        for i in range(n_pieces):
-            n += pieces[i].n
-        status = self._begin(batch, n, n_pieces and pieces[0].rows != NULL, fault)
-        for i in range(n_pieces):
-            for begin from 0 <= begin < pieces[i].n by CHUNK:
-                if status != STATUS_OK:
-                    break
-                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
-                status = self._evaluate(batch, &pieces[i], begin, size, at, fault)
-                at += size
-                if status != STATUS_OK:
-                    if fault.code != status:
-                        fault_set(fault, status, -1, -1, 0, 0, NULL)
-                    fault.stage = STAGE_CONDITION
-        self.judged = True
-        return status
-
-    cdef void retract(self) noexcept nogil:
-        if self.judged:
-            lag_undo(&self.conditions.lags)
-        self.judged = False
-
-    cdef int _run(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces,
-                  Fault *fault) noexcept nogil:
-        """The step over all pieces, and what follows a batch. The batch was found to be in order."""
-        cdef Attempts *a = &self.attempts
-        cdef int64_t n = batch.n_rows, i, begin, size, at = 0
-        cdef int status = STATUS_OK
-        cdef bint shared = n_pieces == 0 or pieces[0].rows != NULL
-        if not self.judged:
-            status = self._begin(batch, n, shared, fault)
-            if status != STATUS_OK:
-                return status
         values_bind(a.start_values, a.n_start_values, batch.columns)
         values_bind(a.end_values, a.n_end_values, batch.columns)
         values_bind(a.measures.row_values, a.measures.n_row_values, batch.columns)
-        a.base_sequence = base_sequence
+        a.base_sequence = base
         a.times = &batch.columns[self.ordering.columns[0].column] if a.within else NULL
-        a.n_rows = n if a.within else 0
-        for i in range(n_pieces):
-            for begin from 0 <= begin < pieces[i].n by CHUNK:
-                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
-                if not self.judged and pieces[i].letters == NULL:
-                    status = self._evaluate(batch, &pieces[i], begin, size, 0, fault)
-                if status == STATUS_OK:
-                    status = self._step(batch, &pieces[i], begin, size, at if self.judged else 0, base_sequence)
-                at += size
-                if status != STATUS_OK:
-                    self.broken = True
-                    return status
-        self.judged = False
+        a.n_rows = batch.n_rows if a.within else 0
+        return STATUS_OK
+
+    cdef int _leave(self, BatchC *batch, int64_t base, bint shared) noexcept nogil:
+        cdef Attempts *a = &self.attempts
+        cdef int status = STATUS_OK
         if a.within and shared:
-            a.now = column_time(a.times, n - 1)
+            a.now = column_time(a.times, batch.n_rows - 1)
             status = attempts_advance(a, a.now)
         if status == STATUS_OK:
-            status = lag_commit(&self.conditions.lags)
-        if status == STATUS_OK:
-            status = ordering_commit(&self.ordering, batch.columns, n)
-        if status == STATUS_OK:
-            status = attempts_tidy(a, n)
+            status = attempts_tidy(a, batch.n_rows)
         a.times = NULL
         a.n_rows = 0
-        a.base_sequence = base_sequence + n
-        self.next_sequence = base_sequence + n
+        a.base_sequence = base + batch.n_rows
         return status
 
-    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
-        cdef Attempts *a = &self.attempts
-        cdef int64_t n = batch.n_rows
-        cdef Piece whole
-        cdef int status
-        out[0] = NULL
-        if self.finished or self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
-                             "the matcher has seen the end of its input and" if self.finished else
-                             "the matcher ran out of memory and")
-        if n == 0:
-            return self._give(STATUS_OK, out, fault)
-        if self.max_open > 0 and a.n_open > self.max_open and a.within:
-            # Expired attempts leave when their partition is next looked at: all are looked at now.
-            if self.ordering.has_watermark and self.ordering.watermark > a.now:
-                a.now = self.ordering.watermark
-            if attempts_tidy(a, 64 * <int64_t>a.n_parts) != STATUS_OK:
-                self.broken = True
-                return fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, NULL)
-        if self.within_limits(a.n_open, a.keys.count, fault) != STATUS_OK:
-            return fault.code
-        if n > 0x7fffffff:
-            return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
-        status = ordering_check(&self.ordering, batch.columns, 0, n, True, fault)
-        if status != STATUS_OK:
-            return status
-        whole.rows = NULL
-        whole.letters = NULL
-        whole.start = 0
-        whole.n = n
-        if self.conditions.can_fault:
-            status = self.judge(batch, &whole, 1, fault)
-            if status != STATUS_OK:
-                self.retract()
-                return status
-        return self._give(self._run(batch, base_sequence, &whole, 1, fault), out, fault)
+    cdef int _pass_time(self, int64_t time) noexcept nogil:
+        return attempts_advance(&self.attempts, time) if self.attempts.within else STATUS_OK
+
+    cdef int _end(self) noexcept nogil:
+        return attempts_finish(&self.attempts)
 
     cdef int prepare(self, BatchC *batch, int64_t start, int64_t n, int shares, int32_t *rows, uint8_t *letters,
                      int32_t *ends, bint *lettered, Fault *fault) noexcept nogil:
         cdef int64_t i, k = 0, at, size
-        cdef const int32_t *looked_up = NULL
         cdef int32_t *row_out           # PERF: as in _step
         cdef uint8_t *letter_out
         cdef const uint8_t *narrow
@@ -526,8 +390,7 @@ cdef class PatternMatcher(Operator):
         status = self._reserve(CHUNK)
         if status == STATUS_OK:
             status = self._reserve_split(n)
-        for i in range(self.n_keys):
-            self.keys[i] = &batch.columns[self.key_columns[i]]
+        self._bind_keys(batch)
         lettered[0] = self.attempts.dfa.dense and not self.conditions.lagged
         if status == STATUS_OK and lettered[0]:
             status = self.conditions.begin(batch.columns, n, False)
@@ -550,177 +413,58 @@ cdef class PatternMatcher(Operator):
             for i in range(n):
                 self.split_rows[i] = <int32_t>(start + i)
             k = n
-        if status == STATUS_OK and owners_halve(self.keys, self.n_keys, self.split_rows,
-                                                self.split_letters if lettered[0] else NULL, k, shares, rows, letters, ends):
-            return STATUS_OK
         if status == STATUS_OK:
-            if k < n:
-                looked_up = self.split_rows
-            status = owners_find(&self.owners, self.keys, self.n_keys, looked_up, start, k, shares, self.split_owners)
+            status = self._split(start, n, k, lettered[0], shares, rows, letters, ends)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, NULL)
-        owners_split(self.split_owners, self.split_rows, self.split_letters if lettered[0] else NULL, k, shares, rows,
-                     letters, ends)
         return STATUS_OK
-
-    cdef int take(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces, BatchC **out,
-                  Fault *fault) noexcept nogil:
-        cdef int status
-        out[0] = NULL
-        if self.finished or self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
-                             "the matcher has seen the end of its input and" if self.finished else
-                             "the matcher ran out of memory and")
-        # Within the batch `prepare` has looked; every instance finds the same here.
-        status = ordering_check(&self.ordering, batch.columns, 0, 1, True, fault)
-        if status != STATUS_OK:
-            self.retract()
-            return status
-        return self._give(self._run(batch, base_sequence, pieces, n_pieces, fault), out, fault)
 
     cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
         self.result.layout(column, kind, width)
 
-    cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil:
-        cdef int status = STATUS_OK
-        out[0] = NULL
-        if self.finished or self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0, "the matcher has seen the end of its input and")
-        if self.ordering.time >= 0 and (not self.ordering.has_watermark or time > self.ordering.watermark):
-            self.ordering.watermark = time
-            self.ordering.has_watermark = True
-        if self.attempts.within:
-            status = attempts_advance(&self.attempts, time)
-        return self._give(status, out, fault)
-
-    cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
-        cdef int status
-        out[0] = NULL
-        if self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0, "the matcher ran out of memory and")
-        status = STATUS_OK if self.finished else attempts_finish(&self.attempts)
-        self.finished = True
-        return self._give(status, out, fault)
-
     # ------------------------------------------------------------ binding
 
     cdef str context(self, const Fault *fault):
-        if fault.stage == STAGE_LIMIT:
-            return "no batch is taken until attempts have closed, or the trigger is set anew with a larger limit"
-        if fault.code == STATUS_UNSORTED or fault.code == STATUS_NULL_TIME:
-            return f"ORDER BY {self.input.names[fault.item]}"
-        if fault.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
-            return self.plan["condition_names"][fault.item]
         if fault.stage == STAGE_LEAF:
             left_out = f"{fault.more + 1} matches are left out; the first" if fault.more else "the match is left out"
             return f"MEASURES ({left_out})"
         if fault.stage == STAGE_MEASURE and fault.item >= 0:
             return f"MEASURES {self.plan['computed_names'][fault.item]} (its match is left out)"
-        return ""
-
-    @property
-    def partitions(self):
-        """How many partitions have been seen."""
-        return self.attempts.keys.count
-
-    @property
-    def sequence(self):
-        """The sequence behind the last event that was taken."""
-        return self.next_sequence
-
-    @property
-    def open_attempts(self):
-        """How many attempts (start rows) are open: the partial matches that are kept."""
-        return self.attempts.n_open
+        return RowPattern.context(self, fault)
 
     @property
     def states(self):
         """How many states of the automaton have been built so far."""
         return self.attempts.dfa.n_states
 
-    cpdef bytes save(self):
-        cdef Blob b
-        cdef bytes keys = keymap_save(&self.attempts.keys)
-        cdef bytes body
-        if self.broken:
-            raise StateError("the matcher ran out of memory and has no state to save")
-        if self.result.waiting() or self.attempts.fault.code != STATUS_OK:
-            raise StateError("matches are waiting behind a fault; take them with advance() or push() before saving")
+    cdef bytes _magic(self):
+        return MAGIC
+
+    cdef bint _waits(self):
+        return self.result.waiting() or self.attempts.fault.code != STATUS_OK
+
+    cdef int _before_save(self) noexcept nogil:
         # A refused batch may have brought partitions that no attempt has stepped in yet.
-        if attempts_reserve(&self.attempts, self.attempts.keys.count) != STATUS_OK:
-            raise MemoryError("no memory to save a matcher")
-        memset(&b, 0, sizeof(Blob))
-        blob_i64(&b, self.next_sequence)
-        blob_i64(&b, self.finished)
-        blob_i64(&b, len(keys))
-        blob_put(&b, <const char *>keys, len(keys))
-        ordering_save(&self.ordering, &b)
-        lag_save(&self.conditions.lags, self.attempts.keys.count if self.conditions.lagged else 0, &b)
-        attempts_save(&self.attempts, &b)
-        if b.failed:
-            free(b.data)
-            raise MemoryError("no memory to save a matcher")
-        body = (<const char *>b.data)[:b.used]
-        free(b.data)
-        head = MAGIC + self.fingerprint
-        return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little") + body
+        return attempts_reserve(&self.attempts, self.attempts.keys.count)
 
-    cpdef restore(self, bytes state):
-        cdef Reader r
-        cdef PatternMatcher fresh
-        cdef int status
-        cdef int64_t size
-        cdef bytes body
-        if state[:len(MAGIC)] != MAGIC:
-            raise StateError("these bytes are not a matcher's state of this version; nothing was restored")
-        if state[len(MAGIC):len(MAGIC) + 16] != self.fingerprint:
-            raise StateError("this state belongs to another pattern or schema; nothing was restored")
-        head, body = state[:len(MAGIC) + 16], state[len(MAGIC) + 20:]
-        if zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little") != state[len(head):len(head) + 4]:
-            raise StateError("the saved state is torn (its checksum does not fit); nothing was restored")
-        memset(&r, 0, sizeof(Reader))
-        r.data = <const uint8_t *><const char *>body
-        r.size = len(body)
-        # All into this matcher only if it is whole: a second one is filled first.
-        fresh = PatternMatcher(dict(self.plan, conditions=self.plan["make_conditions"](),
-                                    result=self.plan["make_result"]()))
-        fresh.next_sequence = reader_i64(&r)
-        fresh.finished = reader_i64(&r) != 0
-        size = reader_count(&r, 1)
-        status = STATUS_STATE if r.failed or fresh.next_sequence < 0 else STATUS_OK
-        if status == STATUS_OK:
-            status = keymap_restore(&fresh.attempts.keys, r.data + r.at, size)
-            r.at += size
-        if status == STATUS_OK:
-            status = ordering_restore(&fresh.ordering, &r)
-        if status == STATUS_OK and fresh.conditions.lagged:
-            status = lag_reserve(&fresh.conditions.lags, fresh.attempts.keys.count)
-            if status == STATUS_OK:
-                status = lag_restore(&fresh.conditions.lags, fresh.attempts.keys.count, &r)
-        if status == STATUS_OK:
-            status = attempts_reserve(&fresh.attempts, fresh.attempts.keys.count)
-        if status == STATUS_OK:
-            status = attempts_restore(&fresh.attempts, &r, fresh.attempts.keys.count, fresh.next_sequence)
-        if status == STATUS_OK and (r.failed or r.at != r.size):
-            status = STATUS_STATE
-        if status == STATUS_NO_MEMORY:
-            raise MemoryError("no memory to restore a matcher")
-        if status != STATUS_OK:
-            raise StateError("the saved state is not whole; nothing was restored")
-        self._swap(fresh)
-        self.tell(self.attempts.n_open, self.attempts.keys.count, -1, attempts_bytes(&self.attempts, self.conditions))
+    cdef void _write(self, Blob *b) noexcept nogil:
+        attempts_save(&self.attempts, b)
 
-    cdef int _swap(self, PatternMatcher other) except -1:
-        """Exchanges all state; `other` then frees what was ours."""
-        cdef Attempts attempts = self.attempts
-        cdef Ordering ordering = self.ordering
-        self.attempts = other.attempts
-        other.attempts = attempts
-        self.ordering = other.ordering
-        other.ordering = ordering
-        self.conditions, other.conditions = other.conditions, self.conditions
-        self.result, other.result = other.result, self.result
+    cdef RowPattern _fresh(self):
+        return PatternMatcher(dict(self.plan, conditions=self.plan["make_conditions"](),
+                                   result=self.plan["make_result"]()))
+
+    cdef int _read(self, Reader *r) noexcept nogil:
+        cdef int status = attempts_reserve(&self.attempts, self.attempts.keys.count)
+        if status == STATUS_OK:
+            status = attempts_restore(&self.attempts, r, self.attempts.keys.count, self.next_sequence)
+        return status
+
+    cdef int _swap(self, RowPattern other) except -1:
+        """`other` then frees what was ours."""
+        cdef PatternMatcher fresh = other
+        self.attempts, fresh.attempts = fresh.attempts, self.attempts
+        self.result, fresh.result = fresh.result, self.result
         # The automaton, and what of the plan the state points into, is the same object for both.
-        self.next_sequence = other.next_sequence
-        self.finished = other.finished
+        self.tell(self.attempts.n_open, self.attempts.keys.count, -1, attempts_bytes(&self.attempts, self.conditions))
         return 0

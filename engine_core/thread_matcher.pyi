@@ -1,17 +1,11 @@
 from typing import Any
 
-from tocsin_core.operator import Operator
+from .row_pattern import RowPattern
 
 SKIPS: dict[str, int]
 SEEKS: dict[str, int]
 
-class ThreadMatcher(Operator):
+class ThreadMatcher(RowPattern):
     def __init__(self, plan: dict[str, Any]) -> None: ...
-    @property
-    def partitions(self) -> int: ...
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def open_attempts(self) -> int: ...
     @property
     def kept_rows(self) -> int: ...

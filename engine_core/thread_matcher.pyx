@@ -19,34 +19,26 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from .batch cimport BatchC
-from .blob cimport Blob, Reader, blob_i64, blob_put, reader_count, reader_i64
+from .blob cimport Blob, Reader
 from .builder cimport out_init
-from .column cimport Column, column_time
+from .column cimport column_time
 from .footprint cimport threads_bytes
 from .history cimport history_append, history_init
-from .keymap cimport keymap_ids, keymap_init, keymap_prepare, keymap_restore, keymap_save
-from .lag cimport lag_begin, lag_commit, lag_reserve, lag_restore, lag_save, lag_undo
-from .operator cimport SPREAD_KEYS, SPREAD_WHOLE, STAGE_LIMIT, Operator, Piece
-from .ordering cimport (Ordering, ordering_bind, ordering_check, ordering_commit, ordering_free, ordering_init,
-                        ordering_restore, ordering_save)
-from .owner cimport owners_find, owners_free, owners_split
-from .registers cimport CHUNK
+from .keymap cimport keymap_ids, keymap_init
+from .lag cimport lag_reserve
+from .operator cimport Piece
+from .ordering cimport ordering_check
 from .parking cimport parking_free, parking_init
+from .registers cimport CHUNK
+from .row_pattern cimport RowPattern
 from .seek cimport EXITS_MAX, SEEK_EQUAL, SEEK_GREATER_EQUAL, SEEK_LESS, SEEK_MASK, Chain, Exit, Seeks, Tree
-from .status cimport (STATUS_CAPACITY, STATUS_CLOSED, STATUS_NO_MEMORY, STATUS_NULL_TIME, STATUS_OK, STATUS_STATE,
-                      STATUS_UNSORTED, Fault, fault_set)
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_STATE, Fault, fault_set
 from .threads cimport (FOLLOW_MATCH, FOLLOW_MATCH_AT_END, STAGE_DEFINITION, STAGE_SKIP, STAGE_STEPS, Threads, threads_free,
                        threads_init)
 from .threads_state cimport threads_collect, threads_restore, threads_save, threads_wasteful
 from .tracks cimport track_ignores, track_row, tracks_advance, tracks_finish, tracks_reserve
 
 import os
-import zlib
-
-from .status import StateError
-
-cdef enum:
-    STAGE_CONDITION = 1
 
 cdef bytes MAGIC = b"tocsin.threads\x00\x01"
 
@@ -64,7 +56,7 @@ cdef int32_t *numbers(list values) except NULL:
     return out
 
 
-cdef class ThreadMatcher(Operator):
+cdef class ThreadMatcher(RowPattern):
     """The operator of one row pattern; made by tocsin.compile.
 
     Args:
@@ -90,26 +82,12 @@ cdef class ThreadMatcher(Operator):
     """
 
     def __cinit__(self, dict plan):
-        cdef int i, n_columns
         cdef Threads *t = &self.threads
-        cdef list order = plan["order"], keys = plan["keys"]
-        self.plan = plan
-        self.input = plan["input"]
-        self.output = plan["output"]
-        self.conditions = plan["conditions"]
-        self.definitions = plan["definitions"]
-        self.results = plan["results"]
-        n_columns = len(self.input.names)
-        for i in range(self.conditions.program.n_inputs):
-            if self.conditions.sources[i].lag < 0 and self.conditions.sources[i].column >= n_columns:
-                raise ValueError("a condition reads a column that is not there")
-        for i in range(self.conditions.lags.n_columns):
-            if not 0 <= self.conditions.lags.columns[i].column < n_columns:
-                raise ValueError("a lag reads a column that is not there")
         t.within = plan["within"] is not None
         t.interval = plan["within"] if t.within else 0
-        if t.within and (t.interval < 1 or not plan["timed"]):
-            raise ValueError("WITHIN needs a positive interval and a time column")
+        self._bind(plan, t.within)
+        self.definitions = plan["definitions"]
+        self.results = plan["results"]
         t.skip = plan["skip"]
         t.skip_variables = plan["skip_variables"]
         t.eager = plan["eager"]
@@ -122,17 +100,7 @@ cdef class ThreadMatcher(Operator):
         t.back = max(self.definitions.back, self.results.back)
         t.ahead = max(self.definitions.ahead, self.results.ahead)
         self._program(plan)
-        self.n_keys = len(keys)
         self._seeks(plan)
-        self.key_columns = numbers(keys)
-        self.keys = <const Column **>calloc(self.n_keys + 1, sizeof(void *))
-        if self.keys == NULL:
-            raise MemoryError("no memory for a matcher")
-        for i in range(self.n_keys):
-            if not 0 <= self.key_columns[i] < n_columns:
-                raise ValueError(f"no partition column {keys[i]}")
-        ordering_bind(&self.ordering, order, plan["timed"], t.within, n_columns)
-        self.spread = SPREAD_KEYS if self.n_keys else SPREAD_WHOLE
         self.votes = self.conditions.can_fault
         t.ranked = plan["ranked"]
         self.ranked = t.ranked
@@ -258,9 +226,9 @@ cdef class ThreadMatcher(Operator):
         cdef list columns = self.plan["history"]
         cdef int i
         self.ready = True
+        self.keymap = &t.keys
         if (threads_init(t) != STATUS_OK or history_init(&t.history, len(columns)) != STATUS_OK
-                or keymap_init(&t.keys, self.n_keys, self.plan["single"], seed) != STATUS_OK
-                or ordering_init(&self.ordering) != STATUS_OK):
+                or keymap_init(&t.keys, self.n_keys, self.plan["single"], seed) != STATUS_OK):
             raise MemoryError("no memory for a matcher")
         for i in range(len(columns)):
             t.history.sources[i] = columns[i][0]
@@ -274,7 +242,6 @@ cdef class ThreadMatcher(Operator):
         parking_free(t)
         if self.ready:
             threads_free(t)
-        ordering_free(&self.ordering)
         free(t.variable)
         free(t.condition)
         free(t.rest)
@@ -285,46 +252,31 @@ cdef class ThreadMatcher(Operator):
         free(t.at_end)
         free(t.recorded)
         free(t.live)
-        free(self.key_columns)
-        free(self.keys)
         free(self.masks)
-        free(self.partitions)
+        free(self.partition_of)
         free(self.rows)
         free(self.chosen)
-        free(self.split_rows)
-        free(self.split_owners)
-        owners_free(&self.owners)
 
     # ------------------------------------------------------------ kernel
+
+    cdef int64_t _open(self) noexcept nogil:
+        return self.threads.n_open
 
     cdef int _reserve(self, int64_t rows) noexcept nogil:
         if rows <= self.buffer_rows:
             return STATUS_OK
         free(self.masks)
-        free(self.partitions)
+        free(self.partition_of)
         free(self.rows)
         free(self.chosen)
         self.buffer_rows = 0
         self.masks = <uint64_t *>malloc(rows * sizeof(uint64_t))
-        self.partitions = <uint32_t *>malloc(rows * sizeof(uint32_t))
+        self.partition_of = <uint32_t *>malloc(rows * sizeof(uint32_t))
         self.rows = <int32_t *>malloc(CHUNK * sizeof(int32_t))
         self.chosen = <uint32_t *>malloc(CHUNK * sizeof(uint32_t))
-        if self.masks == NULL or self.partitions == NULL or self.rows == NULL or self.chosen == NULL:
+        if self.masks == NULL or self.partition_of == NULL or self.rows == NULL or self.chosen == NULL:
             return STATUS_NO_MEMORY
         self.buffer_rows = rows
-        return STATUS_OK
-
-    cdef int _reserve_split(self, int64_t rows) noexcept nogil:
-        if rows <= self.split_room:
-            return STATUS_OK
-        free(self.split_rows)
-        free(self.split_owners)
-        self.split_room = 0
-        self.split_rows = <int32_t *>malloc(rows * sizeof(int32_t))
-        self.split_owners = <uint8_t *>malloc(rows)
-        if self.split_rows == NULL or self.split_owners == NULL:
-            return STATUS_NO_MEMORY
-        self.split_room = rows
         return STATUS_OK
 
     cdef int _evaluate(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
@@ -332,12 +284,12 @@ cdef class ThreadMatcher(Operator):
         """Masks and partition numbers of n rows of the piece into the buffers from `at` on."""
         cdef const int32_t *rows = piece.rows + begin if piece.rows != NULL else NULL
         cdef int64_t start = piece.start + begin
-        cdef int status = keymap_ids(&self.threads.keys, self.keys, rows, start, n, self.partitions + at)
+        cdef int status = keymap_ids(&self.threads.keys, self.keys, rows, start, n, self.partition_of + at)
         if status == STATUS_OK and self.conditions.lagged:
             status = lag_reserve(&self.conditions.lags, self.threads.keys.count)
         if status != STATUS_OK:
             return status
-        return self.conditions.chunk(batch.columns, rows, self.partitions + at, start, n, NULL, self.masks + at, fault)
+        return self.conditions.chunk(batch.columns, rows, self.partition_of + at, start, n, NULL, self.masks + at, fault)
 
     cdef int _step(self, BatchC *batch, const Piece *piece, int64_t begin, int64_t n, int64_t at,
                    int64_t base) noexcept nogil:
@@ -349,7 +301,7 @@ cdef class ThreadMatcher(Operator):
         if status != STATUS_OK:
             return status
         for i in range(n):
-            if not track_ignores(t, self.partitions[at + i], self.masks[at + i]):
+            if not track_ignores(t, self.partition_of[at + i], self.masks[at + i]):
                 self.rows[k] = <int32_t>(start + i) if piece.rows == NULL else piece.rows[begin + i]
                 self.chosen[k] = <uint32_t>(at + i)
                 k += 1
@@ -365,11 +317,13 @@ cdef class ThreadMatcher(Operator):
                 status = tracks_advance(t, t.history.time[row + i], self.definitions, self.results)
                 if status != STATUS_OK:
                     return status
-            status = track_row(t, self.partitions[self.chosen[i]], row + <int32_t>i, self.definitions, self.results)
+            status = track_row(t, self.partition_of[self.chosen[i]], row + <int32_t>i, self.definitions, self.results)
             if status != STATUS_OK:
                 return status
         if t.within and piece.rows == NULL:
             status = tracks_advance(t, column_time(t.times, start + n - 1), self.definitions, self.results)
+        if status == STATUS_OK and threads_wasteful(t):
+            status = threads_collect(t, self.definitions)
         return status
 
     cdef int _give(self, int status, BatchC **out, Fault *fault) noexcept nogil:
@@ -390,120 +344,30 @@ cdef class ThreadMatcher(Operator):
             fault_set(fault, status, -1, -1, 0, 0, NULL)
         return status
 
-    cdef int _begin(self, BatchC *batch, int64_t n_rows, bint picked, Fault *fault) noexcept nogil:
-        """Before the first condition of a batch; nothing has changed if it fails."""
+    cdef int _enter(self, BatchC *batch, int64_t base) noexcept nogil:
         cdef Threads *t = &self.threads
-        cdef int i
-        cdef int status = self._reserve(n_rows if self.conditions.can_fault and n_rows > CHUNK else CHUNK)
-        for i in range(self.n_keys):
-            self.keys[i] = &batch.columns[self.key_columns[i]]
-        if status == STATUS_OK:
-            status = keymap_prepare(&t.keys, self.keys, n_rows)
-        if status == STATUS_OK:
-            status = lag_begin(&self.conditions.lags, n_rows, t.keys.count)
-        if status == STATUS_OK:
-            status = self.conditions.begin(batch.columns, n_rows, picked)
-        if status != STATUS_OK:
-            return fault_set(fault, status, -1, -1, 0, 0, NULL)
+        t.base_sequence = base
+        t.times = &batch.columns[self.ordering.columns[0].column] if t.within else NULL
+        t.n_batch = batch.n_rows if t.within else 0
         return STATUS_OK
 
-    cdef int judge(self, BatchC *batch, const Piece *pieces, int64_t n_pieces, Fault *fault) noexcept nogil:
-        """All conditions of all rows, into the buffers."""
-        cdef int64_t i, begin, size, n = 0, at = 0
-        cdef int status
-        if self.finished or self.broken:
-            return STATUS_OK            # `take` will say so
-        for i in range(n_pieces):
-            n += pieces[i].n
-        status = self._begin(batch, n, n_pieces and pieces[0].rows != NULL, fault)
-        for i in range(n_pieces):
-            for begin from 0 <= begin < pieces[i].n by CHUNK:
-                if status != STATUS_OK:
-                    break
-                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
-                status = self._evaluate(batch, &pieces[i], begin, size, at, fault)
-                at += size
-                if status != STATUS_OK:
-                    if fault.code != status:
-                        fault_set(fault, status, -1, -1, 0, 0, NULL)
-                    fault.stage = STAGE_CONDITION
-        self.judged = True
-        return status
-
-    cdef void retract(self) noexcept nogil:
-        if self.judged:
-            lag_undo(&self.conditions.lags)
-        self.judged = False
-
-    cdef int _run(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces,
-                  Fault *fault) noexcept nogil:
-        """The step over all pieces, and what follows a batch. The batch was found to be in order."""
+    cdef int _leave(self, BatchC *batch, int64_t base, bint shared) noexcept nogil:
         cdef Threads *t = &self.threads
-        cdef int64_t n = batch.n_rows, i, begin, size, at = 0
         cdef int status = STATUS_OK
-        cdef bint shared = n_pieces == 0 or pieces[0].rows != NULL
-        if not self.judged:
-            status = self._begin(batch, n, shared, fault)
-            if status != STATUS_OK:
-                return status
-        t.base_sequence = base_sequence
-        t.times = &batch.columns[self.ordering.columns[0].column] if t.within else NULL
-        t.n_batch = n if t.within else 0
-        for i in range(n_pieces):
-            for begin from 0 <= begin < pieces[i].n by CHUNK:
-                size = pieces[i].n - begin if pieces[i].n - begin < CHUNK else CHUNK
-                if not self.judged:
-                    status = self._evaluate(batch, &pieces[i], begin, size, 0, fault)
-                if status == STATUS_OK:
-                    status = self._step(batch, &pieces[i], begin, size, at if self.judged else 0, base_sequence)
-                if status == STATUS_OK and threads_wasteful(t):
-                    status = threads_collect(t, self.definitions)
-                at += size
-                if status != STATUS_OK:
-                    self.broken = True
-                    return status
-        self.judged = False
         if t.within and shared:
-            status = tracks_advance(t, column_time(t.times, n - 1), self.definitions, self.results)
-        if status == STATUS_OK:
-            status = lag_commit(&self.conditions.lags)
-        if status == STATUS_OK:
-            status = ordering_commit(&self.ordering, batch.columns, n)
+            status = tracks_advance(t, column_time(t.times, batch.n_rows - 1), self.definitions, self.results)
         t.times = NULL
         t.n_batch = 0
-        t.base_sequence = base_sequence + n
-        self.next_sequence = base_sequence + n
+        t.base_sequence = base + batch.n_rows
         return status
 
-    cdef int process(self, BatchC *batch, int64_t base_sequence, BatchC **out, Fault *fault) noexcept nogil:
-        cdef Threads *t = &self.threads
-        cdef int64_t n = batch.n_rows
-        cdef Piece whole
-        cdef int status
-        out[0] = NULL
-        if self.finished or self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
-                             "the matcher has seen the end of its input and" if self.finished else
-                             "the matcher ran out of memory and")
-        if n == 0:
-            return self._give(STATUS_OK, out, fault)
-        if self.within_limits(t.n_open, t.keys.count, fault) != STATUS_OK:
-            return fault.code
-        if n > 0x7fffffff:
-            return fault_set(fault, STATUS_CAPACITY, -1, -1, n, 0x7fffffff, "the rows of a batch")
-        status = ordering_check(&self.ordering, batch.columns, 0, n, True, fault)
-        if status != STATUS_OK:
-            return status
-        whole.rows = NULL
-        whole.letters = NULL
-        whole.start = 0
-        whole.n = n
-        if self.conditions.can_fault:
-            status = self.judge(batch, &whole, 1, fault)
-            if status != STATUS_OK:
-                self.retract()
-                return status
-        return self._give(self._run(batch, base_sequence, &whole, 1, fault), out, fault)
+    cdef int _pass_time(self, int64_t time) noexcept nogil:
+        if not self.threads.within:
+            return STATUS_OK
+        return tracks_advance(&self.threads, time, self.definitions, self.results)
+
+    cdef int _end(self) noexcept nogil:
+        return tracks_finish(&self.threads, self.definitions, self.results)
 
     cdef int prepare(self, BatchC *batch, int64_t start, int64_t n, int shares, int32_t *rows, uint8_t *letters,
                      int32_t *ends, bint *lettered, Fault *fault) noexcept nogil:
@@ -513,69 +377,27 @@ cdef class ThreadMatcher(Operator):
             return status
         lettered[0] = False
         status = self._reserve_split(n)
-        for i in range(self.n_keys):
-            self.keys[i] = &batch.columns[self.key_columns[i]]
+        self._bind_keys(batch)
         if status == STATUS_OK:
             for i in range(n):
                 self.split_rows[i] = <int32_t>(start + i)
-            status = owners_find(&self.owners, self.keys, self.n_keys, NULL, start, n, shares, self.split_owners)
+            status = self._split(start, n, n, False, shares, rows, letters, ends)
         if status != STATUS_OK:
             return fault_set(fault, status, -1, -1, 0, 0, NULL)
-        owners_split(self.split_owners, self.split_rows, NULL, n, shares, rows, letters, ends)
         return STATUS_OK
-
-    cdef int take(self, BatchC *batch, int64_t base_sequence, const Piece *pieces, int64_t n_pieces, BatchC **out,
-                  Fault *fault) noexcept nogil:
-        cdef int status
-        out[0] = NULL
-        if self.finished or self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0,
-                             "the matcher has seen the end of its input and" if self.finished else
-                             "the matcher ran out of memory and")
-        # Within the batch `prepare` has looked; every instance finds the same here.
-        status = ordering_check(&self.ordering, batch.columns, 0, 1, True, fault)
-        if status != STATUS_OK:
-            self.retract()
-            return status
-        return self._give(self._run(batch, base_sequence, pieces, n_pieces, fault), out, fault)
 
     cdef void layout(self, int column, int32_t *kind, int32_t *width) noexcept nogil:
         self.results.output.layout(column, kind, width)
-
-    cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil:
-        cdef int status = STATUS_OK
-        out[0] = NULL
-        if self.finished or self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0, "the matcher has seen the end of its input and")
-        if self.ordering.time >= 0 and (not self.ordering.has_watermark or time > self.ordering.watermark):
-            self.ordering.watermark = time
-            self.ordering.has_watermark = True
-        if self.threads.within:
-            status = tracks_advance(&self.threads, time, self.definitions, self.results)
-        return self._give(status, out, fault)
-
-    cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
-        cdef int status = STATUS_OK
-        out[0] = NULL
-        if self.broken:
-            return fault_set(fault, STATUS_CLOSED, -1, -1, 0, 0, "the matcher ran out of memory and")
-        if not self.finished:
-            status = tracks_finish(&self.threads, self.definitions, self.results)
-        self.finished = True
-        return self._give(status, out, fault)
 
     # ------------------------------------------------------------ binding
 
     cdef str context(self, const Fault *fault):
         cdef str left_out = " (its match is left out)"
-        if fault.stage == STAGE_LIMIT:
-            return "no batch is taken until attempts have closed, or the trigger is set anew with a larger limit"
+        cdef str common = RowPattern.context(self, fault)
+        if common:
+            return common
         if fault.more:
             left_out = f" (its match is left out, and so are those of {fault.more} more faults)"
-        if fault.code == STATUS_UNSORTED or fault.code == STATUS_NULL_TIME:
-            return f"ORDER BY {self.input.names[fault.item]}"
-        if fault.stage == STAGE_CONDITION and 0 <= fault.item < len(self.plan["condition_names"]):
-            return self.plan["condition_names"][fault.item]
         if fault.stage == STAGE_DEFINITION:
             return (self.plan["rest_names"][fault.item] if fault.item >= 0 else "an aggregate in DEFINE") + left_out
         if fault.stage == STAGE_SKIP:
@@ -585,108 +407,37 @@ cdef class ThreadMatcher(Operator):
         return self.results.context(fault)
 
     @property
-    def partitions(self):
-        """How many partitions have been seen."""
-        return self.threads.keys.count
-
-    @property
-    def sequence(self):
-        """The sequence behind the last event that was taken."""
-        return self.next_sequence
-
-    @property
-    def open_attempts(self):
-        """How many attempts (start rows) are open: the partial matches that are kept."""
-        return self.threads.n_open
-
-    @property
     def kept_rows(self):
         """How many rows of events are kept for attempts and definitions."""
         return self.threads.history.n_rows
 
-    cpdef bytes save(self):
-        cdef Blob b
-        cdef Threads *t = &self.threads
-        cdef bytes keys = keymap_save(&t.keys)
-        cdef bytes body, head
-        if self.broken:
-            raise StateError("the matcher ran out of memory and has no state to save")
-        if self.results.waiting() or t.fault.code != STATUS_OK:
-            raise StateError("matches are waiting behind a fault; take them with advance() or push() before saving")
-        # A refused batch may have brought partitions that have no track yet.
-        if tracks_reserve(t, t.keys.count) != STATUS_OK or threads_collect(t, self.definitions) != STATUS_OK:
-            raise MemoryError("no memory to save a matcher")
-        memset(&b, 0, sizeof(Blob))
-        blob_i64(&b, self.next_sequence)
-        blob_i64(&b, self.finished)
-        blob_i64(&b, len(keys))
-        blob_put(&b, <const char *>keys, len(keys))
-        ordering_save(&self.ordering, &b)
-        lag_save(&self.conditions.lags, t.keys.count if self.conditions.lagged else 0, &b)
-        threads_save(t, &b)
-        if b.failed:
-            free(b.data)
-            raise MemoryError("no memory to save a matcher")
-        body = (<const char *>b.data)[:b.used]
-        free(b.data)
-        head = MAGIC + self.plan["fingerprint"]
-        return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little") + body
+    cdef bytes _magic(self):
+        return MAGIC
 
-    cpdef restore(self, bytes state):
-        cdef Reader r
-        cdef ThreadMatcher fresh
-        cdef int status
-        cdef int64_t size
-        cdef bytes body, head
-        if state[:len(MAGIC)] != MAGIC:
-            raise StateError("these bytes are not a matcher's state of this version; nothing was restored")
-        if state[len(MAGIC):len(MAGIC) + 16] != self.plan["fingerprint"]:
-            raise StateError("this state belongs to another pattern or schema; nothing was restored")
-        head, body = state[:len(MAGIC) + 16], state[len(MAGIC) + 20:]
-        if zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little") != state[len(head):len(head) + 4]:
-            raise StateError("the saved state is torn (its checksum does not fit); nothing was restored")
-        memset(&r, 0, sizeof(Reader))
-        r.data = <const uint8_t *><const char *>body
-        r.size = len(body)
-        # All into this matcher only if it is whole: a second one is filled first.
-        fresh = ThreadMatcher(dict(self.plan, conditions=self.plan["make_conditions"](),
-                                   results=self.plan["make_results"]()))
-        fresh.next_sequence = reader_i64(&r)
-        fresh.finished = reader_i64(&r) != 0
-        size = reader_count(&r, 1)
-        # No stream is as long as 2^62; so numbers of rows and matches, which are smaller, can be counted on without care.
-        status = STATUS_STATE if r.failed or not 0 <= fresh.next_sequence < <int64_t>1 << 62 else STATUS_OK
-        if status == STATUS_OK:
-            status = keymap_restore(&fresh.threads.keys, r.data + r.at, size)
-            r.at += size
-        if status == STATUS_OK:
-            status = ordering_restore(&fresh.ordering, &r)
-        if status == STATUS_OK and fresh.conditions.lagged:
-            status = lag_reserve(&fresh.conditions.lags, fresh.threads.keys.count)
-            if status == STATUS_OK:
-                status = lag_restore(&fresh.conditions.lags, fresh.threads.keys.count, &r)
-        if status == STATUS_OK:
-            status = threads_restore(&fresh.threads, fresh.definitions, &r, fresh.next_sequence)
-        if status == STATUS_OK and (r.failed or r.at != r.size or fresh.finished != fresh.threads.ended):
-            status = STATUS_STATE
-        if status == STATUS_NO_MEMORY:
-            raise MemoryError("no memory to restore a matcher")
-        if status != STATUS_OK:
-            raise StateError("the saved state is not whole; nothing was restored")
-        self._swap(fresh)
+    cdef bint _waits(self):
+        return self.results.waiting() or self.threads.fault.code != STATUS_OK
+
+    cdef int _before_save(self) noexcept nogil:
+        cdef Threads *t = &self.threads
+        # A refused batch may have brought partitions that have no track yet.
+        cdef int status = tracks_reserve(t, t.keys.count)
+        return threads_collect(t, self.definitions) if status == STATUS_OK else status
+
+    cdef void _write(self, Blob *b) noexcept nogil:
+        threads_save(&self.threads, b)
+
+    cdef RowPattern _fresh(self):
+        return ThreadMatcher(dict(self.plan, conditions=self.plan["make_conditions"](), results=self.plan["make_results"]()))
+
+    cdef int _read(self, Reader *r) noexcept nogil:
+        cdef int status = threads_restore(&self.threads, self.definitions, r, self.next_sequence)
+        return STATUS_STATE if status == STATUS_OK and self.finished != self.threads.ended else status
+
+    cdef int _swap(self, RowPattern other) except -1:
+        """`other` then frees what was ours. What the plan gave is alike in both."""
+        cdef ThreadMatcher fresh = other
+        self.threads, fresh.threads = fresh.threads, self.threads
+        self.results, fresh.results = fresh.results, self.results
         self.tell(self.threads.n_open, self.threads.keys.count, self.threads.history.n_rows,
                   threads_bytes(&self.threads, self.conditions))
-
-    cdef int _swap(self, ThreadMatcher other) except -1:
-        """Exchanges all state; `other` then frees what was ours. What the plan gave is alike in both."""
-        cdef Threads threads = self.threads
-        cdef Ordering ordering = self.ordering
-        self.threads = other.threads
-        other.threads = threads
-        self.ordering = other.ordering
-        other.ordering = ordering
-        self.conditions, other.conditions = other.conditions, self.conditions
-        self.results, other.results = other.results, self.results
-        self.next_sequence = other.next_sequence
-        self.finished = other.finished
         return 0

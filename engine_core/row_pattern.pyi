@@ -1,0 +1,9 @@
+from .operator import Operator
+
+class RowPattern(Operator):
+    @property
+    def partitions(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def open_attempts(self) -> int: ...
