@@ -8,14 +8,16 @@
     scan.py      from a question to batches             schema.py    the kept schema, data that fit it
     lock.py      one writing process per store          times.py     time column, ranges, bounds
     files.py     every system call that writes          names.py     stream name <-> folder name
+    options.py   how logs are written
 
 Arrows run down: store -> folder -> flusher -> log -> recovery, scan -> segment -> index, frame -> files.
 Nothing here imports the engine.
 """
 
 from .folder import LogFolder, StreamInfo
-from .log import Durability, Log
+from .log import Log
+from .options import Compression, Durability
 from .recovery import Recovered
 from .store import Store
 
-__all__ = ["Durability", "Log", "LogFolder", "Recovered", "Store", "StreamInfo"]
+__all__ = ["Compression", "Durability", "Log", "LogFolder", "Recovered", "Store", "StreamInfo"]

@@ -22,8 +22,9 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 from .files import store_error, sync_folder
 from .flusher import Flusher
 from .index import ROWS, TIME_MAX, TIME_MIN
-from .log import Durability, Log
+from .log import Log
 from .names import decode_name, encode_name
+from .options import LogOptions
 from .recovery import Recovered
 from .scan import Query, scan_batches
 from .schema import FILE as SCHEMA_FILE
@@ -58,12 +59,9 @@ class StreamInfo:
 class LogFolder:
     """The logs under one folder, by name. `Store` and `Store.matches` have its methods."""
 
-    def __init__(
-        self, folder: Path, durability: Durability, segment_bytes: int, flusher: Flusher | None
-    ) -> None:
+    def __init__(self, folder: Path, options: LogOptions, flusher: Flusher | None) -> None:
         self._folder = folder
-        self._durability: Durability = durability
-        self._segment_bytes = segment_bytes
+        self._options = options
         self._flusher = flusher
         self._lock = threading.Lock()
         self._logs: dict[str, Log] = {}
@@ -342,8 +340,7 @@ class LogFolder:
             name,
             schema,
             time,
-            durability=self._durability,
-            segment_bytes=self._segment_bytes,
+            options=self._options,
             read_only=self._flusher is None,
             on_dirty=on_dirty,
         )

@@ -105,12 +105,21 @@ class Frame(NamedTuple):
         return pieces
 
 
-def encode_batch(batch: pa.RecordBatch, time_range: tuple[int, int], *, has_dictionaries: bool) -> Frame:
-    """Serialise one batch, once; buffers of sliced columns are trimmed by pyarrow on the way."""
-    if has_dictionaries:
+def encode_batch(
+    batch: pa.RecordBatch,
+    time_range: tuple[int, int],
+    *,
+    has_dictionaries: bool,
+    options: pa.ipc.IpcWriteOptions | None = None,
+) -> Frame:
+    """Serialise one batch, once; buffers of sliced columns are trimmed by pyarrow on the way.
+
+    options: say how bodies are compressed; None: not at all.
+    """
+    if has_dictionaries or options is not None:
         # A writer of its own for every batch: it writes all dictionaries, not only the changed ones.
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
+        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
             writer.write_batch(batch)
         messages = tuple(
             _message(BATCH if message.type == "record batch" else DICTIONARY, message.metadata, message.body)

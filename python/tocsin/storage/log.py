@@ -30,7 +30,9 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from time import monotonic as time_now
+from time import time as wall_clock
+from typing import Any
 
 import pyarrow as pa
 
@@ -39,13 +41,12 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 from .files import open_append, replace_file, store_error, sync_file, write_all
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
 from .index import OFFSET, save_index
+from .options import LogOptions
 from .recovery import Recovered, Refresher, recover_segments
 from .scan import View
 from .schema import Fitter, has_dictionaries, stored_schema
 from .segment import Segment, segment_path
 from .times import time_range
-
-Durability = Literal["commit", "interval", "none"]
 
 
 class Log:
@@ -53,7 +54,7 @@ class Log:
 
     Args:
         folder: the stream's folder; it exists and holds schema.arrow.
-        segment_bytes: a segment that would grow beyond this is sealed first.
+        options: how it is written.
         on_dirty: called (once per change from clean to dirty) when there is something to sync by and by.
     """
 
@@ -64,8 +65,7 @@ class Log:
         schema: pa.Schema,
         time: str | None,
         *,
-        durability: Durability,
-        segment_bytes: int,
+        options: LogOptions,
         read_only: bool,
         on_dirty: Callable[[Log], None],
     ) -> None:
@@ -74,7 +74,7 @@ class Log:
         self._has_dictionaries = any(has_dictionaries(field.type) for field in schema)
         self._stored_schema = stored_schema(name, schema, time)
         self._fitter = Fitter(name, schema)
-        self._durability, self._segment_bytes = durability, segment_bytes
+        self._options, self._durability, self._ipc = options, options.durability, options.ipc
         self._on_dirty = on_dirty
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
@@ -92,6 +92,10 @@ class Log:
         else:
             self._segments, self.recovered = recover_segments(folder, name)
         self._next = self._synced = self._segments[-1].next_sequence if self._segments else 0
+        self._started = 0.0  # when the growing segment was begun, or its store opened; of time.monotonic
+        if self._segments and not read_only:
+            # As old as its last write: nothing says when it was begun.
+            self._started = time_now() - max(0.0, wall_clock() - self._segments[-1].path.stat().st_mtime)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -173,7 +177,7 @@ class Log:
     def _encode(self, batch: pa.RecordBatch) -> Frame:
         times = NO_TIMES if self._time_index < 0 else time_range(batch.column(self._time_index))
         try:
-            return encode_batch(batch, times, has_dictionaries=self._has_dictionaries)
+            return encode_batch(batch, times, has_dictionaries=self._has_dictionaries, options=self._ipc)
         except pa.ArrowException as cause:
             raise SchemaError(
                 f"stream {self.name!r}: the batch cannot be written as Arrow IPC: {cause}"
@@ -225,7 +229,7 @@ class Log:
         live = self._segments[-1] if self._segments else None
         if live is None or live.sealed:
             self._start_segment()
-        elif live.index.count and live.end + size > self._segment_bytes:
+        elif live.index.count and (live.end + size > self._options.segment_bytes or self._is_old()):
             self._seal()
             self._start_segment()
         elif live.end == 0:  # recovery left nothing but its name
@@ -237,6 +241,10 @@ class Log:
             except OSError as cause:
                 raise store_error(f"stream {self.name!r}: cannot append to", live.path, cause) from cause
 
+    def _is_old(self) -> bool:
+        seconds = self._options.segment_seconds
+        return seconds is not None and time_now() - self._started >= seconds
+
     def _start_segment(self) -> None:
         path = segment_path(self.folder, self._next)
         head = encode_schema(self._stored_schema, self._next)
@@ -246,6 +254,7 @@ class Log:
         except OSError as cause:
             raise store_error(f"stream {self.name!r}: cannot start segment", path, cause) from cause
         self._segments.append(Segment(path, self._next, end=len(head)))
+        self._started = time_now()
 
     def _seal(self) -> None:
         """Mark the growing segment's end and make it durable. The lock is held; on failure it grows on."""

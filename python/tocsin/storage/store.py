@@ -32,8 +32,8 @@ from tocsin.errors import StoreError
 from .flusher import Flusher
 from .folder import LogFolder
 from .lock import StoreLock
-from .log import Durability
 from .manifest import check_directory, claim
+from .options import Compression, Durability, LogOptions
 
 
 class Store(LogFolder):
@@ -44,6 +44,9 @@ class Store(LogFolder):
         durability: "interval" (default), "commit" or "none"; what an accepted event survives, see the module.
         interval_ms: how often "interval" syncs.
         segment_bytes: about how large one file gets.
+        segment_seconds: after so long the next append begins a new file; None: by size alone.
+        compression: None, "lz4" or "zstd", of what is written from now on; any Arrow reader reads it. A compressed
+            batch is decoded when it is read, not mapped.
         read_only: take no lock, change nothing; may be used beside the process that writes, and sees what it
             has accepted so far.
 
@@ -71,14 +74,13 @@ class Store(LogFolder):
         durability: Durability = "interval",
         interval_ms: float = 50,
         segment_bytes: int = 128 << 20,
+        segment_seconds: float | None = None,
+        compression: Compression | None = None,
         read_only: bool = False,
     ) -> None:
-        if durability not in ("commit", "interval", "none"):
-            raise StoreError(f'durability must be "commit", "interval" or "none", not {durability!r}')
-        if not interval_ms > 0 or not segment_bytes > 0:
-            raise StoreError(
-                f"interval_ms={interval_ms!r} and segment_bytes={segment_bytes!r} must be positive"
-            )
+        options = LogOptions(durability, segment_bytes, segment_seconds, compression)
+        if not interval_ms > 0:
+            raise StoreError(f"interval_ms={interval_ms!r} must be positive")
         self.path = Path(path)
         self.read_only = read_only
         self._store_lock: StoreLock | None = None
@@ -88,8 +90,8 @@ class Store(LogFolder):
         flusher: Flusher | None = None
         try:
             flusher = None if read_only else Flusher(interval_ms / 1000)
-            super().__init__(self.path / "streams", durability, segment_bytes, flusher)
-            self.matches = LogFolder(self.path / "matches", durability, segment_bytes, flusher)
+            super().__init__(self.path / "streams", options, flusher)
+            self.matches = LogFolder(self.path / "matches", options, flusher)
         except BaseException:
             if flusher is not None:
                 flusher.stop()
