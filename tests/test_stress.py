@@ -103,3 +103,32 @@ def test_a_dict_that_is_changed_while_it_is_pushed_gives_old_values_or_new_ones(
             thread.join()
     assert wrong == []
     assert odd == []
+
+
+@pytest.mark.stress
+def test_pushes_of_other_threads_may_fail_while_the_main_one_claims() -> None:
+    with tc.Engine() as engine:
+        stream = engine.stream("s", pa.schema([("n", pa.int64())]))
+        table = pa.table({"n": pa.array(range(50))})
+        until = time.monotonic() + 1.0
+        wrong: list[BaseException] = []
+
+        def fail() -> None:
+            try:
+                while time.monotonic() < until:
+                    with pytest.raises(tc.SchemaError):
+                        stream.push({"m": 1})
+            except BaseException as failure:
+                wrong.append(failure)
+
+        threads = [threading.Thread(target=fail) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        pushed = 0
+        while time.monotonic() < until:
+            stream.push(table)
+            pushed += 1
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        assert stream.sequence == 50 * pushed
