@@ -39,6 +39,7 @@ cdef class Intake:
     cdef object quick_schema
     cdef Latch latch                # who has it may touch all of this
     cdef bint shown                 # a slot is published, and nobody woken for it
+    cdef bint shut                  # the stream ends: who has the lock alone puts something in
     cdef int learn(self, Schema given) except -1
     cdef bint joins(self, int64_t rows) noexcept
     cdef void leave(self) noexcept

@@ -334,7 +334,7 @@ cdef class Intake:
             return -1
         if self.offered:        # as in offer
             self.forget_offered()
-        if self.rows.fill_plain(<dict>event):
+        if not self.shut and self.rows.fill_plain(<dict>event):
             self.offered = 1
             first = self.next
             if not self.in_order(&found) or self.place() != IS_TAKEN:
@@ -507,7 +507,7 @@ cdef class Intake:
         found.first_null = found.first_late = found.first_fall = -1
         if self.time_column >= 0:
             time_scan(&c.columns[self.time_column], self.newest, self.lateness, self.told, &found)
-        if found.first_null < 0 and found.first_late < 0 and found.first_fall < 0:
+        if not self.shut and found.first_null < 0 and found.first_late < 0 and found.first_fall < 0:
             first = self.put_batch(c, found.newest)
         shown = self.shown
         self.shown = False
@@ -682,6 +682,10 @@ cdef class IntakeLock:
             with nogil:
                 yield_now()
         return True
+
+    def shut(self):
+        """For the owner: from now on `event` and `batch` of the intake take nothing, and all goes by the lock."""
+        self.intake.shut = True
 
     def release(self):
         """As threading.Lock.release, for its owner."""

@@ -216,7 +216,8 @@ cdef class Ring:
         """
         cdef int64_t i, first, count, settled = 0
         cdef Slot *slot
-        if not self.owed or PyThread_get_thread_ident() != interruptible:
+        # The thread first: without the GIL, `owed` is for no other to look at.
+        if PyThread_get_thread_ident() != interruptible or not self.owed:
             return 0
         for first, count in self.owed:
             for i in range(first, first + count):

@@ -432,6 +432,48 @@ def test_closing_twice_is_harmless_and_a_closed_engine_refuses(workers: int) -> 
             use()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("data", [{"n": 1}, numbers(1)], ids=["event", "batch"])
+def test_what_comes_behind_the_end_of_input_is_refused(workers: int, data: Any) -> None:
+    engine = Engine(workers=workers)
+    stream = engine.stream("s", NUMBERS)
+    found = collect(engine.trigger("t", stream, passing()))
+    stream.push(numbers(0))
+    came, ends = threading.Event(), threading.Event()
+    outcome: list[str] = []
+    take, shard = stream._ways[type(data)], engine._runtime.shard
+
+    def take_later(data: Any) -> int:  # the push saw the engine open, and now loses its processor
+        came.set()
+        assert ends.wait(20)
+        return take(data)
+
+    def push() -> None:
+        try:
+            stream.push(data)
+            outcome.append("accepted")
+        except ClosedError:
+            outcome.append("refused")
+
+    class AtTheEnd:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(shard, name)
+
+        def post(self, *arguments: Any) -> None:
+            shard.post(*arguments)
+            ends.set()
+            thread.join(20)
+
+    thread = threading.Thread(target=push)
+    stream._ways[type(data)] = take_later
+    thread.start()
+    assert came.wait(20)
+    engine._runtime.shard = AtTheEnd()  # type: ignore[assignment]
+    engine.close()
+    assert outcome == ["refused"]
+    assert found == [0]
+
+
 @WORKERS
 def test_an_exception_in_the_block_closes_and_is_not_masked(workers: int) -> None:
     found: list[int] = []

@@ -68,7 +68,7 @@ def test_scalars_of_numpy_and_pandas_are_taken() -> None:
     (got,) = build([row]).to_pylist()
     assert (got["i8"], got["f32"], got["b"], got["du"]) == (3, 2.0, True, dt.timedelta(hours=1))
     assert got["t"] == dt.datetime(2024, 1, 1, microsecond=500_000, tzinfo=dt.UTC)
-    nothing = build([ROW | {"t": pd.NaT, "du": np.timedelta64("NaT")}]).to_pylist()[0]
+    nothing = build([ROW | {"t": pd.NaT, "du": np.timedelta64("NaT", "s")}]).to_pylist()[0]
     assert nothing["t"] is None
     assert nothing["du"] is None
     schema = pa.schema([("t", pa.timestamp("ns"))])

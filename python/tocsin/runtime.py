@@ -588,9 +588,10 @@ class Runtime:
         if not first:
             return
         try:
-            for lock in self.stream_locks:  # a push that saw the engine open has put its batch in by then
+            # A push that saw the engine open has put its batch in by then, or finds the door shut.
+            for lock in self.stream_locks:
                 with self.holding(lock):
-                    pass
+                    lock.shut()
             for last_word in self.on_close:
                 last_word()
             if finish:
