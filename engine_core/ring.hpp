@@ -32,8 +32,8 @@
 //   I5  what a slot says is read through `enter` alone, once for each slot and reader, between wait and advance. An open
 //       batch (open_batch.hpp) is closed there; and in a ring that drops, what a reader entered stays where it is.
 //
-// Waiting, as the Disruptor's strategies of these names: `block` spins shortly, then sleeps on a condition variable, so
-// an idle ring uses no processor; `yield` spins, then gives its time slice away again and again; `spin` never gives it
+// Waiting, as the Disruptor's strategies of these names: `block` spins shortly (20 us; less and less where that was in vain),
+// then sleeps on a condition variable, so an idle ring uses no processor; `yield` spins, then gives its time slice away again and again; `spin` never gives it
 // away. The last two use a processor for each thread that waits. With one processor, spin means yield (ring.pyx):
 // whoever is waited for must run.
 //
@@ -279,7 +279,7 @@ class Ring {
 
     // As available, but waits up to `timeout_ns` (below zero: for ever).
     int64_t wait(int reader, int64_t timeout_ns) {
-        return await([&] { return available(reader); }, *this, timeout_ns);
+        return await(reader, [&] { return available(reader); }, *this, timeout_ns);
     }
 
     // Two threads take turns as one reader of this ring (relay.hpp): `outbox` is where the other one sleeps. Before the
@@ -293,6 +293,7 @@ class Ring {
     // As wait, for ever, for the one of the two whose reader this is: with the turn, which `pass` ends.
     int64_t wait_turn(int reader) {
         return await(
+            reader,
             [&] {
                 if (available(reader) == 0 || !relay_.try_take())
                     return int64_t{0};
@@ -309,6 +310,7 @@ class Ring {
     int64_t watch(int reader, Ring &inbox, int its_reader, int64_t timeout_ns) {
         inbox.relay_.deputy(Relay::WATCHING);
         const int64_t n = await(
+            reader,
             [&] {
                 int64_t mine = available(reader);
                 const int64_t theirs = mine == 0 ? inbox.available(its_reader) : 0;
@@ -495,10 +497,13 @@ class Ring {
 
   private:
     static constexpr int64_t CLOSED = int64_t{1} << 62;
+    static constexpr int PATIENCE_MIN = 4; // a sixteenth of the spins is left
+    static constexpr auto SOON = std::chrono::microseconds(40);
     static constexpr int64_t FEW = 16; // slots that may wait while the dispatcher is at the handlers
     static constexpr int64_t LEAVE_NS = 1'000'000; // how long a reader leaves it to the next publish to recycle
     struct alignas(CACHE_LINE) Reader {
         std::atomic<int64_t> position{0};
+        int64_t patience = 0; // of its own thread: how often the time that it spins was halved
     };
 
     // The ticket of a SLOT_ADVANCE that stands for a batch that was dropped.
@@ -545,21 +550,35 @@ class Ring {
 
     // Calls `look` until it says something else than 0, and waits in between as wait says. `inbox`: what is to be recycled when
     // nothing comes.
-    template <class Look> int64_t await(Look look, Ring &inbox, int64_t timeout_ns) {
+    template <class Look> int64_t await(int reader, Look look, Ring &inbox, int64_t timeout_ns) {
         int64_t n = look();
         if (n != 0 || timeout_ns == 0)
             return n;
+        int64_t &patience = readers_[reader].patience;
         // PERF: looking less and less often leaves the producer's cache lines alone while it fills the next slot.
-        for (int64_t i = 0, pauses = 1; i < spins_; i += pauses) {
+        for (int64_t i = 0, pauses = 1; i < spins_ >> patience; i += pauses) {
             for (int64_t k = 0; k < pauses; k++)
                 spin_pause();
-            if ((n = look()) != 0)
+            if ((n = look()) != 0) {
+                patience = 0;
                 return n;
+            }
             // Once: whoever woke us may have lost this processor to us. Not more often: who gives way is not woken.
             if (pauses == 16)
                 std::this_thread::yield();
             pauses = pauses < 32 ? 2 * pauses : pauses;
         }
+        // PERF: where things come too seldom for it, spinning only takes the processor from those who bring them.
+        patience = patience < PATIENCE_MIN ? patience + 1 : patience;
+        const auto begun = std::chrono::steady_clock::now();
+        n = stay_long(look, inbox, timeout_ns);
+        if (std::chrono::steady_clock::now() - begun < SOON)
+            patience = 0; // it came just after
+        return n;
+    }
+
+    template <class Look> int64_t stay_long(Look look, Ring &inbox, int64_t timeout_ns) {
+        int64_t n = 0;
         const auto until = deadline(timeout_ns);
         if (inbox.recycle_ != nullptr && inbox.reclaimed() < inbox.slowest()) {
             auto pause = deadline(LEAVE_NS);

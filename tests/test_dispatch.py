@@ -498,5 +498,7 @@ def test_the_interpreter_ends_with_live_lanes(workers: int, hangs: bool) -> None
     assert ended.returncode == 0, ended.stderr
     assert sorted(ended.stdout.split()) == ["task", "thread"]
     assert "was not closed" in ended.stderr
-    assert ("not all was matched and handled" in ended.stderr) == hangs
+    # Who waits for the lanes, and who waits for the engine, give up at the same moment: one of them says it first.
+    told = ("not all was matched and handled", "did not end")
+    assert any(what in ended.stderr for what in told) == hangs
     assert time.monotonic() - begun < 60
