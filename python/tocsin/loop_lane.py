@@ -62,26 +62,28 @@ class LoopLane(Outbox):
         with self._ready:
             count = min(most, (self.handler.concurrency or 1) - self._tasks)
             self._tasks += count
+        if not count:
+            return
+        try:
+            # All in one call: a task that begins alone may do all the work before the next one is asked for.
+            self.loop.call_soon_threadsafe(self._begin_tasks, count)
+        except RuntimeError:  # closed
+            with self._ready:
+                self._tasks -= count
+            self._give_up("is closed")
+
+    def _begin_tasks(self, count: int) -> None:
         for begun in range(count):
+            run = self._run()
             try:
-                self.loop.call_soon_threadsafe(self._begin_task)
-            except RuntimeError:  # closed
+                task = self.loop.create_task(run, context=self._dispatch.handler_context())
+            except BaseException:
+                run.close()
                 with self._ready:
                     self._tasks -= count - begun
-                self._give_up("is closed")
-                return
-
-    def _begin_task(self) -> None:
-        run = self._run()
-        try:
-            task = self.loop.create_task(run, context=self._dispatch.handler_context())
-        except BaseException:
-            run.close()
-            with self._ready:
-                self._tasks -= 1
-            raise
-        self._running.add(task)
-        task.add_done_callback(self._end_task)
+                raise
+            self._running.add(task)
+            task.add_done_callback(self._end_task)
 
     def _end_task(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

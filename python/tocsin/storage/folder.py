@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 from .files import store_error, sync_folder
 from .flusher import Flusher
 from .index import ROWS, TIME_MAX, TIME_MIN
+from .keys import Hashes, hashes_of
 from .log import Log
 from .names import decode_name, encode_name
 from .options import LogOptions
 from .recovery import Recovered
 from .scan import Query, scan_batches
 from .schema import FILE as SCHEMA_FILE
-from .schema import check_schema, difference, load_schema, save_schema
+from .schema import check_lookup, check_schema, difference, key_values, load_schema, save_schema
 from .times import TimeValue, parse_bound
 
 
@@ -70,13 +72,17 @@ class LogFolder:
         self.recovered: list[Recovered] = []
         self._open_logs()
 
-    def create_stream(self, name: str, schema: pa.Schema, time: str | None = None) -> Log:
+    def create_stream(
+        self, name: str, schema: pa.Schema, time: str | None = None, *, lookup: Sequence[str] | None = None
+    ) -> Log:
         """Declare a stream, or find it as it was declared.
 
         Args:
             name: 1 to 200 bytes, as a folder's name counts them (names.py).
             schema: pyarrow.Schema of its events; any types that Arrow IPC can carry.
             time: the time column by which `scan` can select: a timestamp, date, or integer (not uint64); or None.
+            lookup: columns by whose values `scan(keys=)` can choose, such as an account: for each batch a small filter
+                says which values it may hold. None: none, or as the stream was declared.
 
         Returns:
             Its Log, which can append and scan without a look-up by name.
@@ -92,12 +98,14 @@ class LogFolder:
         (0, 2)
         """
         check_schema(name, schema, time)
+        if lookup is not None:
+            check_lookup(name, schema, tuple(lookup))
         with self._lock:
             self._check_open()
             if name in self._damaged:
                 raise StoreError(str(self._damaged[name])) from self._damaged[name]
             if name in self._logs:
-                self._check_same(self._logs[name], schema, time)
+                self._check_same(self._logs[name], schema, time, lookup)
                 return self._logs[name]
             if self._flusher is None:
                 raise StoreError(f"cannot create stream {name!r}: the store was opened with read_only=True")
@@ -109,11 +117,11 @@ class LogFolder:
                     )
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                save_schema(folder, name, schema, time)
+                save_schema(folder, name, schema, time, tuple(lookup or ()))
                 sync_folder(self._folder)
             except OSError as cause:
                 raise store_error(f"cannot create stream {name!r} in", folder, cause) from cause
-            self._logs[name] = log = self._open_log(folder, name, schema, time)
+            self._logs[name] = log = self._open_log(folder, name, schema, time, tuple(lookup or ()))
             return log
 
     def log(self, stream: str) -> Log:
@@ -179,6 +187,7 @@ class LogFolder:
         stop: TimeValue | None = None,
         sequence: tuple[int | None, int | None] | None = None,
         where: pc.Expression | None = None,
+        keys: Mapping[str, Any] | None = None,
         columns: list[str] | None = None,
         sequence_column: str | None = None,
         verify: bool = True,
@@ -191,6 +200,8 @@ class LogFolder:
                 integer in the time column's unit. Events without a time are left out when either is given.
             sequence: (first, stop), half-open; None for an open end.
             where: a pyarrow expression over any of the stream's columns; only rows where it is true come out.
+            keys: {column: value, or a list of values}: only rows with one of these values in each column come out. In
+                columns that the stream was declared with as `lookup`, batches without the value are not read.
             columns: the columns wanted, in this order; all by default.
             sequence_column: add the events' sequences as an int64 column of this name, as the last one.
             verify: check the checksum of every batch read.
@@ -230,6 +241,13 @@ class LogFolder:
             if stop is not None:
                 bounds["stop"] = parse_bound(stop, kind_of_time, "stop")
         first, after = _sequences(sequence)
+        hashes: list[tuple[int, Hashes]] = []
+        for column, wanted in (keys or {}).items():
+            values = key_values(stream, log.schema, column, wanted)
+            exact = pc.field(column).isin(values)
+            where = exact if where is None else where & exact
+            if column in log.lookup:
+                hashes.append((log.lookup.index(column), hashes_of(values)))
         query = Query(
             stream,
             log.schema,
@@ -239,6 +257,8 @@ class LogFolder:
             columns=None if columns is None else list(columns),
             sequence_name=sequence_column,
             verify=verify,
+            keys=tuple(hashes),
+            filters_now=log.filters_now,
             **bounds,
         )
         return pa.RecordBatchReader.from_batches(query.output_schema(), scan_batches(log.snapshot(), query))
@@ -322,36 +342,45 @@ class LogFolder:
                 continue
             folder = Path(entry.path)
             try:
-                schema, time, whole = load_schema(folder, name)
+                schema, time, lookup, whole = load_schema(folder, name)
                 if not whole and self._flusher is not None:
-                    save_schema(folder, name, schema, time)
+                    save_schema(folder, name, schema, time, lookup)
                     note = "the schema was restored from a segment"
                     self.recovered.append(Recovered(name, str(folder / SCHEMA_FILE), note))
-                self._logs[name] = log = self._open_log(folder, name, schema, time)
+                self._logs[name] = log = self._open_log(folder, name, schema, time, lookup)
                 self.recovered += log.recovered
                 self._damaged.pop(name, None)
             except StoreError as damage:
                 self._damaged[name] = damage
 
-    def _open_log(self, folder: Path, name: str, schema: pa.Schema, time: str | None) -> Log:
+    def _open_log(
+        self, folder: Path, name: str, schema: pa.Schema, time: str | None, lookup: tuple[str, ...]
+    ) -> Log:
         on_dirty = self._flusher.wake if self._flusher else _nothing_to_flush
         return Log(
             folder,
             name,
             schema,
             time,
+            lookup,
             options=self._options,
             read_only=self._flusher is None,
             on_dirty=on_dirty,
         )
 
-    def _check_same(self, log: Log, schema: pa.Schema, time: str | None) -> None:
+    def _check_same(
+        self, log: Log, schema: pa.Schema, time: str | None, lookup: Sequence[str] | None
+    ) -> None:
         if not log.schema.equals(schema):
             raise SchemaError(
                 f"stream {log.name!r} exists with another schema: {difference(log.schema, schema)}"
             )
         if log.time != time:
             raise SchemaError(f"stream {log.name!r} exists with time column {log.time!r}, not {time!r}")
+        if lookup is not None and log.lookup != tuple(lookup):
+            raise SchemaError(
+                f"stream {log.name!r} exists with look-up columns {list(log.lookup)}, not {list(lookup)}"
+            )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -40,6 +40,7 @@ import pyarrow as pa
 
 from .checksum import body_checksum
 from .files import Piece
+from .keys import Filter
 
 MAGIC = b"tocsin\x01\n"
 PREFIX_BYTES = 8
@@ -95,6 +96,7 @@ class Frame(NamedTuple):
     rows: int
     time_range: tuple[int, int]
     size: int  # bytes
+    filters: tuple[Filter, ...] = ()  # of its look-up columns (keys.py)
 
     def pieces(self, sequence: int) -> list[Piece]:
         """The bytes to write when the batch's first event gets this sequence."""

@@ -34,13 +34,15 @@ from time import monotonic as time_now
 from time import time as wall_clock
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tocsin.errors import ClosedError, SchemaError, StoreError
 
 from .files import open_append, replace_file, store_error, sync_file, write_all
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
-from .index import OFFSET, save_index
+from .index import OFFSET, SEQUENCE, Matrix, save_index
+from .keys import KeyFilters, hashes_of, load_keys, make_filter, save_keys
 from .options import LogOptions
 from .recovery import Recovered, Refresher, recover_segments
 from .scan import View
@@ -64,15 +66,17 @@ class Log:
         name: str,
         schema: pa.Schema,
         time: str | None,
+        lookup: tuple[str, ...],
         *,
         options: LogOptions,
         read_only: bool,
         on_dirty: Callable[[Log], None],
     ) -> None:
-        self.folder, self.name, self.schema, self.time = folder, name, schema, time
+        self.folder, self.name, self.schema, self.time, self.lookup = folder, name, schema, time, lookup
+        self._lookup = [schema.get_field_index(column) for column in lookup]
         self._time_index = -1 if time is None else schema.get_field_index(time)
         self._has_dictionaries = any(has_dictionaries(field.type) for field in schema)
-        self._stored_schema = stored_schema(name, schema, time)
+        self._stored_schema = stored_schema(name, schema, time, lookup)
         self._fitter = Fitter(name, schema)
         self._options, self._durability, self._ipc = options, options.durability, options.ipc
         self._on_dirty = on_dirty
@@ -159,7 +163,10 @@ class Log:
                 self.sync()
                 with self._lock:  # an index vouches for what it lists: only for what was synced
                     if self._fd >= 0 and not self._uncut and self._synced == self._next:
-                        save_index(self._segments[-1].path, self._segments[-1].index, self._segments[-1].end)
+                        last = self._segments[-1]
+                        save_index(last.path, last.index, last.end)
+                        if last.filters is not None:
+                            save_keys(last.path, last.filters)
         except OSError as cause:
             if isinstance(cause, StoreError):
                 raise
@@ -177,7 +184,9 @@ class Log:
     def _encode(self, batch: pa.RecordBatch) -> Frame:
         times = NO_TIMES if self._time_index < 0 else time_range(batch.column(self._time_index))
         try:
-            return encode_batch(batch, times, has_dictionaries=self._has_dictionaries, options=self._ipc)
+            frame = encode_batch(batch, times, has_dictionaries=self._has_dictionaries, options=self._ipc)
+            filters = tuple(make_filter(hashes_of(batch.column(at))) for at in self._lookup)
+            return frame._replace(filters=filters) if filters else frame
         except pa.ArrowException as cause:
             raise SchemaError(
                 f"stream {self.name!r}: the batch cannot be written as Arrow IPC: {cause}"
@@ -195,11 +204,15 @@ class Log:
             write_all(self._fd, pieces)
             for frame in frames:
                 live.index.append((live.end, frame.size, self._next, frame.rows, *frame.time_range))
+                if live.filters is not None:
+                    live.filters.append(self._next, frame.filters)
                 live.end += frame.size
                 self._next += frame.rows
         except BaseException as fault:  # an interrupt between the pieces must not leave half a batch either
             count, live.end, self._next = before
             live.index.drop_from(count)
+            if live.filters is not None:
+                live.filters.drop_from(count)
             self._cut_back()
             if isinstance(fault, OSError):
                 raise store_error(
@@ -238,8 +251,20 @@ class Log:
         elif self._fd < 0:
             try:
                 self._fd = open_append(live.path)
+                if self._lookup and live.filters is None:
+                    live.filters = self._filters_of(live)
             except OSError as cause:
                 raise store_error(f"stream {self.name!r}: cannot append to", live.path, cause) from cause
+
+    def _filters_of(self, segment: Segment) -> KeyFilters:
+        """Those of a segment that was found growing; batches that nobody knows of may hold anything."""
+        width, rows = len(self._lookup), segment.index.view()
+        known = load_keys(segment.path, width)
+        filters = KeyFilters(width)
+        if known is not None and np.array_equal(known[0][:, 0], rows[: len(known[0]), SEQUENCE]):
+            filters = KeyFilters(width, *known)
+        filters.skip_to(rows)
+        return filters
 
     def _is_old(self) -> bool:
         seconds = self._options.segment_seconds
@@ -253,7 +278,8 @@ class Log:
             self._fd = open_append(path)
         except OSError as cause:
             raise store_error(f"stream {self.name!r}: cannot start segment", path, cause) from cause
-        self._segments.append(Segment(path, self._next, end=len(head)))
+        filters = KeyFilters(len(self._lookup)) if self._lookup else None
+        self._segments.append(Segment(path, self._next, end=len(head), filters=filters))
         self._started = time_now()
 
     def _seal(self) -> None:
@@ -273,6 +299,9 @@ class Log:
         self._synced = self._next
         try:
             save_index(live.path, live.index, live.end)
+            if live.filters is not None:
+                save_keys(live.path, live.filters)
+                live.filters = None  # from now on as a reader finds them
         except OSError:
             pass  # it only spares a walk, and recovery makes it anew
 
@@ -310,6 +339,8 @@ class Log:
         if kept < live.index.count:
             live.end = int(live.index.view()[kept, OFFSET])
             live.index.drop_from(kept)
+            if live.filters is not None:
+                live.filters.drop_from(kept)
             self._next = self._synced
             self._cut_back()
         self._epoch += 1
@@ -338,7 +369,17 @@ class Log:
                 self._segments = self._refresher.segments
                 self._next = self._segments[-1].next_sequence if self._segments else 0
             visible = self._synced if self._durability == "commit" and self._refresher is None else self._next
-            return [View(s.path, s.sealed, s.first_sequence, s.index.before(visible)) for s in self._segments]
+            return [
+                View(
+                    s.path, s.sealed, s.first_sequence, s.index.before(visible), len(self._lookup), s.filters
+                )
+                for s in self._segments
+            ]
+
+    def filters_now(self, filters: KeyFilters) -> tuple[Matrix, bytes]:
+        """Those of the growing segment, for a scan."""
+        with self._lock:
+            return filters.snapshot()
 
     @property
     def next_sequence(self) -> int:

@@ -14,7 +14,7 @@ Cost: per batch one checksum over its bytes (about 15 GB/s), a few microseconds 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from tocsin.errors import SchemaError, StoreError
 from .files import store_error
 from .frame import decode_frame
 from .index import LENGTH, OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix
+from .keys import Hashes, KeyFilters, load_keys, may_hold
 from .segment import SegmentReader
 from .times import time_values
 
@@ -43,6 +44,8 @@ class View:
     sealed: bool
     first_sequence: int
     rows: Matrix
+    lookups: int = 0  # how many look-up columns there are
+    filters: KeyFilters | None = None  # of the growing segment; the others' lie beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ class Query:
     columns: list[str] | None = None
     sequence_name: str | None = None
     verify: bool = True
+    # For each look-up column that is asked for: its number among them, the hashes of the values wanted.
+    keys: tuple[tuple[int, Hashes], ...] = ()
+    filters_now: Callable[[KeyFilters], tuple[Matrix, bytes]] | None = None
 
     def output_schema(self) -> pa.Schema:
         """The schema of the batches; SchemaError names a column or expression that does not fit."""
@@ -108,6 +114,8 @@ def scan_batches(views: list[View], query: Query) -> Iterator[pa.RecordBatch]:
 
 def _scan_view(view: View, query: Query, rows: Matrix) -> Iterator[pa.RecordBatch]:
     chosen = rows[_chosen(rows, query)]
+    if query.keys and len(chosen):
+        chosen = _holding(view, query, chosen)
     if not len(chosen):
         return
     try:
@@ -132,6 +140,23 @@ def _chosen(rows: Matrix, query: Query) -> npt.NDArray[np.bool_]:
         low, high = rows[:, TIME_MIN], rows[:, TIME_MAX]
         mask &= (low <= high) & _within(high, query.start, None) & _within(low, _INT64_MIN, query.stop)
     return mask
+
+
+def _holding(view: View, query: Query, rows: Matrix) -> Matrix:
+    """The rows of the batches that may hold the keys asked for."""
+    try:
+        if view.filters is not None and query.filters_now is not None:
+            table, blob = query.filters_now(view.filters)
+        else:
+            known = load_keys(view.path, view.lookups)
+            if known is None:
+                return rows
+            table, blob = known
+    except OSError:
+        return rows  # it only spares reading
+    for column, hashes in query.keys:
+        rows = rows[may_hold(table, blob, rows, column, hashes)]
+    return rows
 
 
 def _within(values: npt.NDArray[np.int64], start: int, stop: int | None) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,7 @@ drift of the schema that somebody should hear of.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,21 @@ from .segment import list_segments
 from .times import is_time_type
 
 FILE = "schema.arrow"
-_STREAM_KEY, _TIME_KEY = b"tocsin.stream", b"tocsin.time"
+_STREAM_KEY, _TIME_KEY, _LOOKUP_KEY = b"tocsin.stream", b"tocsin.time", b"tocsin.lookup"
 # Views share whole buffers with what they were sliced from; up to here a copy is not worth it.
 _VIEW_SLACK_BYTES = 64 * 1024
+
+
+def check_lookup(name: str, schema: pa.Schema, lookup: tuple[str, ...]) -> None:
+    """Raise SchemaError for look-up columns that a stream of this schema cannot have."""
+    for number, column in enumerate(lookup):
+        at = schema.get_field_index(column)
+        if at < 0 or column in lookup[:number]:
+            what = "twice" if at >= 0 else f"not among {schema.names}"
+            raise SchemaError(f"stream {name!r}: look-up column {column!r} is {what}")
+        kind = schema.field(at).type
+        if pa.types.is_nested(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            raise SchemaError(f"stream {name!r}: look-up column {column!r} is {kind}; it must not be nested")
 
 
 def check_schema(name: str, schema: pa.Schema, time: str | None) -> None:
@@ -54,6 +67,23 @@ def check_schema(name: str, schema: pa.Schema, time: str | None) -> None:
             f"stream {name!r}: time column {time!r} is {schema.field(time).type}; "
             "it must be a timestamp, a date or an integer (not uint64)"
         )
+
+
+def key_values(stream: str, schema: pa.Schema, column: str, wanted: Any) -> pa.Array:
+    """What `scan(keys={column: wanted})` asks for: an array of the column's type (a dictionary's values')."""
+    at = schema.get_field_index(column)
+    if at < 0:
+        raise SchemaError(f"stream {stream!r}: keys= names column {column!r}; there are {schema.names}")
+    kind = schema.field(at).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    values = wanted if isinstance(wanted, (list, tuple, set, pa.Array)) else [wanted]
+    try:
+        found = values.cast(kind) if isinstance(values, pa.Array) else pa.array(list(values), kind)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as wrong:
+        raise SchemaError(f"stream {stream!r}: keys= for column {column!r} ({kind}): {wrong}") from None
+    if found.null_count:
+        raise SchemaError(f"stream {stream!r}: keys= for column {column!r} has a null, which equals nothing")
+    return found
 
 
 def difference(ours: pa.Schema, theirs: pa.Schema) -> str:
@@ -142,19 +172,23 @@ def has_dictionaries(kind: pa.DataType) -> bool:
     return any(has_dictionaries(kind.field(i).type) for i in range(kind.num_fields))
 
 
-def save_schema(folder: Path, name: str, schema: pa.Schema, time: str | None) -> None:
+def save_schema(
+    folder: Path, name: str, schema: pa.Schema, time: str | None, lookup: tuple[str, ...]
+) -> None:
     """Write schema.arrow, whole or not at all."""
-    replace_file(folder / FILE, [encode_schema(stored_schema(name, schema, time), 0)])
+    replace_file(folder / FILE, [encode_schema(stored_schema(name, schema, time, lookup), 0)])
 
 
-def stored_schema(name: str, schema: pa.Schema, time: str | None) -> pa.Schema:
-    """The schema with the stream's name and time column in its metadata."""
+def stored_schema(name: str, schema: pa.Schema, time: str | None, lookup: tuple[str, ...]) -> pa.Schema:
+    """The schema with the stream's name, time column and look-up columns in its metadata."""
     ours = {_STREAM_KEY: name.encode()} | ({} if time is None else {_TIME_KEY: time.encode()})
+    if lookup:
+        ours[_LOOKUP_KEY] = json.dumps(lookup).encode()
     return schema.with_metadata({**(schema.metadata or {}), **ours})
 
 
-def load_schema(folder: Path, name: str) -> tuple[pa.Schema, str | None, bool]:
-    """(schema, time column, whether schema.arrow itself was whole); StoreError when no copy is left."""
+def load_schema(folder: Path, name: str) -> tuple[pa.Schema, str | None, tuple[str, ...], bool]:
+    """(schema, time column, look-up columns, whether schema.arrow was whole); StoreError when no copy is left."""
     sources = [folder / FILE, *(path for _, path in list_segments(folder))]
     for source in sources:
         try:
@@ -168,8 +202,9 @@ def load_schema(folder: Path, name: str) -> tuple[pa.Schema, str | None, bool]:
         metadata = dict(stored.metadata)
         del metadata[_STREAM_KEY]
         time = metadata.pop(_TIME_KEY, None)
+        lookup = tuple(json.loads(metadata.pop(_LOOKUP_KEY, b"[]")))
         schema = stored.with_metadata(metadata or None)
-        return schema, None if time is None else time.decode(), source.name == FILE
+        return schema, None if time is None else time.decode(), lookup, source.name == FILE
     raise StoreError(
         f"stream {name!r}: {str(folder / FILE)!r} is missing or damaged, and no segment has a copy"
     )

@@ -1,0 +1,3 @@
+from .batch import Batch
+
+def value_hashes(batch: Batch, column: int) -> bytearray: ...
