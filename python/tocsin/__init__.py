@@ -33,11 +33,12 @@ from tocsin.recognize import match_recognize
 from tocsin.version import __version__
 
 if TYPE_CHECKING:
+    from tocsin.backtesting import backtest
     from tocsin.engine import Engine
     from tocsin.storage import Store
 
 # Loaded when first asked for: a process that only matches tables needs neither threads nor files.
-_LATER = {"Engine": "tocsin.engine", "Store": "tocsin.storage"}
+_LATER = {"Engine": "tocsin.engine", "Store": "tocsin.storage", "backtest": "tocsin.backtesting"}
 
 
 def __getattr__(name: str) -> Any:
@@ -69,6 +70,7 @@ __all__ = [
     "StoreError",
     "TocsinError",
     "__version__",
+    "backtest",
     "col",
     "explain",
     "lit",
