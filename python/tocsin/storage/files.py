@@ -15,6 +15,7 @@ failing fsync by replacing one of those names.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -91,6 +92,12 @@ def sync_file(fd: int) -> None:
         os.fdatasync(fd)
     else:
         os.fsync(fd)
+
+
+def remove_file(path: Path) -> None:
+    """Takes a file away; one that is not there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def sync_folder(path: Path) -> None:

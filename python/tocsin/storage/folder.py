@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,6 +55,13 @@ class StreamInfo:
     time_range: tuple[pa.Scalar, pa.Scalar] | None
     batches: int
     segments: int
+    bytes: int
+
+
+class Trimmed(NamedTuple):
+    """What `trim` took away."""
+
+    events: int
     bytes: int
 
 
@@ -332,6 +339,49 @@ class LogFolder:
         """
         for log in list(self._logs.values()) if stream is None else [self.log(stream)]:
             log.seal()
+
+    def trim(
+        self,
+        stream: str,
+        *,
+        before: TimeValue | None = None,
+        sequence: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Trimmed:
+        """Take the oldest events away: whole sealed files, oldest first, as long as one of the reasons holds.
+
+        Args:
+            stream: its name.
+            before: files all of whose events are older; as `start` of `scan`.
+            sequence: files all of whose events lie before this sequence.
+            max_bytes: as long as the stream's files are more than this, together.
+
+        The file that grows stays, so do the sequences of what is left, and the next one. A scan that has begun and has
+        not come to a file that goes raises StoreError there (on Windows a file that is being read cannot go).
+
+        Returns:
+            Trimmed(events, bytes): what is gone.
+
+        Raises:
+            StoreError: a file cannot be removed (those before it are gone), or the store is read_only. SchemaError:
+            `before`, and there is no time column.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store", segment_bytes=1) as store:
+        ...     log = store.create_stream("trades", pa.schema([("ts", pa.int64())]), time="ts")
+        ...     for day in range(5):
+        ...         first = store.append("trades", {"ts": [day, day]})
+        ...     gone = store.trim("trades", before=3)
+        ...     gone.events, store.scan("trades").read_all()["ts"].to_pylist()
+        (6, [3, 3, 4, 4])
+        """
+        log = self.log(stream)
+        bound: int | None = None
+        if before is not None:
+            if log.time is None:
+                raise SchemaError(f"stream {stream!r} has no time column; give sequence= or max_bytes=")
+            bound = parse_bound(before, log.schema.field(log.time).type, "before")
+        return Trimmed(*log.trim(bound, sequence, max_bytes))
 
     def _open_logs(self) -> None:
         if not self._folder.is_dir():

@@ -39,10 +39,10 @@ import pyarrow as pa
 
 from tocsin.errors import ClosedError, SchemaError, StoreError
 
-from .files import open_append, replace_file, store_error, sync_file, write_all
+from .files import open_append, remove_file, replace_file, store_error, sync_file, sync_folder, write_all
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
-from .index import OFFSET, SEQUENCE, Matrix, save_index
-from .keys import KeyFilters, hashes_of, load_keys, make_filter, save_keys
+from .index import OFFSET, SEQUENCE, TIME_MAX, TIME_MIN, Matrix, index_path, save_index
+from .keys import KeyFilters, hashes_of, keys_path, load_keys, make_filter, save_keys
 from .options import LogOptions
 from .recovery import Recovered, Refresher, recover_segments
 from .scan import View
@@ -155,6 +155,43 @@ class Log:
             self._tell_failure()
             if self._segments and not self._segments[-1].sealed and self._segments[-1].index.count:
                 self._seal()
+
+    def trim(self, before: int | None, sequence: int | None, max_bytes: int | None) -> tuple[int, int]:
+        """Removes the oldest sealed segments, as `LogFolder.trim` says. Returns (events, bytes) that are gone.
+
+        before: in the time column's unit. A crash in the middle leaves a log that begins later, or a little too early.
+        """
+        if self._refresher is not None:
+            raise StoreError(f"stream {self.name!r}: the store was opened with read_only=True")
+        events = freed = 0
+        with self._lock:
+            self._check_open()
+            sizes = [segment.path.stat().st_size for segment in self._segments]
+            total = sum(sizes)
+            while len(self._segments) > 1 and self._segments[0].sealed:
+                oldest, after = self._segments[0], self._segments[1].first_sequence
+                rows = oldest.index.view()
+                late = rows[:, TIME_MAX][rows[:, TIME_MIN] <= rows[:, TIME_MAX]]
+                is_old = before is not None and len(late) > 0 and int(late.max()) < before
+                is_behind = sequence is not None and after <= sequence
+                is_much = max_bytes is not None and total > max_bytes
+                if not (is_old or is_behind or is_much):
+                    break
+                self._segments = self._segments[1:]  # first: an interrupt may come between the files
+                try:
+                    for path in (oldest.path, index_path(oldest.path), keys_path(oldest.path)):
+                        remove_file(path)
+                except OSError as cause:
+                    if oldest.path.exists():
+                        self._segments = [oldest, *self._segments]
+                    raise store_error(f"stream {self.name!r}: cannot remove", oldest.path, cause) from cause
+                size = sizes.pop(0)
+                total -= size
+                freed += size
+                events += after - oldest.first_sequence
+            if freed:
+                sync_folder(self.folder)
+        return events, freed
 
     def close(self) -> None:
         """Sync, write the index, let the file go. A second call does nothing."""
