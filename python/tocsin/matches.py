@@ -1,11 +1,17 @@
 """The pull side of a trigger: an iterator over batches of matches, for threads (`for`) and event loops (`async for`).
 
     outlet ──▶ MatchBuffer (bounded) ──▶ MatchIterator (whom the user holds)
+    match log ──▶ History ─────────────────▲  before the others, with start=
 
 The outlet knows the buffer only, and the buffer's iterator weakly: an iterator that nobody holds any more is not
 waited for. A batch is handed over inside __next__ and __anext__, under the buffer's lock, never by the wake-up
 itself: so a task that is cancelled while it waits, or just after it was woken, takes no batch with it. All tasks that
 wait are woken, and those that find nothing wait again.
+
+From history to live without a gap or a double: the buffer is known to the outlet first, then the history is cut where
+the match log ends at that moment (`after`), and the outlet writes a batch to the log before it looks who takes it. So
+a batch below the cut is in the history, and one above it comes into the buffer; those below it that came there too are
+passed over.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
@@ -24,6 +30,7 @@ from .dispatch import Dispatch
 logger = logging.getLogger("tocsin")
 
 MATCHES_MAX = 1024  # batches
+UNLOGGED = -1  # the place of a batch that is in no match log
 
 
 class MatchIterator:
@@ -33,14 +40,20 @@ class MatchIterator:
     batch goes to one of them. `close()` ends it early.
     """
 
-    def __init__(self, buffer: MatchBuffer) -> None:
+    def __init__(self, buffer: MatchBuffer, history: History | None = None) -> None:
         self._buffer = buffer
+        self._history = history
         weakref.finalize(self, buffer.close).atexit = False
 
     def __iter__(self) -> MatchIterator:
         return self
 
     def __next__(self) -> pa.RecordBatch:
+        if self._history is not None:
+            matches = self._history.next()
+            if matches is not None:
+                return matches
+            self._history = None
         matches = self._buffer.take()
         if matches is None:
             raise StopIteration
@@ -50,6 +63,11 @@ class MatchIterator:
         return self
 
     async def __anext__(self) -> pa.RecordBatch:
+        if self._history is not None:
+            matches = await asyncio.to_thread(self._history.next)
+            if matches is not None:
+                return matches
+            self._history = None
         matches = await self._buffer.take_async()
         if matches is None:
             raise StopAsyncIteration
@@ -57,7 +75,21 @@ class MatchIterator:
 
     def close(self) -> None:
         """Ends the iteration; what was not taken is let go."""
+        self._history = None
         self._buffer.close()
+
+
+class History:
+    """The batches of a reader, for several threads; each goes to one of them."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._lock = threading.Lock()
+
+    def next(self) -> pa.RecordBatch | None:
+        """The next batch, or None at the end. Raises StoreError where it is damaged."""
+        with self._lock:
+            return next(self._batches, None)
 
 
 class MatchBuffer:
@@ -71,7 +103,8 @@ class MatchBuffer:
         self._dispatch = dispatch
         self._inline = inline
         self._drop = drop
-        self._batches: deque[pa.RecordBatch] = deque()
+        self._batches: deque[tuple[int, pa.RecordBatch]] = deque()  # with the place of each in the match log
+        self.after = UNLOGGED  # those before it are the history's
         self._ended = False
         self._closed = False
         # Its lock is re-entrant: a collected iterator closes its buffer wherever the collector happens to run.
@@ -89,8 +122,11 @@ class MatchBuffer:
             "them, close the iterator, or give matches(limit=) a larger number"
         )
 
-    def put(self, matches: pa.RecordBatch) -> None:
-        """The next batch; waits for room. workers=0: it goes in, and the next push is refused while it is full."""
+    def put(self, matches: pa.RecordBatch, place: int) -> None:
+        """The next batch, whose first row is `place` in the match log; waits for room.
+
+        workers=0: it goes in, and the next push is refused while it is full.
+        """
         if self.full():
             if self._inline:
                 self._dispatch.overflows(self, True)
@@ -98,7 +134,7 @@ class MatchBuffer:
                 self._dispatch.wait_for_room(self.full, self._slow)
         with self._changed:
             if not self._closed:
-                self._batches.append(matches)
+                self._batches.append((place, matches))
                 self._changed.notify()
         self._wake()
 
@@ -122,31 +158,36 @@ class MatchBuffer:
 
     def take(self) -> pa.RecordBatch | None:
         """The next batch, which is waited for; None at the end."""
-        with self._changed:
-            while not self._batches:
-                if self._ended:
-                    return None
-                self._changed.wait()
-            matches = self._batches.popleft()
-        self._taken()
-        return matches
+        while True:
+            with self._changed:
+                while not self._batches:
+                    if self._ended:
+                        return None
+                    self._changed.wait()
+                place, matches = self._batches.popleft()
+            self._taken()
+            if place >= self.after:
+                return matches
 
     async def take_async(self) -> pa.RecordBatch | None:
         """The same without blocking the event loop."""
         loop = asyncio.get_running_loop()
         while True:
             sleeper = (loop, loop.create_future())
+            place = UNLOGGED
             matches: pa.RecordBatch | None = None
             with self._changed:
                 if self._batches:
-                    matches = self._batches.popleft()
+                    place, matches = self._batches.popleft()
                 elif self._ended:
                     return None
                 else:
                     self._sleepers.append(sleeper)
             if matches is not None:
                 self._taken()
-                return matches
+                if place >= self.after:
+                    return matches
+                continue
             try:
                 await sleeper[1]
             finally:

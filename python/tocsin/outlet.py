@@ -29,18 +29,19 @@ from tocsin_core.shard import export_array
 
 from .dead_letters import DeadLetter, DeadLetters
 from .dispatch import Dispatch
-from .errors import ClosedError, SchemaError
+from .errors import ClosedError, SchemaError, TocsinError
 from .handlers import Delivery, Handler
 from .ingest import in_layout
 from .lanes import Outbox, ThreadLane
 from .loop_lane import LoopLane
-from .matches import MatchBuffer, MatchIterator
+from .matches import UNLOGGED, History, MatchBuffer, MatchIterator
 from .stats import TriggerCounters
 from .ticket import TicketBook
 
 logger = logging.getLogger("tocsin")
 
 ARROW_ARRAY_BYTES = 80  # struct ArrowArray: five int64 and five pointers (at most 8 bytes each)
+NOWHERE = 2**63 - 1  # the place of a batch that the match log refused: no history has it
 ORIGINS = 1024  # of deliveries remembered for the triggers upon this one: theirs come out right behind
 
 
@@ -114,8 +115,12 @@ class Outlet:
             self._handlers += (handler,)
             self._look()
 
-    def iterate(self, limit: int | None) -> MatchIterator:
-        """A new MatchIterator over at most `limit` batches at a time."""
+    def iterate(self, limit: int | None, start: int | None = None) -> MatchIterator:
+        """An iterator over at most `limit` batches at a time; start: first those of the match log from there."""
+        if start is not None and self._log is None:
+            raise TocsinError(
+                f"trigger {self.trigger!r}: matches(start={start}) reads the match log, and this engine has no store"
+            )
         buffer = MatchBuffer(self.trigger, limit, self._dispatch, self._inline, self._drop)
         with self._lock:
             if self._ended:
@@ -123,7 +128,14 @@ class Outlet:
             else:
                 self._buffers += (buffer,)
                 self._look()
-        return MatchIterator(buffer)
+        if start is None:
+            return MatchIterator(buffer)
+        try:
+            buffer.after, batches = self._log.read_until_now(start)
+        except BaseException:
+            buffer.close()
+            raise
+        return MatchIterator(buffer, History(batches))
 
     def _drop(self, buffer: MatchBuffer) -> None:
         with self._lock:
@@ -156,18 +168,23 @@ class Outlet:
         if dispatch.keeping:
             origin = self._upstream.origin(first, last)
             self._origins.append((number, number + len(batch) - 1, origin))
-        as_arrow, lanes, direct, buffers = self._takers
-        # As Arrow only when somebody wants it so: per_match handlers get their dicts straight from the core.
-        matches = self._as_arrow(batch) if as_arrow else None
+        matches: pa.RecordBatch | None = None
+        place = UNLOGGED
         if self._log is not None:
+            matches = self._as_arrow(batch)
             try:
-                self._log.append(matches)
+                place = self._log.append(matches)
             except Exception as failure:
+                place = NOWHERE
                 self._letter("store", None, failure, first, last, matches)
                 failure.add_note(
                     f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches"
                 )
                 self._fault(failure)
+        as_arrow, lanes, direct, buffers = self._takers  # after the log: see matches.py
+        if as_arrow and matches is None:
+            # Only when somebody wants it so: per_match handlers get their dicts straight from the core.
+            matches = self._as_arrow(batch)
         leaving: BaseException | None = None
         delivery: Delivery | None = None
         if lanes:
@@ -187,7 +204,7 @@ class Outlet:
                 delivery = delivery or Delivery(matches, first, last, next(dispatch.numbers), origin)
                 leaving = self._handle(handler, delivery) or leaving
         for buffer in buffers:
-            buffer.put(matches)
+            buffer.put(matches, place)
         if laned is None:
             self.counters.done(stamp)
         else:

@@ -134,7 +134,7 @@ class Trigger:
 
         return register if function is None else register(function)
 
-    def matches(self, limit: int | None = MATCHES_MAX) -> MatchIterator:
+    def matches(self, limit: int | None = MATCHES_MAX, *, start: int | None = None) -> MatchIterator:
         """The pull side: an iterator over the record batches of matches from now on; it ends when the engine closes.
 
         It is for threads (`for`) and for asyncio (`async for`, which does not block the loop; when the waiting task is
@@ -147,12 +147,15 @@ class Trigger:
 
         Args:
             limit: how many batches may wait to be taken; None: any number, in memory.
+            start: with a store: first the matches that its match log has from this sequence on (0: all of them, of
+                earlier runs too), then those that come, without a gap and none twice. None: only those that come.
 
         Returns:
             An iterator of pyarrow.RecordBatch with the trigger's schema, none of them empty.
 
         Raises:
-            ValueError: `limit` is not a whole number of at least 1, or None.
+            ValueError: `limit` is not a whole number of at least 1, or None; `start` not one of at least 0, or None.
+            TocsinError: `start`, and the engine has no store. StoreError, from the iterator: the log is damaged there.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine() as engine:
@@ -166,7 +169,9 @@ class Trigger:
             raise ValueError(
                 f"matches(limit={limit!r}): give a whole number of at least 1, or None for any number"
             )
-        return self._outlet.iterate(limit)
+        if start is not None and (type(start) is not int or start < 0):
+            raise ValueError(f"matches(start={start!r}): give a whole number of at least 0, or None")
+        return self._outlet.iterate(limit, start)
 
     def results(self) -> list[Any]:
         """What handlers registered with results= have returned since the last call.

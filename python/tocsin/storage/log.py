@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic as time_now
 from time import time as wall_clock
@@ -41,11 +41,11 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 
 from .files import open_append, remove_file, replace_file, store_error, sync_file, sync_folder, write_all
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
-from .index import OFFSET, SEQUENCE, TIME_MAX, TIME_MIN, Matrix, index_path, save_index
+from .index import OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix, index_path, save_index
 from .keys import KeyFilters, hashes_of, keys_path, load_keys, make_filter, save_keys
 from .options import LogOptions
 from .recovery import Recovered, Refresher, recover_segments
-from .scan import View
+from .scan import Query, View, scan_batches
 from .schema import Fitter, has_dictionaries, stored_schema
 from .segment import Segment, segment_path
 from .times import time_range
@@ -417,6 +417,16 @@ class Log:
         """Those of the growing segment, for a scan."""
         with self._lock:
             return filters.snapshot()
+
+    def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:
+        """What a scan would see now, from sequence `first` on; and the sequence behind it, where the next append begins
+        (or further on)."""
+        views = self.snapshot()
+        rows = views[-1].rows if views else None
+        after = views[-1].first_sequence if views else 0
+        if rows is not None and len(rows):
+            after = int(rows[-1, SEQUENCE] + rows[-1, ROWS])
+        return after, scan_batches(views, Query(self.name, self.schema, first_sequence=first))
 
     @property
     def next_sequence(self) -> int:
