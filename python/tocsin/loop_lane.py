@@ -16,6 +16,7 @@ makes a dead letter of its call and ends.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from typing import Any
@@ -171,6 +172,11 @@ class LoopLane(Outbox):
             self._queue.clear()
             self._flying.clear()
         self._dispatch.made_room()
+        if self.loop.is_closed():
+            for task in list(self._running):  # those that never came to their first step would complain of it
+                run = task.get_coro()
+                if inspect.iscoroutine(run) and inspect.getcoroutinestate(run) == inspect.CORO_CREATED:
+                    run.close()
         for job, unit, count in sorted(flying + queue, key=lambda part: (part[0].number, part[1])):
             delivery = job.delivery
             self._outlet.give_up(self.handler, delivery, delivery.part(self.handler, unit, count), failure)
