@@ -41,3 +41,22 @@ def bench_replay(race: Race) -> None:
         itself=[Reference("itself over the table in memory", subject.match(events, clause), goal=0.7)],
         columns=subject.SEQUENCE_COLUMNS,
     )
+
+
+def bench_lookup(race: Race) -> None:
+    """The events of one account of a million, out of a store of all; a hundred events of each at 100 M."""
+    path, account = subject.account_store(race.folder, race.events)
+    race(
+        f"look-up of one account in {race.events} events",
+        subject.lookup(path, account, filtered=True),
+        [],
+        itself=[
+            Reference(
+                "itself, a full scan with where=", subject.lookup(path, account, filtered=False), goal=5.0
+            )
+        ],
+        judge=subject.lookup(path, account, filtered=False),
+        work=1,
+        unit="µs",
+        columns=("ts", "account"),
+    )

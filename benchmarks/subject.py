@@ -12,9 +12,12 @@ from pathlib import Path
 from time import perf_counter_ns, process_time, sleep
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from benchmarks.data import (
+    BATCH_ROWS,
     BURST_ROWS,
     HANDOVER_TURNS,
     PACE_PER_SECOND,
@@ -350,3 +353,39 @@ def replay(data: Data, clause: str, folder: Path) -> Callable[[], Timed]:
         return measured(again)
 
     return run
+
+
+def lookup(path: Path, account: int, *, filtered: bool) -> Callable[[], Timed]:
+    """One account's events out of a store with filters for it; without them: the scan that reads everything."""
+
+    def run() -> Timed:
+        import tocsin as tc
+
+        with tc.Store(path, read_only=True) as store:
+
+            def look() -> pa.Table:
+                if filtered:
+                    return store.scan("events", keys={"account": account}).read_all()
+                return store.scan("events", where=pc.field("account") == account).read_all()
+
+            return measured(look)
+
+    return run
+
+
+def account_store(folder: Path, events: int) -> tuple[Path, int]:
+    """A store of so many events of a million accounts (two columns and an amount), and one account; made once."""
+    import tocsin as tc
+
+    path = folder / f"accounts_{events}.store"
+    schema = pa.schema([("ts", pa.int64()), ("account", pa.int64()), ("amount", pa.float64())])
+    if not path.exists():
+        generator = np.random.default_rng(11)
+        with tc.Store(path, durability="none") as store:
+            store.create_stream("events", schema, time="ts", lookup=["account"])
+            for first in range(0, events, BATCH_ROWS):
+                at = np.arange(first, min(first + BATCH_ROWS, events))
+                accounts = generator.integers(0, 1_000_000, len(at))
+                rows = {"ts": at, "account": accounts, "amount": generator.random(len(at))}
+                store.append("events", pa.record_batch(rows, schema=schema))
+    return path, 123_456
