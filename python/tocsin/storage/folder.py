@@ -266,6 +266,7 @@ class LogFolder:
             verify=verify,
             keys=tuple(hashes),
             filters_now=log.filters_now,
+            filters_of=log.filters_of,
             **bounds,
         )
         return pa.RecordBatchReader.from_batches(query.output_schema(), scan_batches(log.snapshot(), query))

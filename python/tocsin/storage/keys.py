@@ -38,7 +38,7 @@ import pyarrow as pa
 from tocsin_core.batch import Batch
 from tocsin_core.owner import value_hashes
 
-from .files import replace_file
+from .files import Piece, replace_file
 from .index import SEQUENCE, Matrix
 
 PROBES = 4
@@ -80,10 +80,10 @@ def _places(hashes: Hashes, probe: int) -> Hashes:
 class KeyFilters:
     """The filters of one segment's batches, in order. Not locked: the log that owns it is."""
 
-    def __init__(self, columns: int, table: Matrix | None = None, blob: bytes = b"") -> None:
+    def __init__(self, columns: int, table: Matrix | None = None, blob: Piece = b"") -> None:
         self.columns = columns
         self._rows: list[list[int]] = [] if table is None else table.tolist()
-        self._pieces: list[bytes] = [blob]
+        self._pieces: list[bytes] = [bytes(blob)]
         self._size = len(blob)
 
     @property
@@ -131,11 +131,13 @@ def save_keys(segment: Path, filters: KeyFilters) -> None:
     replace_file(keys_path(segment), [header, struct.pack("<II", total, 0), rows, blob])
 
 
-def load_keys(segment: Path, columns: int) -> tuple[Matrix, bytes] | None:
-    """What save_keys has put there; None where there is nothing, or it is damaged, or for other columns."""
+def load_keys(segment: Path, columns: int) -> tuple[Matrix, Piece] | None:
+    """What save_keys has put there, mapped and looked through once; None where there is nothing, or it is damaged, or
+    for other columns."""
     try:
-        whole = keys_path(segment).read_bytes()
-    except FileNotFoundError:
+        with pa.memory_map(str(keys_path(segment)), "r") as mapped:
+            whole = memoryview(mapped.read_buffer()).cast("B")  # keeps the map for as long as it lives
+    except (FileNotFoundError, pa.ArrowInvalid):  # Arrow maps no empty file
         return None
     if len(whole) < _HEADER_BYTES:
         return None
@@ -149,13 +151,13 @@ def load_keys(segment: Path, columns: int) -> tuple[Matrix, bytes] | None:
         or len(whole) != _HEADER_BYTES + 8 * width * count + size
     ):
         return None
-    if zlib.crc32(memoryview(whole)[_HEADER_BYTES:], zlib.crc32(whole[: _HEADER.size])) != total:
+    if zlib.crc32(whole[_HEADER_BYTES:], zlib.crc32(whole[: _HEADER.size])) != total:
         return None
     table = np.frombuffer(whole, "<i8", width * count, _HEADER_BYTES).reshape(count, width).astype(np.int64)
     return table, whole[_HEADER_BYTES + 8 * width * count :]
 
 
-def may_hold(table: Matrix, blob: bytes, rows: Matrix, column: int, hashes: Hashes) -> npt.NDArray[np.bool_]:
+def may_hold(table: Matrix, blob: Piece, rows: Matrix, column: int, hashes: Hashes) -> npt.NDArray[np.bool_]:
     """For each index row whether its batch may hold one of the values in look-up column `column`."""
     found = np.ones(len(rows), np.bool_)
     if not len(table):

@@ -39,7 +39,16 @@ import pyarrow as pa
 
 from tocsin.errors import ClosedError, SchemaError, StoreError
 
-from .files import open_append, remove_file, replace_file, store_error, sync_file, sync_folder, write_all
+from .files import (
+    Piece,
+    open_append,
+    remove_file,
+    replace_file,
+    store_error,
+    sync_file,
+    sync_folder,
+    write_all,
+)
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
 from .index import OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix, index_path, save_index
 from .keys import KeyFilters, hashes_of, keys_path, load_keys, make_filter, save_keys
@@ -96,6 +105,7 @@ class Log:
         else:
             self._segments, self.recovered = recover_segments(folder, name)
         self._next = self._synced = self._segments[-1].next_sequence if self._segments else 0
+        self._keys: dict[Path, tuple[Matrix, Piece]] = {}  # of sealed segments
         self._started = 0.0  # when the growing segment was begun, or its store opened; of time.monotonic
         if self._segments and not read_only:
             # As old as its last write: nothing says when it was begun.
@@ -177,6 +187,7 @@ class Log:
                 is_much = max_bytes is not None and total > max_bytes
                 if not (is_old or is_behind or is_much):
                     break
+                self._keys.pop(oldest.path, None)
                 self._segments = self._segments[1:]  # first: an interrupt may come between the files
                 try:
                     for path in (oldest.path, index_path(oldest.path), keys_path(oldest.path)):
@@ -214,6 +225,7 @@ class Log:
     def abandon(self) -> None:
         """Let the file go as it is: after a failure, and in a forked child."""
         self._closed = True
+        self._keys.clear()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -413,10 +425,22 @@ class Log:
                 for s in self._segments
             ]
 
-    def filters_now(self, filters: KeyFilters) -> tuple[Matrix, bytes]:
+    def filters_now(self, filters: KeyFilters) -> tuple[Matrix, Piece]:
         """Those of the growing segment, for a scan."""
         with self._lock:
             return filters.snapshot()
+
+    def filters_of(self, path: Path) -> tuple[Matrix, Piece] | None:
+        """Those that lie beside a segment; of a sealed one looked through once."""
+        with self._lock:
+            sealed = any(segment.path == path and segment.sealed for segment in self._segments)
+            known = self._keys.get(path)
+        if known is None:
+            known = load_keys(path, len(self._lookup))
+            if known is not None and sealed:
+                with self._lock:
+                    self._keys[path] = known
+        return known
 
     def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:
         """What a scan would see now, from sequence `first` on; and the sequence behind it, where the next append begins

@@ -26,10 +26,10 @@ from pyarrow import acero
 
 from tocsin.errors import SchemaError, StoreError
 
-from .files import store_error
+from .files import Piece, store_error
 from .frame import decode_frame
 from .index import LENGTH, OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix
-from .keys import Hashes, KeyFilters, load_keys, may_hold
+from .keys import Hashes, KeyFilters, may_hold
 from .segment import SegmentReader
 from .times import time_values
 
@@ -65,7 +65,8 @@ class Query:
     verify: bool = True
     # For each look-up column that is asked for: its number among them, the hashes of the values wanted.
     keys: tuple[tuple[int, Hashes], ...] = ()
-    filters_now: Callable[[KeyFilters], tuple[Matrix, bytes]] | None = None
+    filters_now: Callable[[KeyFilters], tuple[Matrix, Piece]] | None = None
+    filters_of: Callable[[Path], tuple[Matrix, Piece] | None] | None = None
 
     def output_schema(self) -> pa.Schema:
         """The schema of the batches; SchemaError names a column or expression that does not fit."""
@@ -147,11 +148,13 @@ def _holding(view: View, query: Query, rows: Matrix) -> Matrix:
     try:
         if view.filters is not None and query.filters_now is not None:
             table, blob = query.filters_now(view.filters)
-        else:
-            known = load_keys(view.path, view.lookups)
+        elif query.filters_of is not None:
+            known = query.filters_of(view.path)
             if known is None:
                 return rows
             table, blob = known
+        else:
+            return rows
     except OSError:
         return rows  # it only spares reading
     for column, hashes in query.keys:
