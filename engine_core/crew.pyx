@@ -19,8 +19,8 @@ the triggers upon this trigger, whose operators are run there and then: jobs are
 of them sees what it would see with one worker. All that leaves the shard (matches, their order, faults, sequences) is
 therefore what `Shard.run` would give.
 
-PERF: preparing once, by whoever is free, against every worker looking at every row for itself: see benchmarks
-(bench_workers.py) for both, measured, for 2 to 64 workers.
+PERF: preparing once, by whoever is free, against every worker looking at every row for itself: benchmarks/shares.py
+measures both, for 2 to 64 workers.
 
 Memory: a job has 5 bytes for each row of its batch while it is under way (spares.hpp); at most JOBS_UNDER_WAY jobs are, and
 a worker that waits looks AHEAD_MAX jobs ahead.
@@ -119,12 +119,24 @@ cdef bint within_limits(NodeC *node, int n_workers, Fault *fault) noexcept nogil
     return (<Operator>instance(node, 0)).within_limits(n_open, n_partitions, fault) == STATUS_OK
 
 
+cdef void work_cut(Work *work, int64_t n, int64_t segments, int n_workers) noexcept nogil:
+    """`n` rows fall into `segments` segments, for which there is room and which nobody has prepared."""
+    cdef int64_t i
+    cdef Segment *s
+    for i in range(segments):
+        s = &work.segments[i]
+        s.start = <int32_t>(i * SEGMENT_ROWS)
+        s.n = <int32_t>min(n - i * SEGMENT_ROWS, SEGMENT_ROWS)
+        s.ends = work.ends + i * n_workers
+        s.status = STATUS_OK
+    work.n_segments = <int32_t>segments
+
+
 cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Message *slot, int64_t slot_sequence, NodeC *node,
                     int64_t job) noexcept nogil:
     """Fills the record of a job, and shows it to the others."""
-    cdef int64_t n, i, segments = 0
+    cdef int64_t n, segments = 0
     cdef bint votes = False
-    cdef Segment *s
     work.kind = slot.kind
     work.node = node
     work.batch = <BatchC *>slot.batch if slot.kind == SLOT_DATA else NULL
@@ -154,13 +166,7 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Message *
         elif not work_reserve(work, w.spares, n, segments, n_workers):
             fault_set(&work.refusal, STATUS_NO_MEMORY, -1, -1, 0, 0, "the rows of a batch")
             segments = 0
-        for i in range(segments):
-            s = &work.segments[i]
-            s.start = <int32_t>(i * SEGMENT_ROWS)
-            s.n = <int32_t>(n - i * SEGMENT_ROWS if n - i * SEGMENT_ROWS < SEGMENT_ROWS else SEGMENT_ROWS)
-            s.ends = work.ends + i * n_workers
-            s.status = STATUS_OK
-        work.n_segments = <int32_t>segments
+        work_cut(work, n, segments, n_workers)
         votes = work.refusal.code == STATUS_OK and (<Operator>instance(node, 0)).votes
     jobs.opened(job, <int>segments, votes)
 
@@ -620,16 +626,11 @@ def measure_shares(list operators not None, list batches not None):
                 work.rows = NULL
             if not work_reserve(&work, spares, one.c.n_rows, n, n_workers):
                 raise MemoryError("no memory for the rows of a batch")
-            work.n_segments = <int32_t>n
+            work_cut(&work, one.c.n_rows, n, n_workers)
             clear(&work.refusal)
             begun = stamp()
             for i in range(n):
                 s = &work.segments[i]
-                s.start = <int32_t>(i * SEGMENT_ROWS)
-                s.n = <int32_t>(one.c.n_rows - i * SEGMENT_ROWS)
-                if s.n > SEGMENT_ROWS:
-                    s.n = SEGMENT_ROWS
-                s.ends = work.ends + i * n_workers
                 clear(&s.fault)
                 one_of = operators[i % n_workers]
                 s.status = one_of.prepare(one.c, s.start, s.n, n_workers, work.rows + s.start,

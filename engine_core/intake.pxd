@@ -41,7 +41,10 @@ cdef class Intake:
     cdef bint shown                 # a slot is published, and nobody woken for it
     cdef bint shut                  # the stream ends: who has the lock alone puts something in
     cdef int learn(self, Schema given) except -1
+    cdef int64_t mark_of(self, int64_t newest) noexcept
     cdef bint joins(self, int64_t rows) noexcept
+    cdef bint join(self, const Column *columns, int64_t n, int64_t newest) noexcept
+    cdef void fill(self, Message *message, BatchC *batch, OpenBatch *open, int64_t n, int64_t newest) noexcept
     cdef void leave(self) noexcept
     cdef void count(self, int64_t n_rows, int64_t newest) noexcept
     cdef bint in_order(self, TimeScan *found) noexcept

@@ -206,7 +206,7 @@ cdef class Intake:
     @property
     def watermark(self):
         """No event before this time is still to come (an int in the time column's unit); None before any event."""
-        cdef int64_t mark = max(watermark_of(self.newest, self.lateness), self.told)
+        cdef int64_t mark = self.mark_of(self.newest)
         return None if mark == INT64_MIN else mark
 
     @property
@@ -309,10 +309,38 @@ cdef class Intake:
 
     # ------------------------------------------------------------------ small pushes
 
+    cdef int64_t mark_of(self, int64_t newest) noexcept:
+        """The watermark when the newest time is `newest`."""
+        return max(watermark_of(newest, self.lateness), self.told)
+
     cdef bint joins(self, int64_t rows) noexcept:
         """Whether `rows` rows may join the open batch; reads the epoch for the slot that is claimed if not."""
         self.epoch = self.ring.c.epoch()
         return self.open != NULL and self.open_epoch == self.epoch and self.open.rows() + rows <= self.gather_rows
+
+    cdef bint join(self, const Column *columns, int64_t n, int64_t newest) noexcept:
+        """`n` rows (<= OPEN_ROWS_MAX) join the open batch, and `newest` is the newest time then; False: they need a slot."""
+        if not self.joins(n) or not open_append(self.open, columns, self.rows.n, n, self.mark_of(newest)):
+            return False
+        self.count(n, newest)
+        self.next += n
+        return True
+
+    cdef void fill(self, Message *message, BatchC *batch, OpenBatch *open, int64_t n, int64_t newest) noexcept:
+        """`message` is `batch`, with `n` rows, the next ones; takes it over. open: what small pushes join from now on, and
+        `batch` is when it is closed, or NULL."""
+        message.kind = SLOT_DATA if open == NULL else SLOT_OPEN
+        message.batch = batch
+        message.note = open
+        message.base = self.next
+        message.last = self.next + n - 1
+        message.time = self.mark_of(newest)
+        self.next += n
+        self.leave()
+        if open != NULL:
+            open.retain()       # the slot's; ours follows
+            self.open = open
+            self.open_epoch = self.epoch
 
     cdef void leave(self) noexcept:
         """What goes in next comes behind the open batch: nothing joins that any more."""
@@ -395,15 +423,10 @@ cdef class Intake:
 
     cdef int place(self) noexcept:
         """What is offered joins the open batch, or gets a slot."""
-        cdef int64_t sequence, mark
-        cdef int64_t n = self.offered
-        if self.joins(n):
-            mark = max(watermark_of(self.offered_newest, self.lateness), self.told)
-            if open_append(self.open, self.views, self.rows.n, n, mark):
-                self.count(n, self.offered_newest)
-                self.next += n
-                self.forget_offered()
-                return IS_TAKEN
+        cdef int64_t sequence
+        if self.join(self.views, self.offered, self.offered_newest):
+            self.forget_offered()
+            return IS_TAKEN
         sequence = self.ring.c.try_claim(1)
         if sequence == RING_FULL:
             return IS_WITHOUT_SLOT
@@ -416,9 +439,8 @@ cdef class Intake:
         cdef BatchC *batch = NULL
         cdef OpenBatch *open = NULL
         cdef int64_t n = self.offered
-        cdef int64_t mark = max(watermark_of(self.offered_newest, self.lateness), self.told)
         if n < self.gather_rows and not (sequence >= 0 and self.ring.c.idle(sequence)):
-            open = open_begin(self.rows.outs, self.rows.n, n, mark, &batch)
+            open = open_begin(self.rows.outs, self.rows.n, n, self.mark_of(self.offered_newest), &batch)
         else:
             batch = out_compact(self.rows.outs, self.rows.n, n)
             if batch == NULL:
@@ -432,20 +454,7 @@ cdef class Intake:
                 self.show(sequence, &message)
             return IS_WITHOUT_MEMORY
         self.count(n, self.offered_newest)
-        message.kind = SLOT_DATA
-        message.batch = batch
-        message.note = NULL
-        message.time = mark
-        message.base = self.next
-        message.last = self.next + n - 1
-        self.next += n
-        self.leave()
-        if open != NULL:
-            message.kind = SLOT_OPEN
-            message.note = open
-            open.retain()       # the slot's; ours follows
-            self.open = open
-            self.open_epoch = self.epoch
+        self.fill(&message, batch, open, n, self.offered_newest)
         return IS_TAKEN if self.show(sequence, &message) else IS_CLOSED
 
     def take_offered(self):
@@ -467,17 +476,11 @@ cdef class Intake:
         seen: as for put.
         """
         cdef int64_t newest = self.newest
-        cdef int64_t mark
-        if batch.c.n_rows > OPEN_ROWS_MAX or self.gather_rows < 2 or not self.joins(batch.c.n_rows):
+        if batch.c.n_rows > OPEN_ROWS_MAX or self.gather_rows < 2:
             return False
         if not seen and self.scanned == batch.c:
             newest = self.scanned_newest
-        mark = max(watermark_of(newest, self.lateness), self.told)
-        if not open_append(self.open, batch.c.columns, self.rows.n, batch.c.n_rows, mark):
-            return False
-        self.count(batch.c.n_rows, newest)
-        self.next += batch.c.n_rows
-        return True
+        return self.join(batch.c.columns, batch.c.n_rows, newest)
 
     # ------------------------------------------------------------------ into the ring
 
@@ -525,36 +528,20 @@ cdef class Intake:
         cdef OpenBatch *open = NULL
         cdef int64_t n = c.n_rows
         cdef int64_t first = self.next
-        cdef int64_t mark = max(watermark_of(newest, self.lateness), self.told)
         cdef int64_t sequence
-        cdef bint joins = n <= OPEN_ROWS_MAX and self.gather_rows >= 2 and self.joins(n)
-        if joins and open_append(self.open, c.columns, self.rows.n, n, mark):
-            self.count(n, newest)
-            self.next += n
+        if n <= OPEN_ROWS_MAX and self.gather_rows >= 2 and self.join(c.columns, n, newest):
             batch_release(c)
             return first
         sequence = self.ring.c.try_claim(1)
         if sequence < 0:
             return -1
         if n <= OPEN_ROWS_MAX and n < self.gather_rows and not self.ring.c.idle(sequence):
-            open = open_copy(self.rows.outs, c.columns, self.rows.n, n, mark, &copy)
-        self.leave()
-        self.count(n, newest)
-        self.next += n
-        message.kind = SLOT_DATA
-        message.batch = c
-        message.note = NULL
-        message.base = first
-        message.last = first + n - 1
-        message.time = mark
+            open = open_copy(self.rows.outs, c.columns, self.rows.n, n, self.mark_of(newest), &copy)
         if open != NULL:
             batch_release(c)
-            message.kind = SLOT_OPEN
-            message.batch = copy
-            message.note = open
-            open.retain()               # the slot's; ours follows
-            self.open = open
-            self.open_epoch = self.epoch
+            c = copy
+        self.count(n, newest)
+        self.fill(&message, c, open, n, newest)
         self.show(sequence, &message)
         return first
 
@@ -619,27 +606,14 @@ cdef class Intake:
         if base is not None:
             self.next = base
         first = self.next
-        self.next += n
-        message.kind = SLOT_DATA
-        message.batch = batch.c
-        message.note = NULL
-        message.base = first
-        message.last = first + n - 1
-        message.time = max(watermark_of(self.newest, self.lateness), self.told)
-        self.leave()
         # An epoch was read: `gather` could have joined this batch to another one.
         if self.epoch >= 0 and n < self.gather_rows and n <= OPEN_ROWS_MAX and base is None and not (
                 sequence >= 0 and self.ring.c.idle(sequence)):
-            open = open_copy(self.rows.outs, batch.c.columns, self.rows.n, n, message.time, &copy)
-        if open != NULL:
-            message.kind = SLOT_OPEN
-            message.batch = copy
-            message.note = open
-            open.retain()           # the slot's; ours follows
-            self.open = open
-            self.open_epoch = self.epoch
-        else:
-            batch_retain(batch.c)
+            open = open_copy(self.rows.outs, batch.c.columns, self.rows.n, n, self.mark_of(self.newest), &copy)
+        if open == NULL:
+            copy = batch.c
+            batch_retain(copy)
+        self.fill(&message, copy, open, n, self.newest)
         self.epoch = -1
         self.send(sequence, &message)
         return first
@@ -655,7 +629,7 @@ cdef class Intake:
         message.note = NULL
         message.base = self.next
         message.last = self.next
-        message.time = max(watermark_of(self.newest, self.lateness), self.told)
+        message.time = self.mark_of(self.newest)
         self.send(sequence, &message)
 
 

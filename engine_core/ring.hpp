@@ -33,9 +33,9 @@
 //       batch (open_batch.hpp) is closed there; and in a ring that drops, what a reader entered stays where it is.
 //
 // Waiting, as the Disruptor's strategies of these names: `block` spins shortly (20 us; less and less where that was in vain),
-// then sleeps on a condition variable, so an idle ring uses no processor; `yield` spins, then gives its time slice away again and again; `spin` never gives it
-// away. The last two use a processor for each thread that waits. With one processor, spin means yield (ring.pyx):
-// whoever is waited for must run.
+// then sleeps on a condition variable, so an idle ring uses no processor; `yield` spins, then gives its time slice away again
+// and again; `spin` never gives it away. The last two use a processor for each thread that waits. With one processor, spin
+// means yield (ring.pyx): whoever is waited for must run.
 //
 // Dropping, for producers that must never wait: in a ring made with `drops`, `displace` puts a message into a full ring by
 // letting the oldest batch go that no reader has entered. What is published behind it moves down by one place, and the new

@@ -26,9 +26,8 @@ Faults: an operator that refuses a batch has not changed its state (operator.pxd
 with the fault, the other listeners go on, and the trigger sees the next batch.
 
 Invariants: who has the turn (relay.hpp), else the shard's thread alone, touches `routes`, NodeC.emitted and the operators;
-who takes, `items`. A reference to a
-batch is owned by exactly one of: inbox slot (a ring that recycles), outbox slot, items. `room` for all that a step is
-sure to emit is made before the step begins, so that an inline step does not fail half-way.
+who takes, `items`. A reference to a batch is owned by exactly one of: inbox slot (a ring that recycles), outbox slot, items.
+`room` for all that a step is sure to emit is made before the step begins, so that an inline step does not fail half-way.
 
 Cost: a step with no listener ~20 ns (the release of the batch comes on top, see ring.hpp).
 """

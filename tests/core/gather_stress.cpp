@@ -18,6 +18,7 @@
 //   G7  kept      a control message was dropped
 //   G8  hang      a round takes longer than a minute (the alarm); an untimed claim returned full
 #include "ring.hpp"
+#include "stress.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -32,11 +33,6 @@ using namespace tocsin;
 
 static constexpr int32_t CONTROL = 4;
 static constexpr int64_t GATHER = 24;
-
-static void forbidden(const char *what, int64_t a, int64_t b) {
-    std::fprintf(stderr, "FORBIDDEN %s: %ld, %ld\n", what, static_cast<long>(a), static_cast<long>(b));
-    std::_Exit(1);
-}
 
 struct Row {
     int64_t number;

@@ -15,6 +15,7 @@
 //   J5  completed  a job is completed before all workers have left it, twice, never, or out of order
 //   J6  hang       a round takes longer than a minute (the alarm)
 #include "jobs.hpp"
+#include "stress.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -28,18 +29,6 @@
 using namespace tocsin;
 
 static constexpr int SEGMENTS_MAX = 9, AHEAD_MAX = 8;
-
-static void forbidden(const char *what, int64_t a, int64_t b) {
-    std::fprintf(stderr, "FORBIDDEN %s: %ld, %ld\n", what, static_cast<long>(a), static_cast<long>(b));
-    std::_Exit(1);
-}
-
-static uint64_t mixed(uint64_t x) {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
 
 // What a job is, as everybody can work it out; the record says the same again.
 struct Plan {

@@ -15,6 +15,7 @@
 //   R4  stuck    a slot stays unread although its producer waits for it and no handler runs (a lost wake-up), for 20 s
 //   R5  hang     a round takes longer than a minute (the alarm)
 #include "ring.hpp"
+#include "stress.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -26,18 +27,6 @@
 #endif
 
 using namespace tocsin;
-
-static void forbidden(const char *what, int64_t a, int64_t b) {
-    std::fprintf(stderr, "FORBIDDEN %s: %ld, %ld\n", what, static_cast<long>(a), static_cast<long>(b));
-    std::_Exit(1);
-}
-
-static uint64_t mixed(uint64_t x) {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
 
 static void pause_a_while(uint64_t r) {
     if (r % 64 == 0)

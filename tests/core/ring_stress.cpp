@@ -2,9 +2,9 @@
 //
 //   ring_stress PRODUCERS READERS CAPACITY MILLISECONDS
 //
-// Every round starts a fresh ring (with one of the three wait strategies), lets the producers push for a few milliseconds (claims of 1 to 4 slots,
-// waiting, timed and not waiting), closes it from a further thread while they push, and then checks. Each slot
-// carries its producer, that producer's running number and a check word made of both.
+// Every round starts a fresh ring (with one of the three wait strategies), lets the producers push for a few milliseconds
+// (claims of 1 to 4 slots, waiting, timed and not waiting), closes it from a further thread while they push, and then checks.
+// Each slot carries its producer, that producer's running number and a check word made of both.
 //
 // Forbidden outcomes (each ends the program with code 1 and a line that names it):
 //   F1  torn      a reader sees a slot whose check word does not fit its other fields
@@ -17,6 +17,7 @@
 //   F8  recycled  (every other round recycles) a batch was let go twice, never, or before a reader had passed it
 //   F9  hang      a round takes longer than a minute (the alarm)
 #include "ring.hpp"
+#include "stress.hpp"
 
 #include <atomic>
 #include <cstdio>
@@ -29,11 +30,6 @@
 #endif
 
 using namespace tocsin;
-
-static void forbidden(const char *what, long a, long b) {
-    std::fprintf(stderr, "FORBIDDEN %s: %ld, %ld\n", what, a, b);
-    std::_Exit(1);
-}
 
 static uint64_t check_word(uint64_t producer, uint64_t number) {
     uint64_t x = producer * 0x9e3779b97f4a7c15u + number + 1;
