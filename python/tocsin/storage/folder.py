@@ -265,7 +265,6 @@ class LogFolder:
             sequence_name=sequence_column,
             verify=verify,
             keys=tuple(hashes),
-            filters_now=log.filters_now,
             filters_of=log.filters_of,
             **bounds,
         )

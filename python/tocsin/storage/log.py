@@ -419,27 +419,22 @@ class Log:
                 self._next = self._segments[-1].next_sequence if self._segments else 0
             visible = self._synced if self._durability == "commit" and self._refresher is None else self._next
             return [
-                View(
-                    s.path, s.sealed, s.first_sequence, s.index.before(visible), len(self._lookup), s.filters
-                )
+                View(s.path, s.sealed, s.first_sequence, s.index.before(visible), s.filters)
                 for s in self._segments
             ]
 
-    def filters_now(self, filters: KeyFilters) -> tuple[Matrix, Piece]:
-        """Those of the growing segment, for a scan."""
+    def filters_of(self, view: View) -> tuple[Matrix, Piece] | None:
+        """The filters of its batches, or None. Those of a sealed segment are looked through once."""
         with self._lock:
-            return filters.snapshot()
-
-    def filters_of(self, path: Path) -> tuple[Matrix, Piece] | None:
-        """Those that lie beside a segment; of a sealed one looked through once."""
-        with self._lock:
-            sealed = any(segment.path == path and segment.sealed for segment in self._segments)
-            known = self._keys.get(path)
+            if view.filters is not None:  # of the growing segment
+                return view.filters.snapshot()
+            sealed = any(segment.path == view.path and segment.sealed for segment in self._segments)
+            known = self._keys.get(view.path)
         if known is None:
-            known = load_keys(path, len(self._lookup))
+            known = load_keys(view.path, len(self._lookup))
             if known is not None and sealed:
                 with self._lock:
-                    self._keys[path] = known
+                    self._keys[view.path] = known
         return known
 
     def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:

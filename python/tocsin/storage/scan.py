@@ -44,7 +44,6 @@ class View:
     sealed: bool
     first_sequence: int
     rows: Matrix
-    lookups: int = 0  # how many look-up columns there are
     filters: KeyFilters | None = None  # of the growing segment; the others' lie beside them
 
 
@@ -65,8 +64,7 @@ class Query:
     verify: bool = True
     # For each look-up column that is asked for: its number among them, the hashes of the values wanted.
     keys: tuple[tuple[int, Hashes], ...] = ()
-    filters_now: Callable[[KeyFilters], tuple[Matrix, Piece]] | None = None
-    filters_of: Callable[[Path], tuple[Matrix, Piece] | None] | None = None
+    filters_of: Callable[[View], tuple[Matrix, Piece] | None] | None = None
 
     def output_schema(self) -> pa.Schema:
         """The schema of the batches; SchemaError names a column or expression that does not fit."""
@@ -146,17 +144,12 @@ def _chosen(rows: Matrix, query: Query) -> npt.NDArray[np.bool_]:
 def _holding(view: View, query: Query, rows: Matrix) -> Matrix:
     """The rows of the batches that may hold the keys asked for."""
     try:
-        if view.filters is not None and query.filters_now is not None:
-            table, blob = query.filters_now(view.filters)
-        elif query.filters_of is not None:
-            known = query.filters_of(view.path)
-            if known is None:
-                return rows
-            table, blob = known
-        else:
-            return rows
+        known = None if query.filters_of is None else query.filters_of(view)
     except OSError:
-        return rows  # it only spares reading
+        known = None  # it only spares reading
+    if known is None:
+        return rows
+    table, blob = known
     for column, hashes in query.keys:
         rows = rows[may_hold(table, blob, rows, column, hashes)]
     return rows
