@@ -30,7 +30,7 @@ def speedups(name: str, events: data.Data, clause: str, rows: int = 65_536) -> N
         """Seconds of preparing, and of the slowest worker's taking; the best of three."""
         best = (float("inf"), float("inf"))
         for _ in range(3):
-            operators, _ = build_operators(clause, batches[0].schema, workers=workers)
+            operators, *_ = build_operators(clause, batches[0].schema, workers=workers)
             given = [Batch.from_arrow(batch, operators[0].input) for batch in batches]
             prepared, taken, _ = measure_shares(operators, given)
             best = min(best, (prepared / 1e9, max(taken) / 1e9), key=sum)

@@ -21,6 +21,10 @@ cdef struct BatchC:
     # The Schema that its columns are in, or NULL: the one that its maker declares. Borrowed, from who took the batch in: an
     # Intake, or the caller of Operator.run; gather passes it on.
     PyObject *layout
+    BatchC *places              # of matches, or NULL: from which to which event of the source each reaches
+
+cdef enum:
+    PLACES = 2                  # sequences of the first and of the last event
 
 cdef void batch_retain(BatchC *batch) noexcept nogil
 cdef void batch_release(BatchC *batch) noexcept nogil      # NULL is allowed
@@ -39,6 +43,8 @@ cdef BatchC *batch_new_with(int64_t n_columns, int64_t extra, uint8_t **behind) 
 # 0 .. n_owned - 1 and drops `kept` (retained here) on which the others rest, or NULL. Children are zeroed structs.
 cdef int array_make(ArrowArray *out, int64_t length, int64_t null_count, int64_t n_buffers, int64_t n_owned,
                     int64_t n_children, BatchC *kept) noexcept nogil
+# The last PLACES columns of a batch that nobody else holds become its `places`. Status; then nothing has changed.
+cdef int batch_set_aside(BatchC *batch) noexcept nogil
 # A second ArrowArray over the memory of `source`, which `kept` keeps alive; children and dictionary included.
 cdef int array_alias(ArrowArray *out, const ArrowArray *source, BatchC *kept) noexcept nogil
 # Room for the dictionary of an array made by array_make. Status.

@@ -67,6 +67,7 @@ cdef void batch_release(BatchC *batch) noexcept nogil:
         return
     if batch.array.release != NULL:
         batch.array.release(&batch.array)
+    batch_release(batch.places)
     free(batch)
     count_add(&batches, -1)
 
@@ -87,6 +88,28 @@ cdef BatchC *batch_adopt(ArrowArray *array, const ArrowSchema *schema, Fault *fa
 
 cdef Schema batch_schema(const BatchC *batch, Schema declared):
     return declared if batch.layout == NULL else <Schema>batch.layout
+
+
+cdef int batch_set_aside(BatchC *batch) noexcept nogil:
+    cdef int64_t i, at
+    cdef ArrowArray *child
+    cdef BatchC *places = batch_new(PLACES)
+    if places == NULL or array_make(&places.array, batch.n_rows, 0, 1, 0, PLACES, NULL) != STATUS_OK:
+        batch_release(places)
+        return STATUS_NO_MEMORY
+    places.n_rows = batch.n_rows
+    for i in range(PLACES):
+        at = batch.n_columns - PLACES + i
+        child = batch.array.children[at]
+        places.array.children[i][0] = child[0]      # moved, as Arrow has it
+        child.release = NULL
+        places.array.children[i].offset += batch.array.offset
+        places.array.children[i].length = batch.n_rows
+        places.columns[i] = batch.columns[at]
+    batch.n_columns -= PLACES
+    batch.array.n_children -= PLACES
+    batch.places = places
+    return STATUS_OK
 
 
 # ------------------------------------------------------------------ arrays of our own
@@ -331,6 +354,14 @@ cdef class Batch:
         """How many columns the batch has."""
         return self.c.n_columns
 
+    @property
+    def places(self):
+        """Of matches that were asked for it: a Batch of the sequences of each one's first and last event; else None."""
+        if self.c.places == NULL:
+            return None
+        batch_retain(self.c.places)
+        return Batch.wrap(self.c.places, PLACES_SCHEMA)
+
     def __len__(self):
         return self.c.n_rows
 
@@ -358,6 +389,9 @@ cdef class Batch:
 
     def __repr__(self):
         return f"Batch({self.c.n_rows} rows, {self.schema!r})"
+
+
+PLACES_SCHEMA = Schema.from_fields(["first", "last"], ["l", "l"])
 
 
 cdef bint same_schema(const ArrowSchema *raw, Schema schema) noexcept:

@@ -47,6 +47,7 @@ cdef struct Work:               # the record of one job
     int64_t last
     int64_t time
     int64_t ticket
+    void *note                  # a Cut, or NULL
     int64_t stamp
     int32_t owner               # the one worker that has a part, or -1: all have
     int32_t n_segments

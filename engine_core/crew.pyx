@@ -36,8 +36,9 @@ from .jobs cimport JOB_AWAY, JOB_OPENER, Jobs, Patience
 from .merge cimport merge_matches
 from .operator cimport SPREAD_BATCHES, SPREAD_KEYS, STAGE_RESULT, Operator, Piece
 from .pool cimport PoolC, pool_close, pool_open
-from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING, Message)
-from .shard cimport Outgoing, Shard, clear, emit, fill, finish, report, settle
+from .ring cimport (RING_CLOSED, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_CUT, SLOT_DATA, SLOT_FINISH, SLOT_NOTHING,
+                    Message)
+from .shard cimport Outgoing, Shard, clear, cut_operators, cut_upon, emit, fill, finish, report, settle
 from .spares cimport Spares
 from .status cimport STATUS_CAPACITY, STATUS_NO_MEMORY, STATUS_OK, Fault, fault_exception, fault_set
 from .topology cimport NodeC, RoutesC
@@ -56,7 +57,7 @@ cdef int64_t jobs_of(const WorkerC *w, const Message *slot) noexcept nogil:
     cdef const RoutesC *routes = w.shard.routes
     cdef int64_t n = 0
     cdef int32_t i
-    if slot.kind == SLOT_CONTROL or slot.kind == SLOT_BARRIER:
+    if slot.kind == SLOT_CONTROL or slot.kind == SLOT_BARRIER or slot.kind == SLOT_CUT:
         return 1
     if routes == NULL or slot.kind == SLOT_NOTHING:
         return 0
@@ -75,7 +76,7 @@ cdef NodeC *node_of(const WorkerC *w, const Message *slot, int64_t index) noexce
     cdef const RoutesC *routes = w.shard.routes
     cdef int64_t n
     cdef int32_t i
-    if slot.kind == SLOT_CONTROL or slot.kind == SLOT_BARRIER:
+    if slot.kind == SLOT_CONTROL or slot.kind == SLOT_BARRIER or slot.kind == SLOT_CUT:
         return NULL
     if slot.kind != SLOT_FINISH:
         return routes.nodes[routes.first[slot.id] + index]
@@ -144,6 +145,7 @@ cdef void work_open(WorkerC *w, Jobs *jobs, Work *work, int n_workers, Message *
     work.last = slot.base
     work.time = slot.time if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else INT64_MIN
     work.ticket = slot.ticket
+    work.note = slot.note if slot.kind == SLOT_CUT else NULL
     work.owner = -1
     work.stamp = slot.ticket if slot.kind == SLOT_DATA or slot.kind == SLOT_ADVANCE else 0
     work.n_segments = 0
@@ -410,6 +412,8 @@ cdef void complete(WorkerC *w, Work *work, int n_workers, BatchC **found) noexce
     cdef Outgoing item
     w.shard.stamp = work.stamp
     if work.node == NULL:
+        if work.kind == SLOT_CUT:
+            cut_upon(&w.shard, work.note)
         fill(&item, work.kind, 0, NULL, 0, 0)
         item.ticket = work.ticket
         emit(&w.shard, &item)
@@ -447,6 +451,8 @@ cdef void run_job(WorkerC *w, Jobs *jobs, Work *works, int n_workers, Message *s
             patience.wait()
     if node != NULL and (work.owner < 0 or work.owner == w.number):
         own_part(w, jobs, work, <Operator>instance(node, w.number))
+    if slot.kind == SLOT_CUT:
+        cut_operators(&w.shard, slot.note, w.number)
     if slot.kind == SLOT_CONTROL:
         w.shard.routes = <const RoutesC *>slot.note
     if jobs.leave(w.job):

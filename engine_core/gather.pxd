@@ -8,3 +8,5 @@ from .status cimport Fault
 # to it. NULL and a filled fault (`item` is the column): no memory, a large_utf8 or utf8 column past its limit, or
 # STATUS_TYPE for a column that kernels cannot read.
 cdef BatchC *batch_gather(BatchC *source, const int32_t *rows, int64_t n, int64_t n_columns, Fault *fault) noexcept nogil
+# Gives `batch`, which are the events base + rows[i], its places: each row reaches from itself to itself. Status.
+cdef int batch_place(BatchC *batch, const int32_t *rows, int64_t base) noexcept nogil

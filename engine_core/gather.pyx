@@ -16,11 +16,11 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from .arrow_abi cimport ArrowArray
-from .batch cimport BatchC, array_add_dictionary, array_alias, array_make, batch_new, batch_release
+from .batch cimport PLACES, BatchC, array_add_dictionary, array_alias, array_make, batch_new, batch_release
 from .bits cimport bits_gather
-from .builder cimport OutColumn, out_array, out_free, out_gather, out_init, out_view
+from .builder cimport OutColumn, out_array, out_export, out_free, out_gather, out_init, out_reserve, out_view
 from .column cimport (
-    KIND_DICT, KIND_FIXED, KIND_LARGE_UTF8, KIND_NONE, KIND_UTF8_VIEW, Column, column_bytes, column_valid)
+    KIND_DICT, KIND_FIXED, KIND_I64, KIND_LARGE_UTF8, KIND_NONE, KIND_UTF8_VIEW, Column, column_bytes, column_valid)
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_TYPE, Fault, fault_set
 
 
@@ -142,3 +142,26 @@ cdef BatchC *batch_gather(BatchC *source, const int32_t *rows, int64_t n, int64_
             fault_set(fault, status, -1, <int>i, 0, 0, text)
             return NULL
     return out
+
+
+cdef int batch_place(BatchC *batch, const int32_t *rows, int64_t base) noexcept nogil:
+    cdef OutColumn columns[PLACES]
+    cdef int64_t i, n = batch.n_rows
+    cdef int64_t *values
+    cdef int k, status = STATUS_OK
+    for k in range(PLACES):
+        out_init(&columns[k], KIND_I64, 0)
+        if status == STATUS_OK:
+            status = out_reserve(&columns[k], n)
+        if status == STATUS_OK:
+            values = <int64_t *>columns[k].values
+            for i in range(n):
+                values[i] = base + rows[i]
+            columns[k].length = n
+    if status == STATUS_OK:
+        batch.places = out_export(columns, PLACES, n)
+    if batch.places == NULL:
+        for k in range(PLACES):
+            out_free(&columns[k])
+        return STATUS_NO_MEMORY
+    return STATUS_OK

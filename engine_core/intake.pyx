@@ -219,6 +219,15 @@ cdef class Intake:
         """The latest time that `advance` was told, or None."""
         return None if self.told == INT64_MIN else self.told
 
+    def resume(self, int64_t next, newest, told):
+        """Goes on where a stream was: the next sequence, the newest time seen and what `advance` was told (or None)."""
+        self.leave()
+        self.next = next
+        self.newest = INT64_MIN if newest is None else newest
+        self.told = INT64_MIN if told is None else told
+        self.newest_gauge.set(self.newest)
+        self.told_gauge.set(self.told)
+
     def figures(self):
         """(events, batches, newest time or None, watermark or None): what was taken in so far; from any thread."""
         cdef int64_t newest = self.newest_gauge.get()

@@ -85,6 +85,7 @@ cdef enum SlotKind:
     SLOT_CONTROL = 4    # in: `note` is a Control record; out: it has taken effect
     SLOT_BARRIER = 5    # in and out: everything before it has gone by (`ticket` says which)
     SLOT_OPEN = 7       # in: as SLOT_DATA, but rows may still come (open_batch.hpp); readers see SLOT_DATA
+    SLOT_CUT = 8        # in: `note` is a Cut (shard.pyx) that gets the state of every trigger; out: it has
     SLOT_FAULT = 6      # out: trigger `id` could not process `batch`; `note` is a malloc'ed Fault
 
 cdef int64_t claim_blocking(RingC *ring, int64_t n, int64_t timeout_ns) except? -4

@@ -10,6 +10,7 @@ from .status cimport Fault
 cdef class RowFilter(Operator):
     cdef RowCondition condition
     cdef int64_t n_columns      # of the output
+    cdef bint placed
     cdef int32_t *rows          # of one batch
     cdef int64_t room
     cdef uint8_t *bytes         # CHUNK

@@ -10,8 +10,8 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 
-from .batch cimport BatchC, batch_retain
-from .gather cimport batch_gather
+from .batch cimport BatchC, batch_release, batch_retain
+from .gather cimport batch_gather, batch_place
 from .operator cimport SPREAD_BATCHES, Operator
 from .pool cimport ConditionPool, SharedCondition, pool_rows, select_all
 from .registers cimport CHUNK
@@ -30,9 +30,10 @@ cdef class RowFilter(Operator):
         schema: of the input.
         condition: over its columns.
         output: the first columns of `schema`, which are passed on; None: all. In the layout in which they came.
+        placed: whether the batches have `places`.
     """
 
-    def __cinit__(self, Schema schema not None, RowCondition condition not None, Schema output=None):
+    def __cinit__(self, Schema schema not None, RowCondition condition not None, Schema output=None, *, bint placed=False):
         cdef int i
         self.input = schema
         self.output = schema if output is None else output
@@ -40,6 +41,7 @@ cdef class RowFilter(Operator):
         if self.output.names != schema.names[:self.n_columns]:
             raise ValueError("a filter passes on its first columns")
         self.condition = condition
+        self.placed = placed
         for i in range(condition.program.n_inputs):
             if condition.columns[i] >= len(schema.names):
                 raise ValueError("the condition reads a column that is not there")
@@ -92,12 +94,18 @@ cdef class RowFilter(Operator):
             status = self._alone(batch, &rows, &found, fault)
         if status != STATUS_OK or found == 0:
             return status
-        if found == batch.n_rows and self.n_columns == batch.n_columns:
+        if found == batch.n_rows and self.n_columns == batch.n_columns and not self.placed:
             batch_retain(batch)         # all of it, as single events are
             out[0] = batch
             return STATUS_OK
         out[0] = batch_gather(batch, rows, found, self.n_columns, fault)
-        return STATUS_OK if out[0] != NULL else fault.code
+        if out[0] == NULL:
+            return fault.code
+        if self.placed and batch_place(out[0], rows, base_sequence) != STATUS_OK:
+            batch_release(out[0])
+            out[0] = NULL
+            return fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "the rows that passed")
+        return STATUS_OK
 
     cdef int _alone(self, BatchC *batch, int32_t **rows, int64_t *found, Fault *fault) noexcept nogil:
         cdef int64_t n = batch.n_rows, start, size

@@ -1,6 +1,7 @@
 """Shard: one worker's part of the engine."""
 from libc.stdint cimport int32_t, int64_t
 from .batch cimport BatchC
+from .operator cimport Operator
 from .ring cimport Ring, RingC
 from .status cimport Fault
 from .topology cimport NodeC, RoutesC
@@ -31,6 +32,13 @@ cdef struct ShardC:
     int64_t lost            # outgoing things that had nowhere to go: the outbox was closed from outside
 
 
+cdef class Cut:
+    cdef readonly dict states
+    cdef readonly dict emitted
+    cdef readonly object failure
+    cdef int keep(self, int id, int instance, Operator operator) except -1
+
+
 cdef class Shard:
     cdef ShardC c
     cdef readonly Ring inbox
@@ -52,3 +60,6 @@ cdef void settle(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fau
                  int64_t last) noexcept nogil
 # End of input for the listeners of `source`.
 cdef void finish(ShardC *shard, int32_t source) noexcept nogil
+# The parts of a Cut (`note`): see shard.pyx.
+cdef void cut_operators(ShardC *shard, void *note, int worker) noexcept with gil
+cdef void cut_upon(ShardC *shard, void *note) noexcept with gil

@@ -35,14 +35,14 @@ from libc.stdint cimport INT64_MIN, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, realloc
 
 from .arrow_abi cimport ArrowArray
-from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain, batch_schema
+from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain, batch_schema, batch_set_aside
 from .intake cimport Intake
-from .operator cimport STAGE_RESULT, Operator
+from .operator cimport SPREAD_KEYS, STAGE_RESULT, Operator
 from .pool cimport PoolC, pool_close, pool_open
-from .ring cimport (RING_CLOSED, RING_RELIEVE, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_DATA, SLOT_FAULT, SLOT_FINISH,
-                    Message, Ring, Slot, claim_blocking)
+from .ring cimport (RING_CLOSED, RING_RELIEVE, SLOT_ADVANCE, SLOT_BARRIER, SLOT_CONTROL, SLOT_CUT, SLOT_DATA, SLOT_FAULT,
+                    SLOT_FINISH, Message, Ring, Slot, claim_blocking)
 from .schema cimport Schema
-from .status cimport Fault, STATUS_OK, fault_exception
+from .status cimport STATUS_NO_MEMORY, STATUS_OK, Fault, fault_exception, fault_set
 from .topology cimport NodeC, Routes, RoutesC
 
 from .status import ClosedError
@@ -52,6 +52,7 @@ FINISH = SLOT_FINISH
 CONTROL = SLOT_CONTROL
 BARRIER = SLOT_BARRIER
 FAULT = SLOT_FAULT
+CUT = SLOT_CUT
 
 TAKE_MAX = 256   # outgoing things per call of take: the GIL is taken once for so many
 
@@ -156,6 +157,12 @@ cdef void settle(ShardC *shard, NodeC *node, int status, BatchC *out, Fault *fau
     if out.n_rows == 0:
         batch_release(out)
         return
+    if node.placed and out.places == NULL and batch_set_aside(out) != STATUS_OK:
+        batch_release(out)
+        clear(fault)
+        fault_set(fault, STATUS_NO_MEMORY, -1, -1, 0, 0, "where the matches lie")
+        report(shard, node, fault, NULL, base, last)
+        return
     first = node.emitted
     node.emitted += out.n_rows
     batch_retain(out)
@@ -243,6 +250,79 @@ cdef void finish(ShardC *shard, int32_t source) noexcept nogil:
         finish(shard, node.id)
 
 
+# ---------------------------------------------------------------- the state of all triggers at one place
+
+cdef class Cut:
+    """The state of every trigger between two batches, the same two for all: what a checkpoint keeps.
+
+    states      {(trigger's source id, number of the instance): bytes of Operator.save}, of those that have one
+    emitted     {trigger's source id: how many matches it had found}
+    failure     None, or why it is not whole
+
+    >>> Cut().states
+    {}
+    """
+    def __cinit__(self):
+        self.states = {}
+        self.emitted = {}
+        self.failure = None
+
+    cdef int keep(self, int id, int instance, Operator operator) except -1:
+        try:
+            self.states[id, instance] = operator.save()
+        except NotImplementedError:
+            pass
+        return 0
+
+
+cdef bint is_root(const RoutesC *routes, int32_t source) noexcept nogil:
+    cdef int32_t i
+    for i in range(routes.n_roots):
+        if routes.roots[i] == source:
+            return True
+    return False
+
+
+cdef void cut_operators(ShardC *shard, void *note, int worker) noexcept with gil:
+    """What the operators of `worker` keep that are stepped by it alone, or by partition (-1: all there are)."""
+    cdef const RoutesC *routes = shard.routes
+    cdef int32_t source, i, k
+    cdef const NodeC *node
+    cdef Cut cut = <Cut>note
+    if routes == NULL:
+        return
+    try:
+        for source in range(routes.n_sources):
+            if worker >= 0 and not is_root(routes, source):
+                continue                # triggers upon triggers are stepped by whoever completes a job
+            for i in range(routes.first[source], routes.first[source + 1]):
+                node = routes.nodes[i]
+                for k in range(node.n_instances):
+                    if worker < 0 or worker == (k if node.spread == SPREAD_KEYS else node.owner):
+                        cut.keep(node.id, k, <Operator>node.instances[k])
+    except BaseException as failure:
+        cut.failure = failure
+
+
+cdef void cut_upon(ShardC *shard, void *note) noexcept with gil:
+    """The same for triggers upon triggers; and how much every trigger has found."""
+    cdef const RoutesC *routes = shard.routes
+    cdef int32_t source, i
+    cdef const NodeC *node
+    cdef Cut cut = <Cut>note
+    if routes == NULL:
+        return
+    try:
+        for source in range(routes.n_sources):
+            for i in range(routes.first[source], routes.first[source + 1]):
+                node = routes.nodes[i]
+                cut.emitted[node.id] = node.emitted
+                if not is_root(routes, source) and (node.id, 0) not in cut.states:
+                    cut.keep(node.id, 0, <Operator>node.operation)
+    except BaseException as failure:
+        cut.failure = failure
+
+
 cdef void step(ShardC *shard, Message *slot) noexcept nogil:
     """What one slot of the inbox says; its batch is the ring's, which recycles it."""
     cdef Outgoing item
@@ -260,6 +340,12 @@ cdef void step(ShardC *shard, Message *slot) noexcept nogil:
         emit(shard, &item)
     elif slot.kind == SLOT_BARRIER:
         fill(&item, SLOT_BARRIER, 0, NULL, 0, 0)
+        item.ticket = slot.ticket
+        emit(shard, &item)
+    elif slot.kind == SLOT_CUT:
+        cut_operators(shard, slot.note, -1)
+        cut_upon(shard, slot.note)
+        fill(&item, SLOT_CUT, 0, NULL, 0, 0)
         item.ticket = slot.ticket
         emit(shard, &item)
     elif slot.kind == SLOT_FINISH and not shard.finished:
@@ -367,12 +453,15 @@ cdef class Shard:
         """How many outgoing things were let go because the outbox was closed by force."""
         return self.c.lost
 
-    def know(self, int id, Operator operator, source=None):
-        """Who is behind source id `id`: its operator, and the Intake or Operator that feeds it (None: forget it)."""
+    def know(self, int id, Operator operator, source=None, Schema output=None):
+        """Who is behind source id `id`: its operator, and the Intake or Operator that feeds it (None: forget it).
+
+        output: the schema of its matches, if that is not the operator's: of what it finds, columns are set aside.
+        """
         if operator is None:
             self.known.pop(id, None)
         else:
-            self.known[id] = (operator, source)
+            self.known[id] = (operator, source, operator.output if output is None else output)
 
     def run(self, int worker=0):
         """The body of the worker thread: returns when the inbox is closed and empty, and closes the outbox."""
@@ -467,13 +556,9 @@ cdef class Shard:
             else:
                 fault = (-1, MemoryError("no memory to say what was wrong"))
         if item.batch != NULL:
-            operator, source = self.known[item.id]
-            if item.kind == SLOT_DATA:
-                schema = operator.output
-            elif isinstance(source, Operator):
-                schema = (<Operator>source).output
-            else:
-                schema = (<Intake>source).schema
+            operator, source, schema = self.known[item.id]
+            if item.kind != SLOT_DATA:
+                schema = operator.input if isinstance(source, Operator) else (<Intake>source).schema
             batch = Batch.wrap(item.batch, batch_schema(item.batch, schema))
         return item.kind, item.id, batch, item.base, item.last, fault, item.ticket, item.stamp
 
@@ -499,6 +584,19 @@ cdef class Shard:
         if sequence < 0:
             raise ClosedError("the engine is closed")
         self.post(sequence, SLOT_BARRIER, ticket=ticket)
+
+    def cut(self, int64_t sequence, Cut cut not None, int64_t ticket):
+        """Publishes "fill `cut`" in the claimed slot `sequence`; answered by (CUT, ..., ticket). The caller keeps `cut`."""
+        cdef Slot *slot = self.inbox.c.at(sequence)
+        slot.kind = SLOT_CUT
+        slot.id = 0
+        slot.batch = NULL
+        slot.note = <void *>cut
+        slot.base = slot.last = 0
+        slot.time = INT64_MIN
+        slot.ticket = ticket
+        self.inbox.c.fence()
+        self.inbox.c.publish(sequence)
 
     def switch(self, int64_t sequence, Routes routes not None, int64_t ticket):
         """Publishes a new version of the table in the claimed slot `sequence`; answered by (CONTROL, ..., ticket).

@@ -13,6 +13,7 @@ cdef struct NodeC:
     bint unordered          # what several workers found goes out as it is, without a merge
     int32_t id              # the trigger's source id: what its matches are a stream under
     int32_t timed           # its order is its stream's event time: it may be told the watermark
+    bint placed             # what it finds ends with columns that say where it lies
     int64_t emitted         # matches so far = sequence of the next one; the shard's thread only
 
 cdef struct RoutesC:

@@ -17,6 +17,8 @@ class Node:
         timed: bool = False,
         owner: int = 0,
         ordered: bool = True,
+        emitted: int = 0,
+        placed: bool = False,
     ) -> None: ...
     @property
     def id(self) -> int: ...

@@ -35,10 +35,11 @@ cdef class Node:
 
     operator: or a list of them, one a worker, if it is to be run by partition.  timed: the operator is ordered by the event
     time of its stream and is told its watermark.  owner: the worker that runs an operator which has to see everything.
-    ordered: what several workers found is merged into one order.
+    ordered: what several workers found is merged into one order.  emitted: how many matches it has found already, before
+    the state that its operators have.  placed: the last PLACES columns of what they find say where it lies (batch.pxd).
     """
     def __cinit__(self, int id, int source, operator not None, *, bint timed=False, int owner=0,
-                  bint ordered=True):
+                  bint ordered=True, int64_t emitted=0, bint placed=False):
         cdef int i
         cdef Operator one
         if id < 0 or source < 0 or id == source:
@@ -65,7 +66,8 @@ cdef class Node:
         self.c.unordered = not ordered
         self.c.id = id
         self.c.timed = timed
-        self.c.emitted = 0
+        self.c.emitted = emitted
+        self.c.placed = placed
 
     def __dealloc__(self):
         free(self.c.instances)

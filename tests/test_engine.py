@@ -630,15 +630,17 @@ def test_events_and_matches_are_in_the_store_and_sequences_go_on(workers: int, t
         with Engine(tmp_path / "x.store", workers=workers) as engine:
             stream = engine.stream("s", TIMED, time="ts")
             engine.trigger("t", stream, passing(TIMED, even_only=True))
-            stream.push(events(1, 2))
-            stream.push({"n": 3, "ts": 3})
-            stream.push(events(2))  # late, and stored
+            now = 10 * round_  # the watermark goes on, too
+            stream.push(events(now + 1, now + 2))
+            stream.push({"n": now + 3, "ts": now + 3})
+            stream.push(events(now + 2))  # late, and stored
             assert engine.store is not None
             assert stream.sequence == 4 * round_ + 3
             engine.flush()
             stored = engine.store.scan("s").read_all().column("n").to_pylist()
-            assert stored == [1, 2, 3, 2] * (round_ + 1)
-            assert engine.store.matches.scan("t").read_all().column("n").to_pylist() == [1, 2] * (round_ + 1)
+            assert stored == [1, 2, 3, 2, 11, 12, 13, 12][: 4 * (round_ + 1)]
+            matched = engine.store.matches.scan("t").read_all().column("n").to_pylist()
+            assert matched == [1, 2, 11, 12][: 2 * (round_ + 1)]
 
 
 def test_an_event_is_in_the_store_before_a_trigger_sees_it_and_a_match_before_a_handler(

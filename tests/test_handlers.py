@@ -13,6 +13,7 @@ import pytest
 
 from runtime_support import NUMBERS, numbers, passing
 from tocsin.engine import Engine
+from tocsin.errors import StoreError
 
 WORKERS = pytest.mark.parametrize("workers", [0, 1])
 
@@ -185,19 +186,26 @@ def test_a_match_log_that_refuses_is_reported_and_the_handlers_still_run(
 ) -> None:
     found: list[Any] = []
 
-    class Full:
-        def append(self, data: Any) -> int:
-            raise OSError("disk full")
+    def full(data: Any) -> int:
+        raise OSError("disk full")
 
     with Engine(tmp_path / "x.store", workers=0) as engine:
         stream = engine.stream("s", NUMBERS)
         trigger = engine.trigger("t", stream, passing())
         trigger.handler(found.append)
-        monkeypatch.setattr(trigger._outlet, "_log", Full())
-        with pytest.raises(OSError, match="disk full"):
-            stream.push(numbers(1))
-        assert len(found) == 1
-        assert [letter.kind for letter in engine.dead_letters("t")] == ["store"]
+        assert engine.store is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.store.matches.log("t"), "append", full)
+            for n in (1, 2):
+                with pytest.raises(OSError, match="disk full"):
+                    stream.push(numbers(n))
+        assert len(found) == 2
+        with pytest.raises(StoreError, match="matches of trigger 't' wait for the disk"):
+            engine.checkpoint()
+        stream.push(numbers(3))
+        assert engine.store.matches.scan("t").read_all().column("n").to_pylist() == [1, 2, 3]
+        assert engine.dead_letters("t") == []
+        engine.checkpoint()
 
 
 def test_what_is_not_callable_is_no_handler() -> None:

@@ -120,7 +120,8 @@ def test_a_match_log_that_cannot_be_written_keeps_nobody_from_the_matches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, stream, trigger = engine_at(tmp_path / "s.store", workers=0)
-    log = trigger._outlet._log
+    assert engine.store is not None
+    log = engine.store.matches.log("t")
     append = log.append
     stream.push({"n": 0})
 
@@ -136,6 +137,8 @@ def test_a_match_log_that_cannot_be_written_keeps_nobody_from_the_matches(
     stream.push({"n": 2})
     engine.close()
     assert numbers(matches) == [0, 1, 2]
+    with tc.Store(tmp_path / "s.store") as store:
+        assert store.matches.scan("t").read_all()["n"].to_pylist() == [0, 1, 2]
 
 
 def test_a_removed_trigger_s_history_is_read_to_its_end(tmp_path: Path) -> None:

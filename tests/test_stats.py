@@ -265,11 +265,11 @@ def test_a_restored_operator_tells_the_same_state() -> None:
 
     for clause in (ROW_LOCAL, ACROSS):
         with Engine(workers=0) as engine:
-            (operator,), _ = build_operators(clause, TIMED)
+            (operator,), *_ = build_operators(clause, TIMED)
             stream = engine.stream("s", TIMED)
             engine.trigger("t", stream, operator)
             stream.push(timed([0] * 500, [f"a long key {i}" for i in range(500)], list(range(500))))
-            (other,), _ = build_operators(clause, TIMED)
+            (other,), *_ = build_operators(clause, TIMED)
             other.restore(operator.save())
             open_attempts, partitions, rows, size = operator.figures()
             assert other.figures()[:3] == (open_attempts, partitions, rows)

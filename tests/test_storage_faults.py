@@ -301,8 +301,8 @@ def test_a_newer_version_is_refused_by_name(tmp_path):
     with Store(tmp_path / "s"):
         pass
     manifest = tmp_path / "s/tocsin.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": 2}))
-    with pytest.raises(StoreError, match="format version 2, this tocsin knows version 1"):
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": 3}))
+    with pytest.raises(StoreError, match="format version 3, this tocsin knows version 2"):
         Store(tmp_path / "s")
 
 

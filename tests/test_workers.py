@@ -292,7 +292,7 @@ def test_shares_measured_in_turn_find_every_match(name: str) -> None:
     matcher = tc.Matcher(KEYED[name], table.schema)
     right = sum(matcher.push(batch).num_rows for batch in table.to_batches(max_chunksize=7))
     for workers in (2, 5, 64):
-        operators, _ = build_operators(KEYED[name], table.schema, workers=workers)
+        operators, *_ = build_operators(KEYED[name], table.schema, workers=workers)
         cores = [Batch.from_arrow(batch, operators[0].input) for batch in table.to_batches(max_chunksize=7)]
         prepared, taken, matches = measure_shares(operators, cores)
         assert (matches, len(taken), prepared > 0) == (right, workers, True)

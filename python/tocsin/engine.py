@@ -14,6 +14,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal
 
@@ -27,9 +28,14 @@ from tocsin_core.status import SchemaError, TocsinError
 
 from .compile import build_operators
 from .dead_letters import DEAD_LETTER_SCHEMA, LETTERS_MAX, DeadLetter, DeadLetters
+from .errors import StoreError
+from .inflow import MARKS_SCHEMA
 from .language.duration import duration_ns
 from .limits import check_limit, state_limits
+from .match_log import MatchLog, stored_schema
 from .outlet import Outlet
+from .progress import Progress
+from .recovery import Part, Recovered, Recovery
 from .runtime import Runtime
 from .stats import EngineStats, engine_stats
 from .storage import Store
@@ -64,6 +70,10 @@ class Engine:
             while the workers are busy; when they are idle, each goes at once. It is only a batch to handlers, and for a
             fault, which refuses a whole batch; 1: each push stays a batch. With a store or lateness it always does.
         durability: of the store at `path`: "interval", "commit" or "none".
+        checkpoint_every: with a store: how often what triggers know is written down by itself, "10s", a timedelta or
+            seconds; None: only at the end, and by `checkpoint()`. A crash costs the time to see the events since once
+            more. With overflow="drop_oldest" there are none, and triggers begin afresh: what they saw is not what the
+            store has.
         retries: how often a handler that failed is called again.
         backoff: seconds before the first of these calls; doubled for each further one.
         dead_letter_limit: how many dead letters of each trigger are kept in memory, without a store. Beyond, the oldest
@@ -74,8 +84,8 @@ class Engine:
 
     `close` (or the end of a with block) ends the input: all pushed events are matched and handled, patterns say what
     only the end of input settles, handlers finish. In a coroutine use `async with`, which does not block the event
-    loop. That holds with a store too: a later Engine on it continues the
-    streams' sequences and logs, but its triggers begin afresh with the next event.
+    loop. With a store nothing ends there: what is open stays open, and a later Engine on it goes on where this one was,
+    after a crash as well (`recover`); `close(finish=True)` ends the input.
 
     >>> import pyarrow as pa, tocsin as tc
     >>> with tc.Engine(workers=0) as engine:
@@ -91,7 +101,8 @@ class Engine:
         ring_slots: int = 1024, overflow: Literal["block", "raise", "drop_oldest"] = "block",
         overflow_timeout: float | None = None, wait: Literal["block", "yield", "spin"] = "block",
         gather_rows: int = 1024, durability: Literal["commit", "interval", "none"] = "interval",
-        retries: int = 3, backoff: float = 0.01, dead_letter_limit: int | None = LETTERS_MAX,
+        checkpoint_every: Any = "10s", retries: int = 3, backoff: float = 0.01,
+        dead_letter_limit: int | None = LETTERS_MAX,
     ) -> None:  # fmt: skip
         if workers == "auto":
             workers = min(processors(), WORKERS_MAX)
@@ -116,6 +127,7 @@ class Engine:
             raise ValueError(
                 f"dead_letter_limit={dead_letter_limit!r} must be a whole number of at least 1, or None"
             )
+        every = _every(checkpoint_every)
         self._dead_letter_limit = dead_letter_limit
         self._store: Store | None
         self._owns_store = path is not None and not isinstance(path, Store)
@@ -137,8 +149,18 @@ class Engine:
             if self._store is not None and self._owns_store:
                 self._store.close()
             raise
-        if self._store is not None and self._owns_store:
-            self._runtime.on_closed.append(self._store.close)
+        self._recovery: Recovery | None = None
+        try:
+            if self._store is not None and not self._runtime.drops:
+                self._recovery = Recovery(self._runtime, self._store, every)
+        except BaseException:
+            self._runtime.close(finish=False)
+            raise
+        finally:
+            if self._store is not None and self._owns_store:
+                self._runtime.on_closed.append(self._store.close)
+                if self._runtime.state == "closed":
+                    self._store.close()
         self._finalizer = weakref.finalize(self, _dropped, self._runtime)
         self._finalizer.atexit = False  # runtime.py sees to the end of the interpreter
 
@@ -189,11 +211,14 @@ class Engine:
             if time not in schema.names:
                 raise SchemaError(f"stream {name!r} has no column {time!r}{_nearest(time, schema.names)}")
             wait = _lateness(lateness, schema.field(time))
-        log, first = None, 0
+        log, open_marks = None, None
         if self._store is not None:
             log = self._store.create_stream(name, schema, time=time)
-            first = self._store.streams()[name].next_sequence
-        self._streams[name] = Stream(self, self._runtime, name, schema, time, wait, log, first, late_limit)
+            if time is not None:
+                open_marks = partial(_open_marks, self._store, f"watermarks/{name}")
+        self._streams[name] = Stream(
+            self, self._runtime, name, schema, time, wait, log, late_limit, open_marks, self._recovery
+        )
         return self._streams[name]
 
     def trigger(
@@ -246,8 +271,10 @@ class Engine:
             feeder, timed = parent._intake, parent.time is not None
         else:
             feeder, timed = parent._operator, False
+        placed = self._store is not None and not isinstance(definition, Operator)
         if isinstance(definition, Operator):
             operator, schema = definition, pa.schema(definition.output)
+            mark = type(definition).__name__
             operators = [operator]
             if any(other._operator is operator for other in list(self._triggers.values())):
                 raise TocsinError(
@@ -259,8 +286,8 @@ class Engine:
         else:
             # What follows a trigger sees its matches one after the other: by partition only on a stream.
             workers = self._runtime.workers if isinstance(parent, Stream) else 1
-            operators, schema = build_operators(
-                definition, parent.schema, workers=workers, max_steps=max_steps
+            operators, schema, mark = build_operators(
+                definition, parent.schema, workers=workers, max_steps=max_steps, placed=placed
             )
             operator = operators[0]
             timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
@@ -269,7 +296,7 @@ class Engine:
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
         if store is not None:
-            log = store.matches.create_stream(name, schema)
+            log = _match_log(store, name, schema)
             letters = f"dead_letters/{name}"
 
             def open_dead(store: Store = store, letters: str = letters) -> Any:
@@ -283,9 +310,23 @@ class Engine:
             upstream=above, book=book, inline=self._runtime.inline,
         )  # fmt: skip
         trigger = Trigger(self, name, parent, operators, outlet, self._retries, self._backoff)
-        trigger._id = self._runtime.add_trigger(
-            parent._id, feeder, operators, outlet, timed=timed, ordered=ordered
-        )
+        runtime, recovery = self._runtime, self._recovery
+        trigger._id = runtime.new_source()
+        join = partial(
+            runtime.add_trigger, parent._id, feeder, operators, outlet,
+            id=trigger._id, timed=timed, ordered=ordered, placed=placed,
+        )  # fmt: skip
+        if recovery is None:
+            if log is not None:
+                log.begin(None)
+                log.version = log.last_version() + 1
+            join(emitted=0 if log is None else log.next)
+        else:
+            root, upon = _root(parent)
+            above_part = None if upon is None else recovery.part(upon.name)
+            recovery.declare(
+                Part(name, parent.name, root._inflow, above_part, operators, outlet, mark, trigger._id, join)
+            )
         self._triggers[name] = trigger
         return trigger
 
@@ -342,7 +383,10 @@ class Engine:
             raise TocsinError(
                 f"trigger {name!r} is the source of {', '.join(map(repr, upon))}; remove that first"
             )
-        self._runtime.remove_trigger(trigger._id)
+        if self._recovery is None:
+            self._runtime.remove_trigger(trigger._id)
+        else:
+            self._recovery.remove(name)
         del self._triggers[name]
 
     @property
@@ -417,6 +461,75 @@ class Engine:
         if self._runtime.inline:
             self._runtime.raise_faults("raised by advance()")
 
+    # ------------------------------------------------------------------ what the store knows
+
+    def recover(self, *, progress: bool = False) -> Recovered:
+        """Take up what the store knows, now: else the first push to a stream does it, for that stream.
+
+        Call it when streams, triggers and handlers are declared. Triggers get back what they knew at the last
+        checkpoint and see the events since once more; matches that are in the match log are not found twice; those that
+        no handler had finished with are handed over (again). It returns when all that is on its way; `flush` waits.
+
+        Args:
+            progress: show a bar on a terminal.
+
+        Returns:
+            Recovered: checkpoint, events seen again, triggers resumed and those that begin afresh, with the reason,
+            matches that were handed over again, seconds. Without a store, or before all that, it is empty.
+
+        Raises:
+            StoreError: the log is damaged where it would have to be read. ClosedError: the engine is closed.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> folder, pattern = tempfile.mkdtemp() + "/a.store", "PATTERN (low high) DEFINE low AS x < 1, high AS x > 8"
+        >>> for values in ([0, 5, 0], [9, 5]):
+        ...     with tc.Engine(folder) as engine:
+        ...         steps = engine.stream("steps", pa.schema([("x", pa.int64())]))
+        ...         jump = engine.trigger("jump", steps, pattern)
+        ...         recovered = engine.recover()
+        ...         _ = steps.push({"x": values})
+        >>> jump.matched, recovered.resumed
+        (1, {'jump': 0})
+        """
+        if self._recovery is None:
+            return Recovered()
+        if progress:
+            with Progress("recovering", total=self._recovery.missed()) as bar:
+                self._recovery.go_live(bar.update)
+        else:
+            self._recovery.go_live()
+        return self._recovery.report
+
+    @property
+    def recovered(self) -> Recovered:
+        """What was taken up from the store so far: see `recover`."""
+        return Recovered() if self._recovery is None else self._recovery.report
+
+    def checkpoint(self) -> int:
+        """Write down what every trigger knows, so that a later engine on this store goes on from here.
+
+        It is done every `checkpoint_every` by itself, and by `close`. Pushes wait for the moment in which it is
+        ordered; this returns when it is on the device, and all that was pushed before has been matched and handled.
+
+        Returns:
+            The number (int) of the checkpoint.
+
+        Raises:
+            TocsinError: there is no store, or it is called by a handler. StoreError: it cannot be written; the one
+            before holds. ClosedError: the engine is closed.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(tempfile.mkdtemp() + "/a.store") as engine:
+        ...     steps = engine.stream("steps", pa.schema([("x", pa.int64())]))
+        ...     _ = steps.push({"x": [1, 2]})
+        ...     engine.checkpoint()
+        1
+        """
+        if self._recovery is None:
+            why = "there is no store" if self._store is None else 'overflow="drop_oldest"'
+            raise TocsinError(f"checkpoint(): {why}: triggers of this engine are not kept")
+        return self._recovery.checkpoint()
+
     def flush(self, timeout: float | None = None) -> None:
         """Return when all that was pushed before has been matched and handled, with what handlers pushed meanwhile.
 
@@ -442,14 +555,19 @@ class Engine:
         ...     large.matched
         1
         """
+        if self._recovery is not None:
+            self._recovery.go_live()
         self._runtime.flush(timeout)
 
-    def close(self, *, timeout: float | None = None) -> None:
-        """End the input: match and handle all, finish the patterns, end the threads, close the store.
+    def close(self, *, finish: bool | None = None, timeout: float | None = None) -> None:
+        """Match and handle all, end the threads, close the store; in memory, end the input: finish the patterns.
 
         A second call does nothing, or waits for the first. In a handler it returns at once and the rest follows.
 
         Args:
+            finish: whether the input has ended, so that patterns say what only that settles, and what waits for the
+                watermark goes on. False: what is open stays open, and the next engine on the store goes on with it.
+                None: True in memory, False with a store.
             timeout: seconds to wait for handlers; None: as long as it takes.
 
         Raises:
@@ -465,7 +583,12 @@ class Engine:
         True
         """
         self._finalizer.detach()
-        self._runtime.close(timeout=timeout)
+        recovery = self._recovery
+        if finish is None:
+            finish = recovery is None
+        if finish and recovery is not None and self._runtime.state == "open":
+            recovery.go_live()
+        self._runtime.close(finish=finish, timeout=timeout)
 
     @property
     def closed(self) -> bool:
@@ -616,6 +739,48 @@ def _instant(time: Any, field: pa.Field) -> int:
     if not -(2**63) < mark < 2**63:
         raise TocsinError(f"advance({time!r}) is beyond what column {field.name!r} can hold")
     return mark
+
+
+def _every(checkpoint_every: Any) -> float | None:
+    """Seconds between checkpoints."""
+    if checkpoint_every is None:
+        return None
+    try:
+        if isinstance(checkpoint_every, (int, float)) and not isinstance(checkpoint_every, bool):
+            seconds = float(checkpoint_every)
+        else:
+            seconds = duration_ns(checkpoint_every) / 1e9
+    except (TypeError, ValueError) as cause:
+        raise ValueError(f"checkpoint_every={checkpoint_every!r}: {cause}") from cause
+    if not 0 < seconds < 1e9:
+        raise ValueError(f"checkpoint_every={checkpoint_every!r} must be more than nothing, or None")
+    return seconds
+
+
+def _open_marks(store: Store, name: str, make: bool) -> Any:
+    """The log of what `advance` was told; None: there is none yet."""
+    if not make and name not in store.streams():
+        return None
+    return store.create_stream(name, MARKS_SCHEMA)
+
+
+def _match_log(store: Store, trigger: str, schema: pa.Schema) -> MatchLog:
+    wide = stored_schema(trigger, schema)
+    known = store.matches.streams().get(trigger)
+    if known is not None and known.schema.equals(schema):
+        raise StoreError(
+            f"trigger {trigger!r}: its match log is of an earlier tocsin, whose matches had no ids; read it with "
+            f"store.matches.scan({trigger!r}), and give the trigger another name"
+        )
+    return MatchLog(trigger, store.matches.create_stream(trigger, wide), schema)
+
+
+def _root(source: Stream | Trigger) -> tuple[Stream, Trigger | None]:
+    """The stream at the bottom, and the trigger that is the source itself, if it is one."""
+    upon = source if isinstance(source, Trigger) else None
+    while isinstance(source, Trigger):
+        source = source.source
+    return source, upon
 
 
 def _dropped(runtime: Runtime) -> None:

@@ -36,6 +36,7 @@ class Handler:
     concurrency: None: on the dispatcher's thread; else how many calls at most run at the same time.
     outbox: how many batches may wait for it, if it has its own threads or is a coroutine function; None: 64.
     loop: for a coroutine function: the event loop; None: the engine's own.
+    ids: matches come with the columns that name them (match_log.py).
 
     >>> Handler(print, concurrency=2).outbox
     64
@@ -44,7 +45,7 @@ class Handler:
     def __init__(
         self, function: Callable[[Any], Any], *, per_match: bool = False, results: bool | int = False, retries: int = 0,
         backoff: float = 0.0, concurrency: int | None = None, outbox: int | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
+        loop: asyncio.AbstractEventLoop | None = None, ids: bool = False,
     ) -> None:  # fmt: skip
         if not callable(function):
             raise TypeError(f"a handler must be callable; {function!r} is not")
@@ -74,6 +75,7 @@ class Handler:
         if not isinstance(results, bool):
             _whole(self.name, "results", results, 1)
         self.per_match = per_match
+        self.ids = ids
         self.retries = retries
         self.backoff = backoff
         self.concurrency = 1 if concurrency is None and self.asynchronous else concurrency
@@ -173,15 +175,18 @@ class Delivery:
 
     number: grows from delivery to delivery in the whole engine.  first, last: sequences of the rows of the trigger's
     source that led to it.  origin: the same in the stream from which it all came, None: no event's (the watermark
-    moved, or the input ended), or nobody keeps results.  stamp: when the push that led to it was accepted.
+    moved, or the input ended), or nobody keeps results.  stamp: when the push that led to it was accepted.  wide: the
+    matches with their ids, if some handler wants them.  done: called once all have handled it.
     """
 
-    __slots__ = ("_hands", "_lock", "first", "last", "matches", "number", "origin", "stamp")
+    __slots__ = ("_hands", "_lock", "done", "first", "last", "matches", "number", "origin", "stamp", "wide")
 
     def __init__(
         self, matches: pa.RecordBatch, first: int, last: int, number: int, origin: tuple[int, int] | None,
-        stamp: int = 0, hands: int = 1,
+        stamp: int = 0, hands: int = 1, wide: pa.RecordBatch | None = None, done: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
+        self.wide = wide
+        self.done = done
         self.stamp = stamp
         self._hands = hands  # lanes that have not handled it, and the dispatcher
         self._lock = threading.Lock()
@@ -198,6 +203,12 @@ class Delivery:
             last = self._hands == 0
         if last:
             counters.done(self.stamp)
+            if self.done is not None:
+                self.done()
+
+    def seen_by(self, handler: Handler) -> pa.RecordBatch:
+        """The matches as `handler` wants them."""
+        return self.wide if handler.ids else self.matches
 
     def part(self, handler: Handler, unit: int, count: int = 1) -> pa.RecordBatch:
         """The matches of `count` calls of `handler`, from call `unit` on."""
@@ -205,7 +216,8 @@ class Delivery:
 
     def argument(self, handler: Handler, unit: int) -> Any:
         """What call `unit` of `handler` gets."""
-        return self.matches.slice(unit, 1).to_pylist()[0] if handler.per_match else self.matches
+        matches = self.seen_by(handler)
+        return matches.slice(unit, 1).to_pylist()[0] if handler.per_match else matches
 
 
 def _whole(handler: str, option: str, value: Any, least: int, most: int | None = None) -> None:

@@ -93,11 +93,16 @@ class History:
 
 
 class MatchBuffer:
-    """What waits for one MatchIterator, at most `limit` batches (None: any number). drop: called once it is closed."""
+    """What waits for one MatchIterator, at most `limit` batches (None: any number). drop: called once it is closed.
+
+    ids: it wants the columns that name matches.
+    """
 
     def __init__(
-        self, trigger: str, limit: int | None, dispatch: Dispatch, inline: bool, drop: Callable[[MatchBuffer], None]
+        self, trigger: str, limit: int | None, dispatch: Dispatch, inline: bool, drop: Callable[[MatchBuffer], None],
+        ids: bool = False,
     ) -> None:  # fmt: skip
+        self.ids = ids
         self._trigger = trigger
         self._limit = limit
         self._dispatch = dispatch

@@ -19,6 +19,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -34,6 +35,7 @@ from .handlers import Delivery, Handler
 from .ingest import in_layout
 from .lanes import Outbox, ThreadLane
 from .loop_lane import LoopLane
+from .match_log import PLACES, MatchLog
 from .matches import UNLOGGED, History, MatchBuffer, MatchIterator
 from .stats import TriggerCounters
 from .ticket import TicketBook
@@ -41,7 +43,6 @@ from .ticket import TicketBook
 logger = logging.getLogger("tocsin")
 
 ARROW_ARRAY_BYTES = 80  # struct ArrowArray: five int64 and five pointers (at most 8 bytes each)
-NOWHERE = 2**63 - 1  # the place of a batch that the match log refused: no history has it
 ORIGINS = 1024  # of deliveries remembered for the triggers upon this one: theirs come out right behind
 
 
@@ -60,8 +61,8 @@ class Outlet:
     """
 
     def __init__(
-        self, trigger: str, source: str, schema: pa.Schema, log: Any, dead: DeadLetters, dispatch: Dispatch, *,
-        upstream: Upstream, book: TicketBook, inline: bool,
+        self, trigger: str, source: str, schema: pa.Schema, log: MatchLog | None, dead: DeadLetters,
+        dispatch: Dispatch, *, upstream: Upstream, book: TicketBook, inline: bool,
     ) -> None:  # fmt: skip
         self.trigger = trigger
         self.source = source
@@ -72,7 +73,10 @@ class Outlet:
         self.book = book
         self._array = ctypes.create_string_buffer(ARROW_ARRAY_BYTES)
         self._array_address = ctypes.addressof(self._array)
-        self._log = log
+        self.log = log
+        self.known_faults: frozenset[tuple[int, int]] = (
+            frozenset()
+        )  # while events are seen again: those in the dead letters
         self._layout = Schema.from_arrow(schema).layout
         self._reader: RowReader | None = None
         self._dispatch = dispatch
@@ -92,6 +96,7 @@ class Outlet:
 
     def add(self, handler: Handler) -> None:
         """`handler` gets the matches from the next batch on."""
+        self._check_ids(handler.ids)
         with self._lock:
             if self._ended:
                 raise ClosedError(
@@ -115,13 +120,21 @@ class Outlet:
             self._handlers += (handler,)
             self._look()
 
-    def iterate(self, limit: int | None, start: int | None = None) -> MatchIterator:
+    def _check_ids(self, ids: bool) -> None:
+        if ids and self.log is None:
+            raise TocsinError(
+                f"trigger {self.trigger!r}: ids=True names matches by their place in the match log, and this engine "
+                "has no store; make it with one: Engine(path)"
+            )
+
+    def iterate(self, limit: int | None, start: int | None = None, ids: bool = False) -> MatchIterator:
         """An iterator over at most `limit` batches at a time; start: first those of the match log from there."""
-        if start is not None and self._log is None:
+        self._check_ids(ids)
+        if start is not None and self.log is None:
             raise TocsinError(
                 f"trigger {self.trigger!r}: matches(start={start}) reads the match log, and this engine has no store"
             )
-        buffer = MatchBuffer(self.trigger, limit, self._dispatch, self._inline, self._drop)
+        buffer = MatchBuffer(self.trigger, limit, self._dispatch, self._inline, self._drop, ids)
         with self._lock:
             if self._ended:
                 buffer.finish()
@@ -130,8 +143,9 @@ class Outlet:
                 self._look()
         if start is None:
             return MatchIterator(buffer)
+        assert self.log is not None
         try:
-            buffer.after, batches = self._log.read_until_now(start)
+            buffer.after, batches = self.log.history(start, ids)
         except BaseException:
             buffer.close()
             raise
@@ -143,8 +157,11 @@ class Outlet:
             self._look()
 
     def _look(self) -> None:
-        others = self._log is not None or self._lanes or self._buffers
+        others = self.log is not None or self._lanes or self._buffers
         as_arrow = bool(others) or not all(handler.each for handler in self._direct)
+        self._ids = any(handler.ids for handler in self._handlers) or any(
+            buffer.ids for buffer in self._buffers
+        )
         self._takers = (as_arrow, self._lanes, self._direct, self._buffers)
 
     def results(self) -> list[Any]:
@@ -161,56 +178,98 @@ class Outlet:
 
         stamp: when the push that led to them was accepted, for the figures; 0: it was no push.
         """
-        self.matched += len(batch)
-        self.counters.batches.add()
         dispatch = self._dispatch
         origin = None
         if dispatch.keeping:
             origin = self._upstream.origin(first, last)
             self._origins.append((number, number + len(batch) - 1, origin))
-        matches: pa.RecordBatch | None = None
-        place = UNLOGGED
-        if self._log is not None:
-            matches = self._as_arrow(batch)
-            try:
-                place = self._log.append(matches)
-            except Exception as failure:
-                place = NOWHERE
-                self._letter("store", None, failure, first, last, matches)
-                failure.add_note(
-                    f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches"
-                )
-                self._fault(failure)
+        if self.log is None:
+            self._hand_on(batch, None, None, UNLOGGED, first, last, origin, stamp)
+            return
+        matches, places = self._as_arrow(batch), self._places(batch)
+        known = self.log.fresh(number, len(batch))
+        if known:  # events are seen again after a crash
+            if known == len(batch):
+                return
+            matches, number, batch = matches.slice(known), number + known, None
+            places = None if places is None else places.slice(known)
+        try:
+            self.log.write(matches, places)
+        except Exception as failure:
+            failure.add_note(
+                f"trigger {self.trigger!r}: the match log could not be written; handlers got the matches, which go to "
+                "the log with the next ones"
+            )
+            self._fault(failure)
+        wide = self.log.with_ids(matches, places, number) if self._ids else None
+        self._hand_on(batch, matches, wide, number, first, last, origin, stamp)
+
+    def redeliver(self) -> None:
+        """What the match log has and no handler had finished with goes to the handlers again; by whoever delivers."""
+        assert self.log is not None
+        try:
+            for number, matches, wide in self.log.unhandled():
+                self._hand_on(None, matches, wide, number, -1, -1, None, 0, again=True)
+        except Exception as failure:  # of the disk
+            failure.add_note(
+                f"trigger {self.trigger!r}: matches of an earlier run could not be handed over again"
+            )
+            self._fault(failure)
+
+    def _hand_on(
+        self, batch: Any, matches: pa.RecordBatch | None, wide: pa.RecordBatch | None, number: int, first: int,
+        last: int, origin: tuple[int, int] | None, stamp: int, *, again: bool = False,
+    ) -> None:  # fmt: skip
+        """Matches go to everybody who takes them. batch: of the core, if it is all of these.  again: those of an
+        earlier run go to handlers only: iterators read them in the log."""
+        count = len(batch) if matches is None else matches.num_rows
+        self.matched += count
+        self.counters.batches.add()
+        dispatch = self._dispatch
         as_arrow, lanes, direct, buffers = self._takers  # after the log: see matches.py
         if as_arrow and matches is None:
             # Only when somebody wants it so: per_match handlers get their dicts straight from the core.
             matches = self._as_arrow(batch)
+        done = None if self.log is None else partial(self.log.done, number, count)
         leaving: BaseException | None = None
         delivery: Delivery | None = None
         if lanes:
-            delivery = Delivery(matches, first, last, next(dispatch.numbers), origin, stamp, len(lanes) + 1)
+            delivery = Delivery(
+                matches, first, last, next(dispatch.numbers), origin, stamp, len(lanes) + 1, wide, done
+            )
             for lane in lanes:
                 lane.put(delivery)
         laned = delivery
         for handler in direct:
             if handler.plain:
-                fault = handler.call(matches)[1]
+                fault = handler.call(wide if handler.ids else matches)[1]
                 if fault is not None:
                     self._letter("handler", handler.name, fault, first, last, matches)
                     leaving = leaving if isinstance(fault, Exception) else fault
             elif handler.each:
-                leaving = self._call_each(handler, batch, matches, first, last) or leaving
+                leaving = self._call_each(handler, batch, matches, wide, first, last) or leaving
             else:
-                delivery = delivery or Delivery(matches, first, last, next(dispatch.numbers), origin)
+                delivery = delivery or Delivery(
+                    matches, first, last, next(dispatch.numbers), origin, wide=wide
+                )
                 leaving = self._handle(handler, delivery) or leaving
-        for buffer in buffers:
-            buffer.put(matches, place)
-        if laned is None:
-            self.counters.done(stamp)
-        else:
+        for buffer in () if again else buffers:
+            buffer.put(wide if buffer.ids else matches, number)
+        if laned is not None:
             laned.leave(self.counters)
+        else:
+            self.counters.done(stamp)
+            if done is not None:
+                done()
         if leaving is not None:
             raise leaving
+
+    def _places(self, batch: Any) -> pa.RecordBatch | None:
+        places = batch.places
+        if places is None:
+            return None
+        export_array(places, self._array_address)
+        return pa.RecordBatch._import_from_c(self._array_address, PLACES)
 
     def _as_arrow(self, batch: Any) -> pa.RecordBatch:
         if batch.schema.layout != self._layout:
@@ -225,10 +284,16 @@ class Outlet:
         return pa.RecordBatch._import_from_c(self._array_address, self.schema)
 
     def _call_each(
-        self, handler: Handler, batch: Any, matches: pa.RecordBatch | None, first: int, last: int
-    ) -> BaseException | None:
+        self, handler: Handler, batch: Any, matches: pa.RecordBatch | None, wide: pa.RecordBatch | None, first: int,
+        last: int,
+    ) -> BaseException | None:  # fmt: skip
         """Calls a per_match handler that keeps no results; returns Ctrl-C or the like."""
         leaving: BaseException | None = None
+        if handler.ids or batch is None:
+            rows = (wide if handler.ids else matches).to_pylist()  # type: ignore[union-attr]
+            for unit, row in enumerate(rows):
+                leaving = self._call_one(handler, row, unit, batch, matches, first, last) or leaving
+            return leaving
         if self._reader is None or self._reader.schema is not batch.schema:
             self._reader = RowReader(batch.schema)
         try:
@@ -239,17 +304,31 @@ class Outlet:
             self._letter("handler", handler.name, failure, first, last, matches)
             return None
         for unit, row in enumerate(rows):
-            fault = handler.call(row)[1]
-            if fault is not None:
-                matches = self._as_arrow(batch) if matches is None else matches
-                self._letter("handler", handler.name, fault, first, last, matches.slice(unit, 1))
-                leaving = leaving if isinstance(fault, Exception) else fault
+            leaving = self._call_one(handler, row, unit, batch, matches, first, last) or leaving
         return leaving
+
+    def _call_one(
+        self,
+        handler: Handler,
+        row: Any,
+        unit: int,
+        batch: Any,
+        matches: pa.RecordBatch | None,
+        first: int,
+        last: int,
+    ) -> BaseException | None:
+        fault = handler.call(row)[1]
+        if fault is None:
+            return None
+        matches = self._as_arrow(batch) if matches is None else matches
+        self._letter("handler", handler.name, fault, first, last, matches.slice(unit, 1))
+        return None if isinstance(fault, Exception) else fault
 
     def _handle(self, handler: Handler, delivery: Delivery) -> BaseException | None:
         """Calls a handler that is not plain on this thread; returns Ctrl-C or the like."""
         leaving: BaseException | None = None
-        arguments = delivery.matches.to_pylist() if handler.per_match else (delivery.matches,)
+        matches = delivery.seen_by(handler)
+        arguments = matches.to_pylist() if handler.per_match else (matches,)
         for unit, argument in enumerate(arguments):
             returned, failure = handler.call(argument)
             self.settle(handler, delivery, unit, returned, failure)
@@ -293,6 +372,8 @@ class Outlet:
 
     def refuse(self, batch: Any, first: int, last: int, row: int, failure: Exception) -> None:
         """The trigger could not take `batch` (or None); `failure` says why, `row` where (or -1)."""
+        if (first, last) in self.known_faults:
+            return  # told by the run that saw these events first
         where = (
             f"event {first + row}"
             if row >= 0

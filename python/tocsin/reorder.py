@@ -135,6 +135,19 @@ class Reorder:
         self._held = held.slice(count) if count < held.num_rows else None
         return [batch for batch in held.slice(0, count).to_batches() if batch.num_rows]
 
+    def held_bytes(self) -> bytes:
+        """The waiting events as an Arrow IPC stream; b"" for none."""
+        if self._held is None or self._held.num_rows == 0:
+            return b""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.schema) as writer:
+            writer.write_table(self._held.unify_dictionaries())
+        return sink.getvalue().to_pybytes()
+
+    def hold_bytes(self, held: pa.Buffer | bytes) -> None:
+        """What `held_bytes` gave waits now, and nothing else."""
+        self._held = pa.ipc.open_stream(held).read_all() if len(memoryview(held)) else None
+
     def _table(self, batch: pa.RecordBatch) -> pa.Table:
         table = pa.Table.from_batches([batch])
         # One layout for all that waits: a producer may send text as dictionaries now and as views then.

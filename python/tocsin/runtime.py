@@ -33,18 +33,23 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from tocsin_core.crew import Crew
 from tocsin_core.intake import DISPLACE, claim_slots, try_claim_slot
 from tocsin_core.operator import Operator
 from tocsin_core.ring import Ring
-from tocsin_core.shard import BARRIER, CONTROL, DATA, FAULT, FINISH, Shard
+from tocsin_core.schema import Schema
+from tocsin_core.shard import BARRIER, CONTROL, CUT, DATA, FAULT, FINISH, Cut, Shard
 from tocsin_core.status import BackpressureError, ClosedError, TocsinError
 from tocsin_core.topology import Node, Routes
 
 from .dispatch import Dispatch
 from .outlet import Outlet
+
+if TYPE_CHECKING:
+    from .inflow import Inflow
 
 logger = logging.getLogger("tocsin")
 
@@ -79,8 +84,9 @@ class Runtime:
         self.shard = Crew(self.inbox, outbox, workers) if workers > 1 else Shard(self.inbox, outbox)
         self.outlets: dict[int, Outlet] = {}
         self.stream_locks: list[Any] = []  # workers=1: who has them all knows that no push is under way
-        self.on_close: list[Callable[[], None]] = []  # the streams' last words, before the end of input
-        self.on_closed: list[Callable[[], None]] = []  # when all is handled: the store
+        self.inflows: list[Inflow] = []  # of all streams
+        self.on_suspend: Callable[[], None] | None = None  # instead of the end of input: see close
+        self.on_closed: list[Callable[[], None]] = []  # when all is handled: the last checkpoint, the store
         self.dispatch = Dispatch(self.fault)
         self.handler_pushes = 0
         self._sources = 0
@@ -91,13 +97,14 @@ class Runtime:
         self._tickets = itertools.count()
         self._barriers: dict[int, threading.Event] = {}
         self._notes: dict[int, Callable[[], None]] = {}  # called when their barrier comes out
+        self._cuts: dict[int, tuple[Cut, Callable[[], None]]] = {}  # the same for their cut
         self._pending: deque[tuple[Any, ...]] = deque()
         self._faults: deque[BaseException] = deque()
         self._more_faults = 0
         self._fault_lock = threading.RLock()  # lanes add faults, and several threads may ask for them
         self._pumping = 0  # the thread that is inside pump()
         self._drops_told = False
-        self._close_when_pumped = False
+        self._close_when_pumped: tuple[bool] | None = None
         self._force_at: float | None = None  # the interpreter ends: from then on nothing is waited for
         self._closed = threading.Event()
         self.dispatcher: int | None = None
@@ -253,20 +260,34 @@ class Runtime:
         operators: list[Operator],
         outlet: Outlet,
         *,
+        id: int,
         timed: bool,
         ordered: bool = True,
-    ) -> int:
-        """A new trigger on `source`, from the next batch on; returns its source id. feeder: Intake or Operator.
+        emitted: int = 0,
+        placed: bool = False,
+    ) -> None:
+        """The trigger `id`, a new source, goes upon `source`, from the next batch on. feeder: Intake or Operator.
 
-        operators: one for each worker, if they run it by partition, else one.
+        operators: one for each worker, if they run it by partition, else one.  emitted, placed: as for Node.
         """
+        trigger = id
         with self.holding(self.lock):
             self.check()
-            trigger = self.new_source()
             owner = min(range(len(self._owned)), key=self._owned.__getitem__)
-            node = Node(trigger, source, operators, timed=timed, owner=owner, ordered=ordered)
+            node = Node(
+                trigger,
+                source,
+                operators,
+                timed=timed,
+                owner=owner,
+                ordered=ordered,
+                emitted=emitted,
+                placed=placed,
+            )
             routes = Routes(self._sources, [*self._nodes.values(), node])
-            self.shard.know(trigger, operators[0], feeder)
+            self.shard.know(
+                trigger, operators[0], feeder, Schema.from_arrow(outlet.schema) if placed else None
+            )
             self.outlets[trigger] = outlet
             self._nodes[trigger] = node
             try:
@@ -278,7 +299,6 @@ class Runtime:
                 raise
             if len(operators) == 1:
                 self._owned[owner] += 1
-        return trigger
 
     def remove_trigger(self, trigger: int) -> None:
         """The trigger sees no further batch; its operator goes without a last word."""
@@ -353,9 +373,9 @@ class Runtime:
                 drain(pending)
         finally:
             self._pumping = 0
-        if self._close_when_pumped:
-            self._close_when_pumped = False
-            self._end_inline(finish=True)
+        if self._close_when_pumped is not None:
+            (finish,), self._close_when_pumped = self._close_when_pumped, None
+            self._end_inline(finish)
 
     def _pull(self) -> None:
         self._pending.extend(self.shard.take() or ())
@@ -392,6 +412,8 @@ class Runtime:
             note = self._notes.pop(ticket, None)
             if note is not None:
                 note()
+        elif kind == CUT:
+            self._cuts.pop(ticket)[1]()
         elif kind == CONTROL:
             for older in [known for known in list(self._routes) if known < ticket]:  # list: others put in
                 del self._routes[older]
@@ -485,6 +507,40 @@ class Runtime:
         self._notes[ticket] = called
         self.shard.post(slot, BARRIER, ticket=ticket)
 
+    def cut(self, look: Callable[[], None]) -> Cut:
+        """The state of all triggers at one place between two pushes, where `look` is called, while nobody may push.
+
+        Returns when all that was pushed before has been matched, logged, and given to handlers.
+        """
+        self._refuse_to_wait("checkpoint()", "engine.checkpoint")
+        event = threading.Event()
+        if self.inline:
+            with self.lock:
+                self.check()
+                self.pump()
+                look()
+                cut = self.post_cut(event.set)
+                self.pump()
+            return cut
+        with ExitStack() as held:
+            for lock in list(self.stream_locks):
+                held.enter_context(self.holding(lock))
+            self.check()
+            look()
+            cut = self.post_cut(event.set)
+        while not self._wait(event, time.monotonic() + 1.0):
+            if self._closed.is_set():
+                raise ClosedError("the engine was closed while a checkpoint was taken")
+        return cut
+
+    def post_cut(self, done: Callable[[], None]) -> Cut:
+        """A Cut that is filled when all before has been matched; `done` is called when it has been handled, too."""
+        cut, ticket = Cut(), next(self._tickets)
+        slot = self.claim_always()
+        self._cuts[ticket] = (cut, done)
+        self.shard.cut(slot, cut, ticket)
+        return cut
+
     def _barrier(self, until: float | None, what: str = "flush") -> None:
         slow = f"{what}: not all was matched and handled in the time given; a handler is slow or hangs"
         event = threading.Event()
@@ -527,7 +583,8 @@ class Runtime:
     # ------------------------------------------------------------------ close
 
     def close(self, *, finish: bool = True, timeout: float | None = None) -> None:
-        """Refuses further pushes, then matches and handles what there is; finish: the patterns' last words too.
+        """Refuses further pushes, then matches and handles what there is; finish: the patterns' last words too, else
+        on_suspend is called when all is in the ring.
 
         A second call waits for the first. In a handler it returns at once, and the rest follows after the handler. On
         the event loop of a handler too, with an error.
@@ -545,7 +602,7 @@ class Runtime:
                 if self.state == "open":
                     self._begin_closing()
                     if self._pumping:
-                        self._close_when_pumped = True
+                        self._close_when_pumped = (finish,)
                     else:
                         self._end_inline(finish)
         elif handler or (timeout is None and not on_loop):
@@ -592,12 +649,19 @@ class Runtime:
             for lock in self.stream_locks:
                 with self.holding(lock):
                     lock.shut()
-            for last_word in self.on_close:
-                last_word()
-            if finish:
-                self.shard.post(self.claim_always(), FINISH)
+            self._end_input(finish)
         finally:
             self.inbox.close()
+
+    def _end_input(self, finish: bool) -> None:
+        if not finish and self.on_suspend is not None:
+            self.on_suspend()
+            return
+        for inflow in self.inflows:  # what waited for the watermark goes on
+            with self.holding(inflow.lock):
+                inflow.release(None)
+        if finish:
+            self.shard.post(self.claim_always(), FINISH)
 
     def _begin_closing(self) -> None:
         self.state = "closing"
@@ -606,10 +670,7 @@ class Runtime:
 
     def _end_inline(self, finish: bool) -> None:
         try:
-            for last_word in self.on_close:
-                last_word()
-            if finish:
-                self.shard.post(self.claim_always(), FINISH)
+            self._end_input(finish)
             self.pump()
         finally:
             self.inbox.close()

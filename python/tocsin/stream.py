@@ -16,7 +16,6 @@ Late and out-of-order events (streams with a time column) take the side road thr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from tocsin_core.intake import IN_ORDER, SIDE_ROAD, SMALL_ROWS, WANTS_SLOT, Inta
 from tocsin_core.schema import Schema
 from tocsin_core.status import SchemaError, TocsinError
 
+from .inflow import Inflow
 from .ingest import columns_batch, in_layout, is_columns, rows_batch
 from .reorder import Reorder
 from .stats import StreamStats, stream_stats
@@ -35,6 +35,7 @@ from .ticket import OPEN, Ticket, TicketBook
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .recovery import Recovery
     from .runtime import Runtime
 
 LATE_LIMIT = 1_000_000
@@ -60,7 +61,7 @@ class Stream:
 
     def __init__(
         self, engine: Engine, runtime: Runtime, name: str, schema: pa.Schema, time: str | None, lateness: int, log: Any,
-        first_sequence: int, late_limit: int,
+        late_limit: int, open_marks: Callable[[bool], Any] | None = None, recovery: Recovery | None = None,
     ) -> None:  # fmt: skip
         self._engine = engine  # a stream in use keeps its engine
         self._runtime = runtime
@@ -75,7 +76,7 @@ class Stream:
             runtime.inbox, self._id, core, time_column=column, lateness=lateness, quick_type=pa.RecordBatch,
             gather_rows=0 if log is not None or lateness else runtime.gather_rows,
         )  # fmt: skip
-        self._intake.next = first_sequence
+        self._intake.next = 0 if log is None else log.next_sequence
         self._rows = self._intake.rows
         self._gathers = log is None and not lateness and self._rows.supports
         self._ways: dict[type, Callable[[Any], int]] = {}
@@ -90,9 +91,11 @@ class Stream:
         self._lock: Any = runtime.lock if runtime.inline else IntakeLock(self._intake)
         if not runtime.inline:
             runtime.stream_locks.append(self._lock)
-        if self._reorder is not None:
-            # Without a reference to this stream, which keeps the engine: the runtime must not.
-            runtime.on_close.append(partial(_release_all, runtime, self._lock, self._reorder, self._intake))
+        # It holds no reference to this stream, which keeps the engine: the runtime must not.
+        self._inflow = Inflow(runtime, name, schema, self._intake, self._reorder, self._lock, log, open_marks)
+        self._inflow.live = recovery is None
+        self._recovery = recovery
+        runtime.inflows.append(self._inflow)
 
     # ------------------------------------------------------------------ push
 
@@ -157,6 +160,8 @@ class Stream:
 
     def _push(self, runtime: Runtime, intake: Intake, data: Any) -> Ticket:
         """The long way: whatever was pushed, and whatever else is to be looked at."""
+        if not self._inflow.live:
+            self._go_live()
         if not runtime.inline and runtime._faults and not runtime.in_handler():
             runtime.raise_faults(
                 "raised by push() for an earlier one; nothing of this push was accepted: push it again"
@@ -177,6 +182,10 @@ class Stream:
             if runtime._faults and not runtime._pumping:
                 runtime.raise_faults(FAULT_OF_THIS_PUSH)
             return ticket
+
+    def _go_live(self) -> None:
+        if self._recovery is not None:
+            self._recovery.stream_live(self._inflow)
 
     def _accept_kept(self, data: Any) -> Ticket:
         """Accepts a push while handlers keep results: their tickets are known before a result can come back."""
@@ -286,11 +295,7 @@ class Stream:
         try:
             if self._log is not None:
                 base = self._log.append(self._stored_form(data))
-            if order == IN_ORDER and not intake.lateness:
-                intake.put(slot, batch, base)
-                slot = None
-            else:
-                slot = self._put_in_order(slot, batch, base)
+            slot = self._inflow.put(slot, batch, base, order)
         finally:
             if slot is not None:
                 release_slot(runtime.inbox, slot)
@@ -302,34 +307,21 @@ class Stream:
 
     # ------------------------------------------------------------------ event time
 
-    def _put_in_order(self, slot: int, batch: Batch, base: int | None) -> int | None:
-        """The side road: late rows aside, the others in order. Returns the slot if nothing went into it."""
-        reorder, intake = self._reorder, self._intake
-        assert reorder is not None
-        rows = reorder.sort_out(pa.record_batch(batch), intake.newest_time, intake.told_time)
-        intake.see(batch)
-        if not intake.lateness:
-            if rows is None:
-                return slot
-            intake.put(slot, intake.adopt(rows), base, seen=True)
-            return None
-        if rows is not None:
-            reorder.hold(rows)
-        return _put_released(self._runtime, intake, slot, reorder.release(intake.watermark))
-
     def _advance(self, time: int) -> None:
         """The watermark is at least `time` (the column's unit)."""
         runtime = self._runtime
         intake = self._intake
+        if not self._inflow.live:
+            self._go_live()
         with runtime.holding(self._lock):
             try:
                 runtime.check()
                 mark = intake.watermark
                 if mark is not None and time <= mark and not intake.owes:
                     return
-                assert self._reorder is not None
+                self._inflow.note_advance(time)
                 if intake.lateness:
-                    _put_released(runtime, intake, None, self._reorder.release(time))
+                    self._inflow.release(time)
                 slot, keeping = runtime.claim_always(), runtime.dispatch.keeping
                 if keeping:
                     self._book.advancing(intake.next)
@@ -427,21 +419,3 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Stream({self.name!r}, {len(self.schema)} columns, time={self.time!r})"
-
-
-def _put_released(
-    runtime: Runtime, intake: Intake, slot: int | None, ready: list[pa.RecordBatch]
-) -> int | None:
-    """Puts batches that waited into the ring, the first into `slot`; returns the slot if it is still free."""
-    for rows in ready:
-        if slot is None:
-            slot = runtime.claim_accepted()  # what is accepted already goes in, whatever `overflow` says
-        intake.put(slot, intake.adopt(rows), seen=True)
-        slot = None
-    return slot
-
-
-def _release_all(runtime: Runtime, lock: Any, reorder: Reorder, intake: Intake) -> None:
-    """The engine closes: what waited for the watermark goes on."""
-    with runtime.holding(lock):
-        _put_released(runtime, intake, None, reorder.release(None))

@@ -57,13 +57,13 @@ class Trigger:
     def handler(
         self, *, per_match: bool = ..., results: bool | int = ..., retries: int | None = ...,
         backoff: float | None = ..., concurrency: int | None = ..., outbox: int | None = ...,
-        loop: asyncio.AbstractEventLoop | None = ...,
+        loop: asyncio.AbstractEventLoop | None = ..., ids: bool = ...,
     ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]: ...  # fmt: skip
 
     def handler(
         self, function: Callable[[Any], Any] | None = None, *, per_match: bool = False, results: bool | int = False,
         retries: int | None = None, backoff: float | None = None, concurrency: int | None = None,
-        outbox: int | None = None, loop: asyncio.AbstractEventLoop | None = None,
+        outbox: int | None = None, loop: asyncio.AbstractEventLoop | None = None, ids: bool = False,
     ) -> Any:  # fmt: skip
         """Register a function that receives matches, from the next batch on; a decorator, or called with a function.
 
@@ -90,6 +90,10 @@ class Trigger:
                 None: one of the engine's own, on a thread. On the thread of this loop `flush`, `close` and
                 `Ticket.results` are refused (use `async with engine`, `asyncio.to_thread`), and a push that would have
                 to wait raises BackpressureError. When the loop has ended, matches go to the dead letters.
+            ids: with a store: matches come with four more columns, which name a match for ever: match_version (int32,
+                of the trigger's definition), match_first_sequence and match_last_sequence (int64, the events it reaches
+                from and to) and match_number (int64, its place in the trigger's match log). A match that is handled
+                again after a crash has the same ones, so whoever keeps them can tell.
 
         Returns:
             `function`, unchanged; without one, the decorator.
@@ -97,7 +101,7 @@ class Trigger:
         Raises:
             TypeError: `function` cannot be called; `loop` is no event loop, or `function` no coroutine function.
             ValueError: an option out of its range.
-            ClosedError: the trigger was removed, or the engine is closed.
+            ClosedError: the trigger was removed, or the engine is closed.  TocsinError: `ids`, and there is no store.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(workers=0) as engine:
@@ -127,14 +131,16 @@ class Trigger:
                     function, per_match=per_match, results=results,
                     retries=self._retries if retries is None else retries,
                     backoff=self._backoff if backoff is None else backoff,
-                    concurrency=concurrency, outbox=outbox, loop=loop,
+                    concurrency=concurrency, outbox=outbox, loop=loop, ids=ids,
                 )
             )  # fmt: skip
             return function
 
         return register if function is None else register(function)
 
-    def matches(self, limit: int | None = MATCHES_MAX, *, start: int | None = None) -> MatchIterator:
+    def matches(
+        self, limit: int | None = MATCHES_MAX, *, start: int | None = None, ids: bool = False
+    ) -> MatchIterator:
         """The pull side: an iterator over the record batches of matches from now on; it ends when the engine closes.
 
         It is for threads (`for`) and for asyncio (`async for`, which does not block the loop; when the waiting task is
@@ -149,13 +155,15 @@ class Trigger:
             limit: how many batches may wait to be taken; None: any number, in memory.
             start: with a store: first the matches that its match log has from this sequence on (0: all of them, of
                 earlier runs too), then those that come, without a gap and none twice. None: only those that come.
+            ids: with a store: with the columns that name a match, as for `handler`; match_number + 1 of the last one
+                taken is the `start` from which to go on another time.
 
         Returns:
             An iterator of pyarrow.RecordBatch with the trigger's schema, none of them empty.
 
         Raises:
             ValueError: `limit` is not a whole number of at least 1, or None; `start` not one of at least 0, or None.
-            TocsinError: `start`, and the engine has no store. StoreError, from the iterator: the log is damaged there.
+            TocsinError: `start` or `ids`, and the engine has no store. StoreError, from the iterator: damage.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine() as engine:
@@ -171,7 +179,7 @@ class Trigger:
             )
         if start is not None and (type(start) is not int or start < 0):
             raise ValueError(f"matches(start={start!r}): give a whole number of at least 0, or None")
-        return self._outlet.iterate(limit, start)
+        return self._outlet.iterate(limit, start, ids)
 
     def results(self) -> list[Any]:
         """What handlers registered with results= have returned since the last call.

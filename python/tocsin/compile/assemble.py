@@ -109,8 +109,11 @@ def assemble(
     return Assembled(outer, schema, output_schema, plan, None, operator)
 
 
-def assemble_condition(condition: Node, schema: pa.Schema) -> Assembled:
-    """The operator of a condition: passes on the rows for which it is true, all columns as they come."""
+def assemble_condition(condition: Node, schema: pa.Schema, *, placed: bool = False) -> Assembled:
+    """The operator of a condition: passes on the rows for which it is true, all columns as they come.
+
+    placed: whether the batches of the core that it gives have `places`, the sequences of the rows.
+    """
     for field in schema:
         if pa.types.is_nested(field.type) and not pa.types.is_dictionary(field.type):
             raise PatternError(
@@ -118,7 +121,9 @@ def assemble_condition(condition: Node, schema: pa.Schema) -> Assembled:
                 "copied row by row yet: leave it out of the stream's schema"
             )
     condition, wider, derived = derive(condition, schema)
-    inner = RowFilter(Schema.from_arrow(wider), make_row_condition(condition), Schema.from_arrow(schema))
+    inner = RowFilter(
+        Schema.from_arrow(wider), make_row_condition(condition), Schema.from_arrow(schema), placed=placed
+    )
     operator = filter_with_library(inner, schema, derived) if derived else inner
     return Assembled(operator, schema, schema, None, condition)
 
@@ -131,7 +136,10 @@ def build(
     max_steps: int | None = None,
     ranked: bool = False,
 ) -> Assembled:
-    """The operator of a trigger's definition: the text of a clause or of a condition, or a Python expression."""
+    """The operator of a trigger's definition: the text of a clause or of a condition, or a Python expression.
+
+    positions: where each match lies: two columns behind a pattern's, `Batch.places` of a condition's.
+    """
     if isinstance(definition, Clause) or (isinstance(definition, str) and is_clause(definition)):
         return assemble(
             compile_clause(definition, schema), positions=positions, max_steps=max_steps, ranked=ranked
@@ -141,7 +149,7 @@ def build(
             f"a trigger waits for a clause (text with PATTERN), a condition (text, or an expression made with col), "
             f"not for a {type(definition).__name__}"
         )
-    return assemble_condition(compile_condition(definition, schema), schema)
+    return assemble_condition(compile_condition(definition, schema), schema, placed=positions)
 
 
 __all__ = ["FIRST_SEQUENCE", "LAST_SEQUENCE", "Assembled", "assemble", "assemble_condition", "build"]

@@ -437,6 +437,11 @@ class Log:
                     self._keys[view.path] = known
         return known
 
+    def read(self, first: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """The events first to stop - 1, in the batches in which they were appended, cut at the bounds."""
+        query = Query(self.name, self.schema, first_sequence=first, stop_sequence=stop)
+        return scan_batches(self.snapshot(), query)
+
     def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:
         """What a scan would see now, from sequence `first` on; and the sequence behind it, where the next append begins
         (or further on)."""
@@ -446,6 +451,12 @@ class Log:
         if rows is not None and len(rows):
             after = int(rows[-1, SEQUENCE] + rows[-1, ROWS])
         return after, scan_batches(views, Query(self.name, self.schema, first_sequence=first))
+
+    @property
+    def first_sequence(self) -> int:
+        """The sequence of the oldest event that was not taken away; the next one's, if there is none."""
+        with self._lock:
+            return self._segments[0].first_sequence if self._segments else self._next
 
     @property
     def next_sequence(self) -> int:

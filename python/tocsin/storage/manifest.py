@@ -1,10 +1,12 @@
 """tocsin.json: what makes a directory a store of ours.
 
-    {"format": "tocsin store", "version": 1}
+    {"format": "tocsin store", "version": 2}
 
 A directory without it is a new store if it is empty (or holds only what a crash while making a store can
 leave), and somebody else's if it is not. Nothing is written before that is settled. The version changes when
-an older tocsin would misread the store; every version but our own is refused by name.
+an older tocsin would misread the store. Version 1 had no ids in its match logs and no checkpoints: it opens, and
+becomes version 2 when it is opened for writing (a match log of then is refused by name when its trigger is set).
+Every other version is refused by name.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from tocsin.errors import StoreError
 from .files import replace_file, store_error
 from .lock import StoreLock
 
-FORMAT, VERSION = "tocsin store", 1
+FORMAT, VERSION = "tocsin store", 2
+OPENS = (1, 2)
 _MANIFEST = "tocsin.json"
 _OURS_BEFORE_MANIFEST = {"LOCK", _MANIFEST + ".tmp"}
 
@@ -61,7 +64,7 @@ def _check_manifest(path: Path) -> None:
             f"{str(path / _MANIFEST)!r} does not say that this is a tocsin store, or it is damaged "
             f'(expected {{"format": "{FORMAT}", "version": {VERSION}}}); it was left untouched'
         )
-    if manifest["version"] != VERSION:
+    if manifest["version"] not in OPENS:
         raise StoreError(
             f"the store {str(path)!r} has format version {manifest['version']}, "
             f"this tocsin knows version {VERSION}; "
@@ -78,7 +81,10 @@ def claim(path: Path, fresh: bool) -> StoreLock:
             raise store_error("cannot make the store", path, cause) from cause
     lock = StoreLock(path)
     try:
-        if fresh and not (path / _MANIFEST).exists():
+        if (
+            not (path / _MANIFEST).exists()
+            or json.loads((path / _MANIFEST).read_bytes())["version"] != VERSION
+        ):
             manifest = json.dumps({"format": FORMAT, "version": VERSION})
             replace_file(path / _MANIFEST, [manifest.encode() + b"\n"])
     except OSError as cause:

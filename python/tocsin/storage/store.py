@@ -1,10 +1,12 @@
 """The store: a directory of logs, one process writing, any number reading.
 
-    trades.store/tocsin.json              {"format": "tocsin store", "version": 1}: what makes the directory
+    trades.store/tocsin.json              {"format": "tocsin store", "version": 2}: what makes the directory
     ours
                  LOCK                     held by the writing process (lock.py)
                  streams/<name>/          events, a log per stream (log.py, names.py)
-                 matches/<trigger>/       matches, a log per trigger; same code, same format
+                 matches/<trigger>/       matches, a log per trigger; same code, same format; and how far handlers are
+                                          (handled.py)
+                 checkpoints/             what triggers knew (checkpoints.py); the engine's
 
 `Store` speaks for the streams, `Store.matches` (a `LogFolder`, as is what Store itself stands on) for the
 matches. A directory that is not empty and has no tocsin.json is somebody else's: it is refused and not
@@ -17,7 +19,7 @@ durability   an accepted event survives       when `append` returns
 "none"       kill -9                          after the write; the system syncs when it likes, `close` at last
 
 What is prepared for: segments dropped or turned to Parquet (names keep the sequence, index rows say what is
-where), further index sections (the index has its own magic and version), checkpoints (a folder of their own).
+where), further index sections (the index has its own magic and version).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from types import TracebackType
 
 from tocsin.errors import StoreError
 
+from .checkpoints import CheckpointFolder
 from .flusher import Flusher
 from .folder import LogFolder
 from .lock import StoreLock
@@ -92,6 +95,7 @@ class Store(LogFolder):
             flusher = None if read_only else Flusher(interval_ms / 1000)
             super().__init__(self.path / "streams", options, flusher)
             self.matches = LogFolder(self.path / "matches", options, flusher)
+            self.checkpoints = CheckpointFolder(self.path / "checkpoints")
         except BaseException:
             if flusher is not None:
                 flusher.stop()

@@ -1,0 +1,170 @@
+"""Inflow: how the accepted events of one stream go into the ring, in order of event time: live, and from the store.
+
+    push, accepted and stored ──▶ put ──┬── in order ───────────────────────▶ ring
+    log of the stream ──▶ replay ──▶────┘── late: aside; out of order: reorder.py, until the watermark lets them go
+
+`snapshot` says how far that is: everything on which it depends what the triggers see next, so that `resume` and then
+`replay` of what was accepted since give them the same batches with the same sequences. What `advance` is told is part
+of that, so with a store it is logged too ("watermarks/<stream>": position of the next event, time), before it counts.
+
+It knows no Stream and no Engine: threads of the engine's hold it, and an engine that nobody holds must be collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from tocsin_core.batch import Batch
+from tocsin_core.intake import IN_ORDER, Intake, release_slot
+
+from .reorder import Reorder
+from .runtime import Runtime
+
+MARKS_SCHEMA = pa.schema([("position", pa.int64()), ("time", pa.int64())])
+
+
+class Place(NamedTuple):
+    """A place between two events, and between two words of `advance`: how many of each are in the store before it."""
+
+    stored: int
+    marks: int
+
+
+class Inflow:
+    """The way in of one stream.
+
+    lock: of the stream; who calls anything here holds it.  log: of its events, and open_marks gives that of what
+    `advance` was told; None: there is no store.
+    """
+
+    def __init__(
+        self, runtime: Runtime, name: str, schema: pa.Schema, intake: Intake, reorder: Reorder | None, lock: Any,
+        log: Any = None, open_marks: Callable[[bool], Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.runtime = runtime
+        self.name = name
+        self.schema = schema
+        self.intake = intake
+        self.reorder = reorder
+        self.lock = lock
+        self.log = log
+        self.live = True  # False until what is in the store has been taken up: recovery.py
+        self._open_marks = open_marks
+
+    # ------------------------------------------------------------------ live
+
+    def put(self, slot: int | None, batch: Batch, base: int | None, order: int) -> int | None:
+        """An accepted batch goes on, into the claimed slot if there is something to go; returns it if it is free."""
+        intake = self.intake
+        if order == IN_ORDER and not intake.lateness:
+            assert slot is not None
+            intake.put(slot, batch, base)
+            return None
+        reorder = self.reorder
+        assert reorder is not None
+        rows = reorder.sort_out(pa.record_batch(batch), intake.newest_time, intake.told_time)
+        intake.see(batch)
+        if not intake.lateness:
+            if rows is None:
+                return slot
+            assert slot is not None
+            intake.put(slot, intake.adopt(rows), base, seen=True)
+            return None
+        if rows is not None:
+            reorder.hold(rows)
+        return self._put_released(slot, reorder.release(intake.watermark))
+
+    def release(self, time: int | None) -> None:
+        """What waited for the watermark and is not later than `time` (None: all of it) goes on."""
+        if self.reorder is not None:
+            self._put_released(None, self.reorder.release(time))
+
+    def note_advance(self, time: int) -> None:
+        """Stores that the watermark is `time` from here on."""
+        if self._open_marks is not None:
+            position = self.log.next_sequence
+            row = pa.RecordBatch.from_arrays(
+                [pa.array([position], pa.int64()), pa.array([time], pa.int64())], schema=MARKS_SCHEMA
+            )
+            self._open_marks(True).append(row)
+
+    def _put_released(self, slot: int | None, ready: list[pa.RecordBatch]) -> int | None:
+        """Puts batches that waited into the ring, the first into `slot`; returns the slot if it is still free."""
+        for rows in ready:
+            if slot is None:
+                slot = (
+                    self.runtime.claim_accepted()
+                )  # what is accepted already goes in, whatever `overflow` says
+            self.intake.put(slot, self.intake.adopt(rows), seen=True)
+            slot = None
+        return slot
+
+    # ------------------------------------------------------------------ again
+
+    def place(self) -> Place:
+        """Where the store ends."""
+        marks = None if self._open_marks is None else self._open_marks(False)
+        return Place(self.log.next_sequence, 0 if marks is None else marks.next_sequence)
+
+    def has_from(self, sequence: int) -> bool:
+        """Whether the store still has all events from this sequence on."""
+        return bool(self.log.first_sequence <= sequence <= self.log.next_sequence)
+
+    def snapshot(self) -> tuple[dict[str, Any], bytes]:
+        """How far the stream is: numbers, and the events that wait for the watermark."""
+        intake, reorder = self.intake, self.reorder
+        place = self.place()
+        info = {
+            "stored": place.stored, "marks": place.marks, "next": intake.next,
+            "newest": intake.newest_time, "told": intake.told_time,
+            "late": 0 if reorder is None else reorder.late_count,
+        }  # fmt: skip
+        return info, b"" if reorder is None else reorder.held_bytes()
+
+    def resume(self, info: dict[str, Any], held: pa.Buffer | bytes) -> Place:
+        """The stream is as it was when `snapshot` gave this. Returns where that was."""
+        self.intake.resume(info["next"], info["newest"], info["told"])
+        if self.reorder is not None:
+            self.reorder.late_count = info["late"]
+            self.reorder.hold_bytes(held)
+        return Place(info["stored"], info["marks"])
+
+    def replay(self, start: Place, stop: Place, progress: Callable[[int], None]) -> None:
+        """What was accepted between two places goes into the ring again, as it did then.
+
+        Raises StoreError where the log is damaged.
+        """
+        at = start.stored
+        for position, time in [*self._marks(start.marks, stop.marks), (stop.stored, None)]:
+            for batch in self.log.read(at, position):
+                self._feed(batch, at)
+                at += batch.num_rows
+                progress(batch.num_rows)
+            if time is not None:
+                self._advance_again(time)
+
+    def _marks(self, first: int, stop: int) -> list[tuple[int, int | None]]:
+        if self._open_marks is None or first >= stop:
+            return []
+        found: list[tuple[int, int | None]] = []
+        for batch in self._open_marks(False).read(first, stop):
+            found += zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+        return found
+
+    def _feed(self, rows: pa.RecordBatch, base: int) -> None:
+        batch = self.intake.adopt(rows)
+        order = self.intake.scan(batch)
+        slot: int | None = self.runtime.claim_always()
+        try:
+            slot = self.put(slot, batch, base, order)
+        finally:
+            if slot is not None:
+                release_slot(self.runtime.inbox, slot)
+
+    def _advance_again(self, time: int) -> None:
+        if self.intake.lateness:
+            self.release(time)
+        self.intake.advance(self.runtime.claim_always(), time)
