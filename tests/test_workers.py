@@ -99,6 +99,37 @@ def test_whole_clauses_give_the_same_in_the_same_order(workers: int) -> None:
         assert outcome(definitions, events, workers, time=None) == right, (seed, case.clause(), cut)
 
 
+def test_instances_that_one_worker_runs_in_turn_give_the_same() -> None:
+    """State that was kept by several workers, and goes on with another number of them (shares.pyx)."""
+    from tocsin.compile import build_operators
+    from tocsin_core.shares import Shares
+
+    compared = found = faults = 0
+    for seed in range(2 * MANY):
+        case = whole_case(Random(seed))
+        r = Random(seed + 1)
+        events = [batch for batch in batches(case.table, whole_cut(r, case.table.num_rows)) if batch.num_rows]
+        if not events:
+            continue
+        try:
+            operators, *_ = build_operators(case.clause(), events[0].schema, workers=r.choice([2, 3, 7]))
+        except tc.PatternError:
+            continue
+        if len(operators) == 1:
+            continue
+        right = outcome({"found": (None, case.clause())}, events, 0, time=None)
+        assert outcome({"found": (None, Shares(operators))}, events, 0, time=None) == right, (
+            seed,
+            case.clause(),
+        )
+        compared += 1
+        found += len(right[0]["found"])
+        faults += len(right[1]["found"])
+    assert compared > MANY / 10
+    assert found > compared
+    assert faults
+
+
 KEYED = {
     "sequence": """PARTITION BY k ORDER BY t MEASURES A.t AS a, B.t AS b
                    PATTERN (A X*? B) WITHIN INTERVAL '7' SECOND DEFINE A AS x = 0, B AS x = 1""",

@@ -273,7 +273,7 @@ class Engine:
             feeder, timed = parent._operator, False
         placed = self._store is not None and not isinstance(definition, Operator)
         if isinstance(definition, Operator):
-            operator, schema = definition, pa.schema(definition.output)
+            operator, schema, build = definition, pa.schema(definition.output), None
             mark = type(definition).__name__
             operators = [operator]
             if any(other._operator is operator for other in list(self._triggers.values())):
@@ -286,13 +286,20 @@ class Engine:
         else:
             # What follows a trigger sees its matches one after the other: by partition only on a stream.
             workers = self._runtime.workers if isinstance(parent, Stream) else 1
-            operators, schema, mark = build_operators(
-                definition, parent.schema, workers=workers, max_steps=max_steps, placed=placed
-            )
+            build = partial(build_operators, definition, parent.schema, max_steps=max_steps, placed=placed)
+            operators, schema, mark = build(workers=workers)
             operator = operators[0]
             timed = timed and getattr(operator, "order_column", None) in (None, getattr(parent, "time", None))
-        for one in operators:
-            one.limit(*limits)
+
+        def limited(operators: list[Operator]) -> list[Operator]:
+            for one in operators:
+                one.limit(*limits)
+            return operators
+
+        def again(count: int) -> list[Operator]:
+            return operators if build is None else limited(build(workers=count or len(operators)).operators)
+
+        limited(operators)
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
         if store is not None:
@@ -325,7 +332,18 @@ class Engine:
             root, upon = _root(parent)
             above_part = None if upon is None else recovery.part(upon.name)
             recovery.declare(
-                Part(name, parent.name, root._inflow, above_part, operators, outlet, mark, trigger._id, join)
+                Part(
+                    name,
+                    parent.name,
+                    root._inflow,
+                    above_part,
+                    operators,
+                    outlet,
+                    mark,
+                    trigger._id,
+                    again,
+                    join,
+                )
             )
         self._triggers[name] = trigger
         return trigger

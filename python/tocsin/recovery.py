@@ -34,6 +34,7 @@ from typing import Any
 
 from tocsin_core.operator import Operator
 from tocsin_core.shard import Cut
+from tocsin_core.shares import Shares, split_state
 from tocsin_core.status import ClosedError, StateError, TocsinError
 
 from .errors import StoreError
@@ -81,6 +82,7 @@ class Part:
     outlet: Outlet
     mark: str
     id: int
+    build: Callable[[int], list[Operator]]  # for so many workers, new ones; 0: for those there are
     join: Callable[..., None]  # puts it into the table of routes; emitted: how many matches it has found
     fresh: list[bytes] = field(default_factory=list)
     cut: int = 0  # of the entry that it was resumed from; 0: it began afresh
@@ -224,8 +226,8 @@ class Recovery:
         info = first.info
         if info["mark"] != part.mark or info["source"] != part.source or info["stream"] != part.root.name:
             return "its definition or source is another one than before"
-        if len(entries) != first.parts or first.parts != len(part.operators):
-            return f"its state was kept by {first.parts} workers, and there are {len(part.operators)} now"
+        if len(entries) != first.parts:
+            return "the checkpoint has not all of its state"
         if first.cut not in streams:
             return "the checkpoint does not say where its stream was"
         if part.parent is not None and part.parent.cut != first.cut:
@@ -236,16 +238,34 @@ class Recovery:
         if info["emitted"] > log.next:
             return f"its match log has lost matches {log.next} to {info['emitted'] - 1}"
         try:
-            for entry in entries:
-                part.operators[entry.part].restore(_bytes(entry.data))
+            self._give_back(
+                part, [_bytes(entry.data) for entry in sorted(entries, key=lambda entry: entry.part)]
+            )
         except StateError as wrong:
-            for operator, fresh in zip(part.operators, part.fresh, strict=True):
-                operator.restore(fresh)
+            part.operators[:] = part.build(0)
             return str(wrong)
         part.cut = first.cut
         log.version = info["version"]
         self.report.resumed[part.name] = info["emitted"]
         return None
+
+    def _give_back(self, part: Part, kept: list[bytes]) -> None:
+        """The operators know what was kept. Of another number of instances, they go on as they were, on one worker."""
+        states = [state for one in kept for state in split_state(one)]
+        if not any(states):
+            return  # there is no state
+        if len(states) != len(part.operators):
+            operators = part.build(len(states))
+            if len(operators) != len(states):
+                raise StateError(f"it is kept in {len(states)} parts, and this trigger has {len(operators)}")
+            part.operators[:] = operators
+        for operator, state in zip(part.operators, states, strict=True):
+            operator.restore(state)
+        if len(states) > 1 and len(states) != self._runtime.workers:
+            part.operators[:] = [Shares(part.operators)]
+            self.report.notes.append(
+                f"trigger {part.name!r}: its state was kept by {len(states)} workers; all of it goes on on one"
+            )
 
     def _see_again(
         self, inflow: Inflow, resumed: list[Part], starts: dict[int, Place], progress: Callable[[int], None]
@@ -313,8 +333,7 @@ class Recovery:
                 why = "its stream has gone on without it"
                 self.report.afresh[part.name] = why
                 logger.warning("tocsin: trigger %r begins with the next event: %s", part.name, why)
-                for operator, fresh in zip(part.operators, part.fresh, strict=True):
-                    operator.restore(fresh)
+                part.operators[:] = part.build(0)
                 part.cut = 0
                 del self.report.resumed[part.name]
             emitted = self.report.resumed[part.name] if part.cut else self._begin(part)

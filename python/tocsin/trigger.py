@@ -45,11 +45,14 @@ class Trigger:
         self.source = source
         self.schema: pa.Schema = outlet.schema
         self._operators = operators  # one for each worker, or one
-        self._operator = operators[0]
         self._outlet = outlet
         self._retries = retries
         self._backoff = backoff
         self._id = -1
+
+    @property
+    def _operator(self) -> Operator:
+        return self._operators[0]
 
     @overload
     def handler(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]: ...
