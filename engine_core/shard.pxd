@@ -36,6 +36,7 @@ cdef class Cut:
     cdef readonly dict states
     cdef readonly dict emitted
     cdef readonly object failure
+    cdef readonly bint filled
     cdef int keep(self, int id, int instance, Operator operator) except -1
 
 

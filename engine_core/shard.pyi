@@ -21,6 +21,7 @@ class Cut:
     states: dict[tuple[int, int], bytes]
     emitted: dict[int, int]
     failure: BaseException | None
+    filled: bool
 
 class Shard:
     inbox: Ring

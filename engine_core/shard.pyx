@@ -258,6 +258,7 @@ cdef class Cut:
     states      {(trigger's source id, number of the instance): bytes of Operator.save}, of those that have one
     emitted     {trigger's source id: how many matches it had found}
     failure     None, or why it is not whole
+    filled      whether all of it is there
 
     >>> Cut().states
     {}
@@ -311,6 +312,7 @@ cdef void cut_upon(ShardC *shard, void *note) noexcept with gil:
     cdef const NodeC *node
     cdef Cut cut = <Cut>note
     if routes == NULL:
+        cut.filled = True
         return
     try:
         for source in range(routes.n_sources):
@@ -321,6 +323,7 @@ cdef void cut_upon(ShardC *shard, void *note) noexcept with gil:
                     cut.keep(node.id, 0, <Operator>node.operation)
     except BaseException as failure:
         cut.failure = failure
+    cut.filled = True
 
 
 cdef void step(ShardC *shard, Message *slot) noexcept nogil:

@@ -224,6 +224,7 @@ class Engine:
     def trigger(
         self, name: str, source: str | Stream | Trigger, definition: Any, *, max_steps: int | None = None,
         max_partial_matches: int | None = None, max_partitions: int | None = None, ordered: bool = True,
+        backfill: Any = None,
     ) -> Trigger:  # fmt: skip
         """Set a trigger on a stream, or on another trigger's matches; it sees the events from the next batch on.
 
@@ -241,6 +242,11 @@ class Engine:
             ordered: matches come in the order of the events that made them certain, whatever the number of workers.
                 False: what each worker found in a batch comes as a batch of its own, in no order among them; that
                 saves the merge.
+            backfill: with a store, for a new trigger on a stream: True: it sees all events that the store has; a time
+                (as `start` of `Store.scan`): those from the first one of that time on. That goes on in the background,
+                without holding the stream up; then the trigger joins it at an exact event, none missed and none twice.
+                `Trigger.caught_up` waits for it. Meanwhile its handlers are called on a thread of their own. What a
+                trigger that the store knows already has missed it always sees.
 
         Returns:
             The Trigger. A condition passes whole events on; the matches of a clause are its partition columns, then
@@ -249,8 +255,9 @@ class Engine:
         Raises:
             PatternError: the definition is wrong for the source; the message shows the place.
             TypeError: `definition` is none of these.
-            SchemaError: an Operator for other events.
-            TocsinError: a name that is taken or unknown.
+            SchemaError: an Operator for other events; a `backfill` that is no time of the stream.
+            TocsinError: a name that is taken or unknown; `backfill` without a store, or of a trigger upon a trigger, or
+                of an Operator; a source that has not caught up with its stream.
 
         >>> import pyarrow as pa, tocsin as tc
         >>> with tc.Engine(workers=0) as engine:
@@ -266,6 +273,8 @@ class Engine:
         self._check_name(name, "trigger")
         limits = state_limits(f"trigger {name!r}", max_partial_matches, max_partitions)
         parent = self._source(source)
+        if backfill is not None:
+            self._check_backfill(name, parent, definition, backfill)
         feeder: Any
         if isinstance(parent, Stream):
             feeder, timed = parent._intake, parent.time is not None
@@ -319,34 +328,34 @@ class Engine:
         trigger = Trigger(self, name, parent, operators, outlet, self._retries, self._backoff)
         runtime, recovery = self._runtime, self._recovery
         trigger._id = runtime.new_source()
-        join = partial(
-            runtime.add_trigger, parent._id, feeder, operators, outlet,
-            id=trigger._id, timed=timed, ordered=ordered, placed=placed,
+        root, upon = _root(parent)
+        part = Part(
+            name, parent.name, root._inflow, None if upon is None else upon._part, operators, outlet, mark, trigger._id,
+            parent._id, feeder, again, timed, ordered, placed, backfill,
         )  # fmt: skip
-        if recovery is None:
+        trigger._part = part
+        if recovery is not None:
+            recovery.declare(part)
+        else:
             if log is not None:
                 log.begin(None)
                 log.version = log.last_version() + 1
-            join(emitted=0 if log is None else log.next)
-        else:
-            root, upon = _root(parent)
-            above_part = None if upon is None else recovery.part(upon.name)
-            recovery.declare(
-                Part(
-                    name,
-                    parent.name,
-                    root._inflow,
-                    above_part,
-                    operators,
-                    outlet,
-                    mark,
-                    trigger._id,
-                    again,
-                    join,
-                )
-            )
+            part.join(runtime, 0 if log is None else log.next)
         self._triggers[name] = trigger
         return trigger
+
+    def _check_backfill(self, name: str, parent: Stream | Trigger, definition: Any, backfill: Any) -> None:
+        if self._recovery is None:
+            raise TocsinError(
+                f"trigger {name!r}: backfill= sees what a store has, and this engine keeps none"
+            )
+        if isinstance(parent, Trigger) or isinstance(definition, Operator):
+            what = "a trigger upon a trigger" if isinstance(parent, Trigger) else "an Operator"
+            raise TocsinError(
+                f"trigger {name!r}: backfill= is for a definition upon a stream, not for {what}"
+            )
+        if backfill is not True:
+            parent._inflow.beginning(backfill)
 
     def on(self, name: str, **options: Any) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
         """Decorator: a handler for the trigger `name`.
@@ -606,6 +615,7 @@ class Engine:
             finish = recovery is None
         if finish and recovery is not None and self._runtime.state == "open":
             recovery.go_live()
+            recovery.caught_up()
         self._runtime.close(finish=finish, timeout=timeout)
 
     @property

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from tocsin_core.batch import Batch
@@ -131,6 +132,35 @@ class Inflow:
             self.reorder.late_count = info["late"]
             self.reorder.hold_bytes(held)
         return Place(info["stored"], info["marks"])
+
+    def twin(self, runtime: Runtime) -> Inflow:
+        """A second way in, to the ring of another runtime, with the same rules of time; late events are not kept."""
+        mine = self.intake
+        intake = Intake(
+            runtime.inbox, runtime.new_source(), mine.schema, time_column=mine.time_column, lateness=mine.lateness,
+            quick_type=pa.RecordBatch,
+        )  # fmt: skip
+        reorder = None
+        if self.reorder is not None:
+            reorder = Reorder(self.name, self.schema, self.reorder.time, mine.lateness, None)
+        return Inflow(
+            runtime, self.name, self.schema, intake, reorder, runtime.lock, self.log, self._open_marks
+        )
+
+    def batches(self, start: Place, stop: Place) -> int:
+        """How many slots of a ring `replay` takes between two places, about."""
+        return self.log.batches(start.stored, stop.stored) + stop.marks - start.marks
+
+    def beginning(self, start: Any) -> dict[str, Any]:
+        """As `snapshot`, of a stream that knows nothing before its first event of time `start` (True: any) or later."""
+        first = self.log.first_sequence if start is True else self.log.first_at(start)
+        marks = 0
+        if self._open_marks is not None and (log := self._open_marks(False)) is not None:
+            marks = sum(
+                int(np.count_nonzero(np.asarray(batch.column(0)) < first))
+                for batch in log.read(log.first_sequence, log.next_sequence)
+            )
+        return {"stored": first, "marks": marks, "next": first, "newest": None, "told": None, "late": 0}
 
     def replay(self, start: Place, stop: Place, progress: Callable[[int], None]) -> None:
         """What was accepted between two places goes into the ring again, as it did then.

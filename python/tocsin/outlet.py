@@ -83,6 +83,10 @@ class Outlet:
         self._fault: Callable[[BaseException], None] = dispatch.fault
         self._upstream = upstream
         self._inline = inline
+        self._gate = threading.Lock()
+        self._waiting: deque[tuple[Any, int, int, int, int]] | None = (
+            None  # what is to be delivered once history has been
+        )
         self._origins: deque[tuple[int, int, tuple[int, int] | None]] = deque(maxlen=ORIGINS)
         # Replaced under the lock, never changed, so that the dispatcher can go through them without it; `_takers` is
         # what it looks at: whether any of them wants Arrow, lanes, direct, buffers.
@@ -178,6 +182,15 @@ class Outlet:
 
         stamp: when the push that led to them was accepted, for the figures; 0: it was no push.
         """
+        if self._waiting is not None:
+            with self._gate:
+                if self._waiting is not None:
+                    self._waiting.append((batch, first, last, number, stamp))
+                    return
+        self.deliver_now(batch, first, last, number, stamp)
+
+    def deliver_now(self, batch: Any, first: int, last: int, number: int, stamp: int) -> None:
+        """`deliver`, even while history goes on."""
         dispatch = self._dispatch
         origin = None
         if dispatch.keeping:
@@ -203,6 +216,21 @@ class Outlet:
             self._fault(failure)
         wide = self.log.with_ids(matches, places, number) if self._ids else None
         self._hand_on(batch, matches, wide, number, first, last, origin, stamp)
+
+    def wait(self) -> None:
+        """What the engine delivers from now on waits for `go_on`: history still goes to handlers (catchup.py)."""
+        with self._gate:
+            self._waiting = deque()
+
+    def go_on(self) -> None:
+        """All of history has been handled: what waits is delivered."""
+        while True:
+            with self._gate:
+                if not self._waiting:
+                    self._waiting = None
+                    return
+                item = self._waiting.popleft()
+            self.deliver_now(*item)
 
     def redeliver(self) -> None:
         """What the match log has and no handler had finished with goes to the handlers again; by whoever delivers."""

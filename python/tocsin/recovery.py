@@ -29,14 +29,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from tocsin_core.operator import Operator
 from tocsin_core.shard import Cut
-from tocsin_core.shares import Shares, split_state
 from tocsin_core.status import ClosedError, StateError, TocsinError
 
+from .catchup import CatchUp, know
 from .errors import StoreError
 from .inflow import Inflow, Place
 from .outlet import Outlet
@@ -70,6 +70,31 @@ class Recovered:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a trigger can be resumed with. alone: it sees what it missed by itself, in the background (catchup.py)."""
+
+    cut: int
+    emitted: int
+    version: int
+    states: list[bytes]
+    start: tuple[dict[str, Any], Any]  # as Inflow.snapshot gave it
+    alone: bool
+
+    @property
+    def place(self) -> Place:
+        """Up to where it has seen its stream."""
+        return Place(self.start[0]["stored"], self.start[0]["marks"])
+
+
+class New(NamedTuple):
+    """A trigger that begins: how many matches one of its name had found; start: of its history, or None."""
+
+    part: Part
+    emitted: int
+    start: dict[str, Any] | None
+
+
 @dataclass(slots=True)
 class Part:
     """One trigger, as recovery knows it. root: the stream that it stands on, directly or by other triggers."""
@@ -82,11 +107,39 @@ class Part:
     outlet: Outlet
     mark: str
     id: int
+    source_id: int
+    feeder: Any  # Intake or Operator
     build: Callable[[int], list[Operator]]  # for so many workers, new ones; 0: for those there are
-    join: Callable[..., None]  # puts it into the table of routes; emitted: how many matches it has found
+    timed: bool
+    ordered: bool
+    placed: bool
+    backfill: Any = None  # True, or the time from which on; None: it begins with the next event
     fresh: list[bytes] = field(default_factory=list)
     cut: int = 0  # of the entry that it was resumed from; 0: it began afresh
+    known: Known | None = None
     joined: bool = False
+    behind: CatchUp | None = None
+
+    def add_to(
+        self,
+        runtime: Runtime,
+        source: int,
+        feeder: Any,
+        operators: list[Operator],
+        outlet: Any,
+        id: int,
+        emitted: int,
+    ) -> None:
+        """Puts it, with these operators, upon a source of `runtime`; emitted: how many matches they have found."""
+        runtime.add_trigger(
+            source, feeder, operators, outlet,
+            id=id, timed=self.timed, ordered=self.ordered, emitted=emitted, placed=self.placed,
+        )  # fmt: skip
+
+    def join(self, runtime: Runtime, emitted: int) -> None:
+        """It goes upon its source, from the next batch on."""
+        self.add_to(runtime, self.source_id, self.feeder, self.operators, self.outlet, self.id, emitted)
+        self.joined = True
 
 
 class Recovery:
@@ -115,6 +168,11 @@ class Recovery:
 
     def declare(self, part: Part) -> None:
         """A trigger was set: it joins when its stream goes live, or now. Raises what joining it raises."""
+        if part.parent is not None and part.root.live and not part.parent.joined:
+            raise TocsinError(
+                f"trigger {part.name!r}: its source {part.source!r} has not caught up with stream {part.root.name!r}; "
+                f"set it when {part.source!r}.caught_up() is true"
+            )
         with contextlib.suppress(NotImplementedError):  # an operator of the user's: it is not kept
             part.fresh = [operator.save() for operator in part.operators]
         with self._runtime.holding(self._lock):
@@ -122,21 +180,20 @@ class Recovery:
                 self._join_late(part)
             self._parts[part.name] = part
 
-    def remove(self, name: str) -> bool:
-        """The trigger is gone for good; whether it had joined, and is to be taken out of the runtime."""
+    def remove(self, name: str) -> None:
+        """The trigger is gone for good."""
         with self._runtime.holding(self._lock):
             part = self._parts[name]
-            joined = part.joined
-            if joined:
+        if part.behind is not None:
+            part.behind.stop()
+        with self._runtime.holding(self._lock):
+            if part.joined:
                 self._runtime.remove_trigger(part.id)
+            else:
+                part.outlet.end()
             del self._parts[name]
             if self._entries("trigger", name):
                 self._forget([name], {})
-            return joined
-
-    def part(self, name: str) -> Part:
-        """The trigger of this name."""
-        return self._parts[name]
 
     def missed(self) -> int:
         """How many events the triggers of streams that are not live have to see again, at most."""
@@ -164,29 +221,27 @@ class Recovery:
             runtime.check()
             began = time.monotonic()
             parts = [part for part in self._parts.values() if part.root is inflow]
-            resumed, starts = self._resume(inflow, parts)
-            if starts and runtime.dispatch.on_handler_loop() and min(starts.values()) != inflow.place():
-                raise TocsinError(
-                    f"stream {inflow.name!r}: events that its triggers have not seen go to handlers on this event "
-                    "loop, which waiting for them would stop; await asyncio.to_thread(engine.recover) before the first "
-                    "push"
-                )
+            known = {part.name: self._known(part) for part in parts}
+            self._refuse_on_loop(inflow, known)
             with runtime.holding(inflow.lock):
                 for part in parts:
                     self._hand_over(part)
-                events = self._see_again(inflow, resumed, starts, progress or _nothing)
-                begun = [(part, self._begin(part)) for part in parts if not part.joined]
-                for part, emitted in begun:
-                    part.join(emitted=emitted)
-                    part.joined = True
+                resumed = [part for part in parts if self._resume(part, known[part.name])]
+                events = self._see_again(inflow, resumed, progress or _nothing)
+                begun = [self._begin(part) for part in parts if not part.cut]
+                for part, emitted, start in begun:
+                    if start is None and (part.parent is None or part.parent.joined):
+                        part.join(runtime, emitted)
                 seen = inflow.snapshot()
-                inflow.live = True
                 if resumed:
                     runtime.note(lambda: _forget_faults(resumed))
             self.report.events[inflow.name] = events
             self.report.seconds += time.monotonic() - began
             if begun:
                 self._write({inflow.name: seen}, begun)
+            inflow.live = True  # not before: who pushes must find its triggers written down
+            for part in parts:
+                self._catch_up(part)
             if resumed or events:
                 logger.info(
                     "tocsin: stream %r: %d triggers resumed from checkpoint %d, %d events seen again",
@@ -196,99 +251,97 @@ class Recovery:
             with runtime.lock:
                 runtime.pump()
 
+    def _refuse_on_loop(self, inflow: Inflow, known: dict[str, Known | None]) -> None:
+        missed = any(
+            one is not None and not one.alone and one.place != inflow.place() for one in known.values()
+        )
+        if missed and self._runtime.dispatch.on_handler_loop():
+            raise TocsinError(
+                f"stream {inflow.name!r}: events that its triggers have not seen go to handlers on this event loop, "
+                "which waiting for them would stop; await asyncio.to_thread(engine.recover) before the first push"
+            )
+
     def _entries(self, kind: str, name: str) -> list[Entry]:
         return [entry for entry in self._newest.entries if entry.kind == kind and entry.name == name]
 
-    def _resume(self, inflow: Inflow, parts: list[Part]) -> tuple[list[Part], dict[int, Place]]:
-        """Gives operators back what they knew. Returns who was, and for each cut that they are of where that was."""
-        streams = {entry.cut: entry for entry in self._entries("stream", inflow.name)}
-        starts: dict[int, Place] = {}
-        resumed: list[Part] = []
-        for part in parts:
-            entries = self._entries("trigger", part.name)
-            if not entries:
-                continue
-            why = self._restore(part, entries, streams)
-            if why is not None:
-                self.report.afresh[part.name] = why
-                logger.warning("tocsin: trigger %r begins with the next event: %s", part.name, why)
-                continue
-            info = streams[part.cut].info
-            starts[part.cut] = Place(info["stored"], info["marks"])
-            part.outlet.known_faults = self._told_faults(part)
-            resumed.append(part)
-        return resumed, starts
-
-    def _restore(self, part: Part, entries: list[Entry], streams: dict[int, Entry]) -> str | None:
-        """Why it cannot be resumed, or None: it has been, and `part.cut` says from where."""
+    def _known(self, part: Part) -> Known | None:
+        """What the newest checkpoint has of a trigger; None: nothing that can be resumed, and the report says why."""
+        entries = self._entries("trigger", part.name)
+        if not entries:
+            return None
+        why, known = None, None
         first, log = entries[0], part.outlet.log
         assert log is not None
         info = first.info
+        starts = [entry for entry in self._entries("stream", part.root.name) if entry.cut == first.cut]
+        alone = info.get("from")
         if info["mark"] != part.mark or info["source"] != part.source or info["stream"] != part.root.name:
-            return "its definition or source is another one than before"
-        if len(entries) != first.parts:
-            return "the checkpoint has not all of its state"
-        if first.cut not in streams:
-            return "the checkpoint does not say where its stream was"
-        if part.parent is not None and part.parent.cut != first.cut:
-            return f"its source {part.source!r} has gone on without it"
-        at = streams[first.cut].info
-        if not part.root.has_from(at["stored"]):
-            return f"events from {at['stored']} on, which it has not seen, are no longer in the store"
-        if info["emitted"] > log.next:
-            return f"its match log has lost matches {log.next} to {info['emitted'] - 1}"
-        try:
-            self._give_back(
-                part, [_bytes(entry.data) for entry in sorted(entries, key=lambda entry: entry.part)]
-            )
-        except StateError as wrong:
-            part.operators[:] = part.build(0)
-            return str(wrong)
-        part.cut = first.cut
-        log.version = info["version"]
-        self.report.resumed[part.name] = info["emitted"]
-        return None
+            why = "its definition or source is another one than before"
+        elif len(entries) != first.parts or not (starts or alone):
+            why = "the checkpoint has not all of its state"
+        elif info["emitted"] > log.next:
+            why = f"its match log has lost matches {log.next} to {info['emitted'] - 1}"
+        else:
+            start = (alone, b"") if alone else (starts[0].info, starts[0].data)
+            known = Known(first.cut, info["emitted"], info["version"], _states(entries), start, bool(alone))
+            if not part.root.has_from(known.place.stored):
+                why = (
+                    f"events from {known.place.stored} on, which it has not seen, are no longer in the store"
+                )
+        if why:
+            self._afresh(part, why)
+            return None
+        return known
 
-    def _give_back(self, part: Part, kept: list[bytes]) -> None:
-        """The operators know what was kept. Of another number of instances, they go on as they were, on one worker."""
-        states = [state for one in kept for state in split_state(one)]
-        if not any(states):
-            return  # there is no state
-        if len(states) != len(part.operators):
-            operators = part.build(len(states))
-            if len(operators) != len(states):
-                raise StateError(f"it is kept in {len(states)} parts, and this trigger has {len(operators)}")
-            part.operators[:] = operators
-        for operator, state in zip(part.operators, states, strict=True):
-            operator.restore(state)
-        if len(states) > 1 and len(states) != self._runtime.workers:
-            part.operators[:] = [Shares(part.operators)]
-            self.report.notes.append(
-                f"trigger {part.name!r}: its state was kept by {len(states)} workers; all of it goes on on one"
-            )
+    def _afresh(self, part: Part, why: str) -> None:
+        self.report.afresh[part.name] = why
+        logger.warning("tocsin: trigger %r begins with the next event: %s", part.name, why)
 
-    def _see_again(
-        self, inflow: Inflow, resumed: list[Part], starts: dict[int, Place], progress: Callable[[int], None]
-    ) -> int:
-        """The stream is as it was at the first of these places, and sees the events since; parts join at theirs."""
-        entries = {entry.cut: entry for entry in self._entries("stream", inflow.name)}
-        if not entries:
+    def _resume(self, part: Part, known: Known | None) -> bool:
+        """Gives a trigger back what it knew; whether it sees what it missed with the others of its stream."""
+        if known is None:
+            return False
+        if part.parent is not None and part.parent.cut != known.cut:
+            self._afresh(part, f"its source {part.source!r} has gone on without it")
+            return False
+        if not known.alone:
+            try:
+                part.operators[:], instances = know(part.build, known.states, self._runtime.workers)
+            except StateError as wrong:
+                self._afresh(part, str(wrong))
+                return False
+            if instances > 1 and len(part.operators) == 1:
+                self.report.notes.append(
+                    f"trigger {part.name!r}: {instances} workers kept its state; one goes on with it"
+                )
+        assert part.outlet.log is not None
+        part.outlet.log.version = known.version
+        part.outlet.known_faults = self._told_faults(part)
+        part.cut, part.known = known.cut, known
+        self.report.resumed[part.name] = known.emitted
+        return not known.alone
+
+    def _see_again(self, inflow: Inflow, resumed: list[Part], progress: Callable[[int], None]) -> int:
+        """The stream is as it was at the first of their places, and sees the events since; parts join at theirs."""
+        starts = {part.known.place: part.known.start for part in resumed if part.known is not None}
+        if not starts:
+            entries = self._entries("stream", inflow.name)
+            if not entries:
+                return 0
+            newest = max(entries, key=lambda entry: entry.cut)
+            starts = {Place(newest.info["stored"], newest.info["marks"]): (newest.info, newest.data)}
+        stop, begin = inflow.place(), min(starts)
+        if not inflow.has_from(begin.stored):
             return 0
-        begin = min(starts, key=lambda cut: starts[cut]) if starts else max(entries)
-        stop = inflow.place()
-        if not inflow.has_from(entries[begin].info["stored"]):
-            return 0
-        at = inflow.resume(entries[begin].info, entries[begin].data)
-        first = at.stored
-        for place in sorted(set(starts.values())):
+        at = inflow.resume(*starts[begin])
+        for place in sorted(starts):
             inflow.replay(at, place, progress)
             at = place
             for part in resumed:
-                if starts[part.cut] == place:
-                    part.join(emitted=self.report.resumed[part.name])
-                    part.joined = True
+                if part.known is not None and part.known.place == place:
+                    part.join(self._runtime, part.known.emitted)
         inflow.replay(at, stop, progress)
-        return stop.stored - first
+        return stop.stored - begin.stored
 
     def _hand_over(self, part: Part) -> None:
         """What handlers had not finished with goes to them before anything else."""
@@ -316,32 +369,63 @@ class Recovery:
             }
         return frozenset(found)
 
-    def _begin(self, part: Part) -> int:
-        """A trigger that knows nothing: how many matches one of its name had found before."""
+    def _begin(self, part: Part) -> New:
+        """A trigger that knows nothing: how many matches one of its name had found before, and from where it goes."""
         log = part.outlet.log
         assert log is not None
         log.version = log.last_version() + 1
-        return log.next
+        start = None
+        if part.backfill is not None:
+            start = part.root.beginning(part.backfill)
+            part.known = Known(0, log.next, log.version, part.fresh, (start, b""), True)
+        return New(part, log.next, start)
 
     def _join_late(self, part: Part) -> None:
         """A trigger that is set while its stream is live."""
         runtime, inflow = self._runtime, part.root
-        self._hand_over(part)
+        known = self._known(part)
+        begun: list[New] = []
         with runtime.holding(inflow.lock):
-            _, starts = self._resume(inflow, [part])
-            if part.cut and starts[part.cut] != inflow.place():
-                why = "its stream has gone on without it"
-                self.report.afresh[part.name] = why
-                logger.warning("tocsin: trigger %r begins with the next event: %s", part.name, why)
-                part.operators[:] = part.build(0)
+            self._hand_over(part)
+            if known is not None and known.place != inflow.place() and part.parent is None:
+                known = replace(known, alone=True)
+            together = self._resume(part, known)
+            if together and known is not None and known.place == inflow.place():
+                part.join(runtime, known.emitted)
+            elif together:  # upon a trigger
                 part.cut = 0
-                del self.report.resumed[part.name]
-            emitted = self.report.resumed[part.name] if part.cut else self._begin(part)
-            part.join(emitted=emitted)
-            part.joined = True
+                part.operators[:] = part.build(0)
+                self._afresh(part, "its stream has gone on without it")
+            if not part.cut:
+                begun = [self._begin(part)]
+                if begun[0].start is None:
+                    part.join(runtime, begun[0].emitted)
             seen = inflow.snapshot()
-        if not part.cut:
-            self._write({inflow.name: seen}, [(part, emitted)])
+        if begun:
+            self._write({inflow.name: seen}, begun)
+        self._catch_up(part)
+
+    def _catch_up(self, part: Part) -> None:
+        """If it goes through history by itself, that begins."""
+        known = part.known
+        if part.joined or known is None or not known.alone:
+            return
+
+        def joined(operators: list[Operator], emitted: int) -> None:
+            part.operators[:] = operators
+            part.join(self._runtime, emitted)
+            for upon in list(self._parts.values()):
+                if (
+                    upon.parent is not None
+                    and upon.parent.joined
+                    and not upon.joined
+                    and upon.outlet.log is not None
+                ):
+                    upon.join(self._runtime, upon.outlet.log.next)
+
+        part.behind = CatchUp(
+            self._runtime, part, known.start, known.states, known.emitted, joined, self._checkpoint_if_open
+        )
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -377,7 +461,7 @@ class Recovery:
             self._written_at = places
             return number
 
-    def _write(self, seen: dict[str, Any], new: Iterable[tuple[Part, int]], cut: Cut | None = None) -> int:
+    def _write(self, seen: dict[str, Any], new: Iterable[New], cut: Cut | None = None) -> int:
         """Writes a checkpoint: of `cut` (or none), of triggers that are new, and for all others what the newest has."""
         number = self._folder.next_number()
         self._store.sync()  # it must not know of events or matches that a power failure takes
@@ -388,8 +472,8 @@ class Recovery:
                 data = [state for (id, _), state in sorted(cut.states.items()) if id == part.id]
                 entries += self._trigger_entries(part, number, cut.emitted[part.id], data)
                 taken.add(name)
-        for part, emitted in new:
-            entries += self._trigger_entries(part, number, emitted, part.fresh)
+        for part, emitted, start in new:
+            entries += self._trigger_entries(part, number, emitted, part.fresh, start)
             taken.add(part.name)
         carried = [
             entry for entry in self._newest.entries if entry.kind == "trigger" and entry.name not in taken
@@ -404,13 +488,17 @@ class Recovery:
         self._newest = self._folder.newest([])  # its data are a map of the file: nothing is kept in memory
         return number
 
-    def _trigger_entries(self, part: Part, cut: int, emitted: int, data: list[bytes]) -> list[Entry]:
+    def _trigger_entries(
+        self, part: Part, cut: int, emitted: int, data: list[bytes], start: dict[str, Any] | None = None
+    ) -> list[Entry]:
         log = part.outlet.log
         assert log is not None
         info = {
             "source": part.source, "stream": part.root.name, "mark": part.mark, "version": log.version,
             "emitted": emitted, "handled": log.handled,
         }  # fmt: skip
+        if start is not None:
+            info["from"] = start
         return [Entry("trigger", part.name, cut, info, state, k, len(data)) for k, state in enumerate(data)]
 
     # ------------------------------------------------------------------ by itself, and at the end
@@ -432,6 +520,21 @@ class Recovery:
             # A state so large that it takes long to write is written less often.
             pause = max(every, 9 * (time.monotonic() - began))
 
+    def _checkpoint_if_open(self) -> None:
+        """Behind history: what was seen of it need not be seen again."""
+        try:
+            self.checkpoint()
+        except ClosedError:
+            pass
+        except Exception as failure:
+            logger.warning("tocsin: no checkpoint could be written, the one before holds: %s", failure)
+
+    def caught_up(self) -> None:
+        """Returns when all triggers that go through history have joined."""
+        for part in list(self._parts.values()):
+            if part.behind is not None:
+                part.behind.done.wait()
+
     def _suspend(self) -> None:
         """The engine closes, and what is open stays so: the last cut goes into the ring behind all that was pushed."""
         self._ended.set()
@@ -445,6 +548,10 @@ class Recovery:
         self._ended.set()
         try:
             for part in self._parts.values():
+                if part.behind is not None:
+                    part.behind.stop()
+                if not part.joined:
+                    part.outlet.end()
                 if part.outlet.log is not None:
                     part.outlet.log.settle()
             if self._last is None:
@@ -471,8 +578,9 @@ class Recovery:
         self._write(seen, [])
 
 
-def _bytes(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else data.to_pybytes()
+def _states(entries: list[Entry]) -> list[bytes]:
+    ordered = sorted(entries, key=lambda entry: entry.part)
+    return [entry.data if isinstance(entry.data, bytes) else entry.data.to_pybytes() for entry in ordered]
 
 
 def _nothing(events: int) -> None:

@@ -37,10 +37,12 @@ class Reorder:
     """The waiting room of one stream.
 
     name, schema: of the stream.  time: name of its time column.  lateness: in that column's unit; 0: nothing waits.
-    late_limit: how many late events are kept at most.
+    late_limit: how many late events are kept at most; None: nobody will ask for them.
     """
 
-    def __init__(self, name: str, schema: pa.Schema, time: str, lateness: int, late_limit: int) -> None:
+    def __init__(
+        self, name: str, schema: pa.Schema, time: str, lateness: int, late_limit: int | None
+    ) -> None:
         self.name = name
         self.schema = schema
         self.time = time
@@ -91,6 +93,8 @@ class Reorder:
 
         Memory: the limit and the late events of one push, because a table is let go only as a whole.
         """
+        if self.late_limit is None:
+            return
         over = self.late_kept + rows.num_rows - self.late_limit
         beyond = max(0, rows.num_rows - self.late_limit)
         if beyond:

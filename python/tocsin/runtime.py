@@ -66,8 +66,9 @@ class Runtime:
 
     def __init__(
         self, workers: int, ring_slots: int, overflow: str = "block", *, overflow_timeout: float | None = None,
-        wait: str = "block", gather_rows: int = 1,
+        wait: str = "block", gather_rows: int = 1, on_dispatcher: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
+        self._on_dispatcher = on_dispatcher  # called on that thread when it begins
         self.inline = workers == 0
         self.workers = workers
         # Inline the ring is emptied before the lock is given back: full means that a push is too much for it.
@@ -383,6 +384,8 @@ class Runtime:
     def _dispatch(self) -> None:
         """The dispatcher's thread."""
         self.dispatcher = threading.get_ident()
+        if self._on_dispatcher is not None:
+            self._on_dispatcher()
         pending, take = self._pending, self.shard.take
         while True:
             if not pending:

@@ -17,6 +17,7 @@ from .stats import TriggerStats, trigger_stats
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .recovery import Part
     from .stream import Stream
 
 
@@ -49,6 +50,7 @@ class Trigger:
         self._retries = retries
         self._backoff = backoff
         self._id = -1
+        self._part: Part | None = None  # as recovery knows it
 
     @property
     def _operator(self) -> Operator:
@@ -204,6 +206,41 @@ class Trigger:
         ([2], [])
         """
         return self._outlet.results()
+
+    def caught_up(self, timeout: float | None = None) -> bool:
+        """Wait until a trigger that goes through history (`backfill=`) has joined its stream and handled all of it.
+
+        Args:
+            timeout: seconds to wait; None: as long as it takes; 0: only look.
+
+        Returns:
+            Whether it has (bool); True for a trigger that did not have to.
+
+        Raises:
+            What kept it from catching up: then it sees no events until the engine is opened again.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(tempfile.mkdtemp() + "/a.store") as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     _ = trades.push({"price": [2.5, 4.0]})
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3, backfill=True)
+        ...     large.caught_up(timeout=60), large.matched
+        (True, 1)
+        """
+        behind = None if self._part is None else self._part.behind
+        if behind is None:
+            return True
+        if not behind.done.wait(timeout):
+            return False
+        if behind.failure is not None:
+            raise behind.failure
+        return self._part is None or self._part.joined
+
+    @property
+    def events_behind(self) -> int:
+        """How many events of its stream it has not seen yet (int): 0 but for one that catches up with history."""
+        behind = None if self._part is None else self._part.behind
+        return 0 if behind is None else behind.left
 
     def stats(self) -> TriggerStats:
         """The figures of this trigger, as in `Engine.stats`.

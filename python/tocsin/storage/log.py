@@ -57,7 +57,7 @@ from .recovery import Recovered, Refresher, recover_segments
 from .scan import Query, View, scan_batches
 from .schema import Fitter, has_dictionaries, stored_schema
 from .segment import Segment, segment_path
-from .times import time_range
+from .times import TimeValue, parse_bound, time_range
 
 
 class Log:
@@ -441,6 +441,36 @@ class Log:
         """The events first to stop - 1, in the batches in which they were appended, cut at the bounds."""
         query = Query(self.name, self.schema, first_sequence=first, stop_sequence=stop)
         return scan_batches(self.snapshot(), query)
+
+    def batches(self, first: int, stop: int) -> int:
+        """How many batches `read` gives."""
+        count = 0
+        for view in self.snapshot():
+            starts = view.rows[:, SEQUENCE]
+            count += int(np.count_nonzero((starts < stop) & (starts + view.rows[:, ROWS] > first)))
+        return count
+
+    def first_at(self, start: TimeValue) -> int:
+        """The sequence of the first event whose time is `start` (as in `scan`) or later; the next one's, if none is.
+
+        Raises SchemaError for a time that does not fit, or a stream without one.
+        """
+        if self.time is None:
+            raise SchemaError(
+                f"stream {self.name!r} has no time column, so it has no event of {start!r}; give True for all"
+            )
+        bound = parse_bound(start, self.schema.field(self.time).type, "start")
+        query = Query(
+            self.name,
+            self.schema,
+            time_column=self._time_index,
+            start=bound,
+            columns=[],
+            sequence_name="sequence",
+        )
+        for batch in scan_batches(self.snapshot(), query):
+            return int(batch.column(0)[0].as_py())
+        return self._next
 
     def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:
         """What a scan would see now, from sequence `first` on; and the sequence behind it, where the next append begins
