@@ -4,7 +4,7 @@
     pushes ──────────────────────────────▶ ring, workers ──────▲ from the event on at which it joined
 
 A trigger with `backfill=` starts this way, and one that slept while its stream went on. The history runs through a
-second Runtime with the stream's rules of time (Inflow.twin), as fast as that goes; the live stream does not wait for it.
+second Runtime with the stream's rules of time (Inflow.twin), as fast as that goes; the stream does not wait for it.
 When little is left, the stream is held: the rest goes through, the state is cut (Shard.cut), the trigger joins with it,
 and the stream goes on. Events before that place have reached it through history, those behind it come by the live ring:
 none is missed, none seen twice. What the live ring finds meanwhile waits in the outlet until all of history has been
