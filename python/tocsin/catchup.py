@@ -153,24 +153,22 @@ class CatchUp:
         part, inflow = self.part, self.part.root
         operators, _ = know(part.build, self._kept, runtime.workers)
         twin = inflow.twin(runtime)
-        at = twin.resume(*self._start)
+        twin.resume(*self._start)
         trigger = runtime.new_source()
         part.add_to(runtime, twin.intake.id, twin.intake, operators, Past(outlet), trigger, self._emitted)
         while True:
-            while (target := inflow.place()) != at and inflow.batches(at, target) > FEW_BATCHES:
+            while inflow.batches(twin.passed, target := inflow.place()) > FEW_BATCHES:
                 with runtime.holding(twin.lock):
-                    twin.replay(at, target, self._progress)
+                    twin.replay(target, self._progress)
                     if runtime.inline:
                         runtime.pump()
-                at = target
             self._flush(runtime)
             with self._live.holding(inflow.lock):
                 self._check()
                 target = inflow.place()
-                if inflow.batches(at, target) <= FEW_BATCHES:
+                if inflow.batches(twin.passed, target) <= FEW_BATCHES:
                     with runtime.holding(twin.lock):
-                        twin.replay(at, target, self._progress)
-                        at = target
+                        twin.replay(target, self._progress)
                         cut = runtime.post_cut(_nothing)
                         if runtime.inline:
                             runtime.pump()

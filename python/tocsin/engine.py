@@ -12,7 +12,7 @@ import datetime
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType, TracebackType
@@ -36,6 +36,7 @@ from .match_log import MatchLog, stored_schema
 from .outlet import Outlet
 from .progress import Progress
 from .recovery import Part, Recovered, Recovery
+from .replaying import Replayed, replay
 from .runtime import Runtime
 from .stats import EngineStats, engine_stats
 from .storage import Store
@@ -306,9 +307,10 @@ class Engine:
             return operators
 
         def again(count: int) -> list[Operator]:
-            return operators if build is None else limited(build(workers=count or len(operators)).operators)
+            return operators if build is None else limited(build(workers=count or own).operators)
 
         limited(operators)
+        own = len(operators)
         store, log = self._store, None
         open_dead: Callable[[], Any] | None = None
         if store is not None:
@@ -531,6 +533,67 @@ class Engine:
     def recovered(self) -> Recovered:
         """What was taken up from the store so far: see `recover`."""
         return Recovered() if self._recovery is None else self._recovery.report
+
+    def replay(
+        self, *, start: Any = None, stop: Any = None, speed: float | None = None,
+        triggers: Iterable[str | Trigger] | None = None, to: Callable[[str, pa.RecordBatch], Any] | None = None,
+        progress: bool = False,
+    ) -> Replayed:  # fmt: skip
+        """Let stored events go through triggers once more, as they came; the engine goes on meanwhile.
+
+        The triggers begin as if they knew nothing, and end where `stop` is, without a last word. It is a run of its
+        own: no match of it goes to the match log, and what the engine's own triggers know does not change. **Handlers
+        are called again**, unless `to` takes their place.
+
+        Args:
+            start, stop: times, as in `Store.scan`: from the first event of time `start` or later up to the first one of
+                time `stop` or later; None: from the first one stored; up to the last one.
+            speed: 1.0: at the pace of the events' times, 60.0: an hour in a minute; None: as fast as it goes.
+            triggers: which ones, or their names; None: all of this engine.
+            to: called with the trigger's name and a record batch of matches, instead of the triggers' handlers (those
+                registered with ids=True get nothing in a replay: its matches have no place in the match log).
+            progress: show a bar on a terminal.
+
+        Returns:
+            Replayed: events, matches, faults, seconds.
+
+        Raises:
+            TocsinError: there is no store, or no such trigger, or one that runs on an Operator. SchemaError: a time
+            that does not fit a stream, or speed and a stream without a time. StoreError: the log is damaged there.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Engine(tempfile.mkdtemp() + "/a.store") as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     large = engine.trigger("large", trades, tc.col("price") > 3)
+        ...     _ = trades.push({"price": [2.5, 4.0]})
+        ...     replayed = engine.replay(to=lambda name, matches: print(name, matches.to_pylist()))
+        large [{'price': 4.0}]
+        >>> replayed.events, replayed.matches
+        ({'trades': 2}, {'large': 1})
+        """
+        self._runtime.check()
+        if self._store is None:
+            raise TocsinError(
+                "replay(): there is no store, so no event of before is kept; make it with Engine(path)"
+            )
+        if self._runtime.in_handler():
+            raise TocsinError(
+                "replay() in a handler would wait for handlers; call it from a thread of its own"
+            )
+        chosen = list(self._triggers.values()) if triggers is None else []
+        for one in triggers or ():
+            chosen.append(self._trigger(one if isinstance(one, str) else one.name))
+        needed: set[str] = set()
+        for trigger in chosen:
+            below: Stream | Trigger = trigger
+            while isinstance(below, Trigger):
+                needed.add(below.name)
+                below = below.source
+        parts = [one._part for one in self._triggers.values() if one.name in needed and one._part is not None]
+        return replay(
+            parts, {trigger.name for trigger in chosen}, self._runtime.workers,
+            start=start, stop=stop, speed=speed, to=to, progress=progress,
+        )  # fmt: skip
 
     def checkpoint(self) -> int:
         """Write down what every trigger knows, so that a later engine on this store goes on from here.

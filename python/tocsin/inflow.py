@@ -53,6 +53,7 @@ class Inflow:
         self.lock = lock
         self.log = log
         self.live = True  # False until what is in the store has been taken up: recovery.py
+        self.at: Place | None = None  # how far `replay` has come
         self._open_marks = open_marks
 
     # ------------------------------------------------------------------ live
@@ -105,6 +106,12 @@ class Inflow:
 
     # ------------------------------------------------------------------ again
 
+    @property
+    def passed(self) -> Place:
+        """`at`, once there has been a `resume`."""
+        assert self.at is not None
+        return self.at
+
     def place(self) -> Place:
         """Where the store ends."""
         marks = None if self._open_marks is None else self._open_marks(False)
@@ -125,13 +132,13 @@ class Inflow:
         }  # fmt: skip
         return info, b"" if reorder is None else reorder.held_bytes()
 
-    def resume(self, info: dict[str, Any], held: pa.Buffer | bytes) -> Place:
-        """The stream is as it was when `snapshot` gave this. Returns where that was."""
+    def resume(self, info: dict[str, Any], held: pa.Buffer | bytes) -> None:
+        """The stream is as it was when `snapshot` gave this."""
         self.intake.resume(info["next"], info["newest"], info["told"])
         if self.reorder is not None:
             self.reorder.late_count = info["late"]
             self.reorder.hold_bytes(held)
-        return Place(info["stored"], info["marks"])
+        self.at = Place(info["stored"], info["marks"])
 
     def twin(self, runtime: Runtime) -> Inflow:
         """A second way in, to the ring of another runtime, with the same rules of time; late events are not kept."""
@@ -162,24 +169,27 @@ class Inflow:
             )
         return {"stored": first, "marks": marks, "next": first, "newest": None, "told": None, "late": 0}
 
-    def replay(self, start: Place, stop: Place, progress: Callable[[int], None]) -> None:
-        """What was accepted between two places goes into the ring again, as it did then.
+    def replay(self, stop: Place, progress: Callable[[int], None]) -> None:
+        """What was accepted between `at` and this place goes into the ring again, as it did then.
 
-        Raises StoreError where the log is damaged.
+        It may be called again after an exception. Raises StoreError where the log is damaged.
         """
-        at = start.stored
-        for position, time in [*self._marks(start.marks, stop.marks), (stop.stored, None)]:
-            for batch in self.log.read(at, position):
-                self._feed(batch, at)
-                at += batch.num_rows
+        assert self.at is not None
+        marks: list[tuple[int, int | None]] = [*self.marks(self.at.marks, stop.marks), (stop.stored, None)]
+        for position, time in marks:
+            for batch in self.log.read(self.at.stored, position):
+                self._feed(batch, self.at.stored)
+                self.at = Place(self.at.stored + batch.num_rows, self.at.marks)
                 progress(batch.num_rows)
             if time is not None:
                 self._advance_again(time)
+                self.at = Place(self.at.stored, self.at.marks + 1)
 
-    def _marks(self, first: int, stop: int) -> list[tuple[int, int | None]]:
+    def marks(self, first: int, stop: int) -> list[tuple[int, int]]:
+        """(position of the event behind it, time) of what `advance` was told, numbers first to stop - 1."""
         if self._open_marks is None or first >= stop:
             return []
-        found: list[tuple[int, int | None]] = []
+        found: list[tuple[int, int]] = []
         for batch in self._open_marks(False).read(first, stop):
             found += zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
         return found

@@ -168,6 +168,11 @@ class Outlet:
         )
         self._takers = (as_arrow, self._lanes, self._direct, self._buffers)
 
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """Those there are."""
+        return self._handlers
+
     def results(self) -> list[Any]:
         """What the handlers that keep results have returned since the last call."""
         return [returned for handler in self._handlers for returned in handler.take_results()]

@@ -117,8 +117,15 @@ class Part:
     fresh: list[bytes] = field(default_factory=list)
     cut: int = 0  # of the entry that it was resumed from; 0: it began afresh
     known: Known | None = None
+    new: New | None = None
+    handed_over: bool = False
     joined: bool = False
     behind: CatchUp | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known how it begins."""
+        return self.joined or self.known is not None or self.new is not None
 
     def add_to(
         self,
@@ -221,16 +228,22 @@ class Recovery:
             runtime.check()
             began = time.monotonic()
             parts = [part for part in self._parts.values() if part.root is inflow]
-            known = {part.name: self._known(part) for part in parts}
+            # A full disk or Ctrl-C may have ended an earlier call anywhere: what it has done is not done again.
+            known = {part.name: None if part.settled else self._known(part) for part in parts}
             self._refuse_on_loop(inflow, known)
             with runtime.holding(inflow.lock):
                 for part in parts:
                     self._hand_over(part)
-                resumed = [part for part in parts if self._resume(part, known[part.name])]
+                    if not part.settled:
+                        self._resume(part, known[part.name])
+                resumed = [part for part in parts if part.known is not None and not part.known.alone]
                 events = self._see_again(inflow, resumed, progress or _nothing)
-                begun = [self._begin(part) for part in parts if not part.cut]
+                for part in parts:
+                    if not part.settled:
+                        part.new = self._begin(part)
+                begun = [part.new for part in parts if part.new is not None]
                 for part, emitted, start in begun:
-                    if start is None and (part.parent is None or part.parent.joined):
+                    if start is None and not part.joined and (part.parent is None or part.parent.joined):
                         part.join(runtime, emitted)
                 seen = inflow.snapshot()
                 if resumed:
@@ -324,29 +337,33 @@ class Recovery:
     def _see_again(self, inflow: Inflow, resumed: list[Part], progress: Callable[[int], None]) -> int:
         """The stream is as it was at the first of their places, and sees the events since; parts join at theirs."""
         starts = {part.known.place: part.known.start for part in resumed if part.known is not None}
+        stop = inflow.place()
         if not starts:
             entries = self._entries("stream", inflow.name)
             if not entries:
                 return 0
             newest = max(entries, key=lambda entry: entry.cut)
             starts = {Place(newest.info["stored"], newest.info["marks"]): (newest.info, newest.data)}
-        stop, begin = inflow.place(), min(starts)
+        begin = min(starts)
         if not inflow.has_from(begin.stored):
             return 0
-        at = inflow.resume(*starts[begin])
+        if inflow.at is None:
+            inflow.resume(*starts[begin])
         for place in sorted(starts):
-            inflow.replay(at, place, progress)
-            at = place
+            inflow.replay(place, progress)
             for part in resumed:
-                if part.known is not None and part.known.place == place:
+                if part.known is not None and part.known.place == place and not part.joined:
                     part.join(self._runtime, part.known.emitted)
-        inflow.replay(at, stop, progress)
+        inflow.replay(stop, progress)
         return stop.stored - begin.stored
 
     def _hand_over(self, part: Part) -> None:
         """What handlers had not finished with goes to them before anything else."""
         log = part.outlet.log
         assert log is not None
+        if part.handed_over:
+            return
+        part.handed_over = True
         noted = [entry.info.get("handled") for entry in self._entries("trigger", part.name)]
         wrong = log.begin(noted[0] if noted else None)
         if wrong:

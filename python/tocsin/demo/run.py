@@ -25,6 +25,7 @@ import pyarrow.feather as feather
 import tocsin
 from tocsin.demo import picture
 from tocsin.demo.flights import DemoError, load_flights
+from tocsin.match_log import STORED
 from tocsin.progress import Progress
 
 BATCH_ROWS = 4096
@@ -168,8 +169,10 @@ def read_matches(store: Path) -> dict[str, pa.Table]:
     """The matches of the demo's triggers that a store has; no rows for a trigger that it has none of."""
     with tocsin.Store(store) as opened:
         known = opened.matches.streams()
+        ids = [field.name for field in STORED]
         return {
-            name: opened.matches.scan(name).read_all() if name in known else pa.table({}) for name in TRIGGERS
+            name: opened.matches.scan(name).read_all().drop_columns(ids) if name in known else pa.table({})
+            for name in TRIGGERS
         }
 
 
@@ -192,7 +195,7 @@ def run_engine(
             for batch in batches:
                 flights.push(batch)
                 progress.update(batch.num_rows)
-        engine.flush()
+        engine.close(finish=True)
     seconds = time.perf_counter() - started
     return {
         name: pa.Table.from_batches(parts) if parts else pa.table({}) for name, parts in found.items()
