@@ -214,8 +214,9 @@ class StoreLife:
         assert not store.matches.damaged(), store.matches.damaged()
         for name, right in self.stored.items():
             folder = store.matches if name == "m" else store
-            # A stream that has no event may be unknown after a crash: its making was never synced by anyone.
-            got = folder.scan(name).read_all() if right or name in folder.streams() else None
+            # Only a file system that loses a name may lose a stream, and only one that has no event yet.
+            lost = self.case.mode == LIE and not right and name not in folder.streams()
+            got = None if lost else folder.scan(name).read_all()
             numbers = [] if got is None else got["x"].to_pylist()
             if crashed and self.uncuttable:
                 numbers = numbers[: len(right)]

@@ -117,6 +117,17 @@ def sync_folder(path: Path) -> None:
         close_file(fd)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there; the names of those made are durable then."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def replace_file(path: Path, pieces: Sequence[Piece]) -> None:
     """Put a whole new content in the file's place, or leave the old one as it was."""
     aside = path.with_name(path.name + ".tmp")

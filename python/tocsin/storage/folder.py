@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from tocsin.errors import ClosedError, SchemaError, StoreError
 
-from .files import store_error, sync_folder
+from .files import make_folder, store_error, sync_folder
 from .flusher import Flusher
 from .index import ROWS, TIME_MAX, TIME_MIN
 from .keys import Hashes, hashes_of
@@ -123,7 +123,7 @@ class LogFolder:
                         f"stream {name!r} differs from {other!r} by case alone; choose another name"
                     )
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
                 save_schema(folder, name, schema, time, tuple(lookup or ()))
                 sync_folder(self._folder)
             except OSError as cause:
