@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from benchmarks import data, loops, subject
 from benchmarks.race import Race, Reference
 
 APPEND_EVENTS = 500 * data.BATCH_ROWS
+COMMIT_EVENTS = 1_000 * data.COMMIT_ROWS
 
 
-def _append(race: Race, row: str, durability: str, rival: str, events: int) -> None:
-    wide = data.wide(min(race.events, events))
+def _append(race: Race, what: str, durability: Any, rivals: dict[str, float | None], **options: Any) -> None:
+    """Batches of 4 096 rows; rivals: module -> goal."""
+    wide = data.wide(min(race.events, APPEND_EVENTS))
     batches = len(wide.batches())
     race(
-        row,
-        subject.store_append(wide, race.folder, durability),
+        f"append of 4 096-row batches, {what}",
+        subject.store_append(wide, race.folder, durability, **options),
         [],
-        rivals={rival: {"goal": 0.8, "events": wide.events, "work": batches}},
+        rivals={
+            rival: {"goal": goal, "events": wide.events, "work": batches} for rival, goal in rivals.items()
+        },
         judge=lambda: wide.table,
         work=batches,
         unit="k batches/s",
@@ -24,11 +32,42 @@ def _append(race: Race, row: str, durability: str, rival: str, events: int) -> N
 
 
 def bench_append(race: Race) -> None:
-    _append(race, "append of 4 096-row batches, no fsync", "none", "pyarrow_store", APPEND_EVENTS)
+    _append(race, "no fsync", "none", {"pyarrow_store": 0.8, "sqlite_store": 1.0})
+
+
+def bench_append_fsync_end(race: Race) -> None:
+    _append(race, "one fsync at the end", "none", {"pyarrow_store_fsync_end": 0.8}, sync=True)
+
+
+def bench_append_interval(race: Race) -> None:
+    rivals = {"pyarrow_store_interval": 0.8, "sqlite_store_normal": 1.0}
+    _append(race, "fsync every 50 ms", "interval", rivals, sync=True)
 
 
 def bench_append_fsync(race: Race) -> None:
-    _append(race, "append of 4 096-row batches, fsync each", "commit", "pyarrow_store_fsync", APPEND_EVENTS)
+    _append(race, "fsync each", "commit", {"pyarrow_store_fsync": 0.8, "sqlite_store_full": 1.0})
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def bench_append_compressed(race: Race, codec: Any) -> None:
+    _append(race, f"{codec}, no fsync", "none", {f"pyarrow_store_{codec}": 0.8}, compression=codec)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4, 8])
+def bench_commits(race: Race, threads: int) -> None:
+    """Small batches, each durable when its append returns; threads that wait share an fsync."""
+    wide = data.wide(min(race.events, COMMIT_EVENTS))
+    batches = len(wide.batches(data.COMMIT_ROWS))
+    race(
+        f"commits of {data.COMMIT_ROWS} rows from {threads} threads",
+        subject.store_append(wide, race.folder, "commit", rows=data.COMMIT_ROWS, threads=threads),
+        [],
+        rivals={f"sqlite_commits_{threads}": {"goal": 1.0, "events": wide.events, "work": batches}},
+        judge=lambda: wide.table,
+        work=batches,
+        unit="k commits/s",
+        columns=tuple(wide.columns),
+    )
 
 
 def bench_replay(race: Race) -> None:

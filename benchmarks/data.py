@@ -25,6 +25,7 @@ PRICE_ABOVE = 180.0
 SIZE_BELOW = 101
 WITHIN_US = 60_000_000
 BATCH_ROWS = 4_096
+COMMIT_ROWS = 10  # of a batch that is to be durable at once
 HANDOVER_BATCHES, HANDOVER_TURNS = 64, 312  # 19 968 batches: each of 64 in turn, 312 times
 SINGLE_EVENTS = 20_000
 PACE_PER_SECOND = 5_000

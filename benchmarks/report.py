@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 HEAD = ("work", "tocsin", "reference", "its rate", "ratio", "goal", "met?")
-SCALE = {"M events/s": 1e6, "k batches/s": 1e3, "k events/s": 1e3}
+SCALE = {"M events/s": 1e6, "k batches/s": 1e3, "k events/s": 1e3, "k commits/s": 1e3}
 
 
 def rate(work: float, seconds: float, unit: str) -> str:

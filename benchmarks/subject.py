@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter_ns, process_time, sleep
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -305,22 +305,38 @@ def idle(seconds: float) -> Callable[[], Timed]:
     return run
 
 
-def store_append(data: Data, folder: Path, durability: str) -> Callable[[], Timed]:
-    """Batches appended to a new store; read back untimed."""
-    batches = data.batches()
-    path = folder / f"append_{durability}.store"
+def store_append(
+    data: Data,
+    folder: Path,
+    durability: Literal["none", "interval", "commit"],
+    *,
+    sync: bool = False,
+    compression: Literal["lz4", "zstd"] | None = None,
+    rows: int = BATCH_ROWS,
+    threads: int = 1,
+) -> Callable[[], Timed]:
+    """Batches appended to a new store; read back untimed. The clock runs from the first append to the end of the last
+    one, sync: until all is durable."""
+    batches = data.batches(rows)
+    path = folder / "append.store"
 
     def run() -> Timed:
         import tocsin as tc
 
-        def append() -> None:
-            with tc.Store(path, durability=durability) as store:
-                store.create_stream("wide", batches[0].schema, time="ts")
-                for batch in batches:
-                    store.append("wide", batch)
-
         shutil.rmtree(path, ignore_errors=True)
-        timed = measured(append)
+        with tc.Store(path, durability=durability, compression=compression) as store:
+            store.create_stream("wide", batches[0].schema, time="ts")
+
+            def append() -> None:
+                if threads > 1:
+                    from_threads(batches, lambda batch: store.append("wide", batch), threads)
+                else:
+                    for batch in batches:
+                        store.append("wide", batch)
+                if sync:
+                    store.sync()
+
+            timed = measured(append)
         with tc.Store(path) as store:
             timed.answer = store.scan("wide").read_all()
         shutil.rmtree(path)

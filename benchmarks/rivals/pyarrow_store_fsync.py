@@ -10,4 +10,4 @@ DATA = "wide"
 
 
 def run(batches: list) -> Timed:
-    return pyarrow_store.run(batches, fsync=True)
+    return pyarrow_store.run(batches, fsync="each")

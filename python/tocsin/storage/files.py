@@ -48,6 +48,12 @@ def open_read(path: Path) -> int:
     return os.open(path, os.O_RDONLY | _BINARY)
 
 
+def close_file(fd: int) -> None:
+    """Let a descriptor go. What close reports (a write that failed late), fsync has, or will: not told twice."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
 def write_all(fd: int, pieces: Sequence[Piece]) -> None:
     """Write all pieces one after the other, in one system call wherever the system takes them whole."""
     if not hasattr(os, "writev"):
@@ -108,7 +114,18 @@ def sync_folder(path: Path) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_file(fd)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there; the names of those made are durable then."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def replace_file(path: Path, pieces: Sequence[Piece]) -> None:
@@ -120,9 +137,10 @@ def replace_file(path: Path, pieces: Sequence[Piece]) -> None:
             write_all(fd, pieces)
             sync_file(fd)
         finally:
-            os.close(fd)
+            close_file(fd)
         os.replace(aside, path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from tocsin.errors import ClosedError, SchemaError, StoreError
 
-from .files import store_error, sync_folder
+from .files import make_folder, store_error, sync_folder
 from .flusher import Flusher
 from .index import ROWS, TIME_MAX, TIME_MIN
 from .keys import Hashes, hashes_of
@@ -123,7 +123,7 @@ class LogFolder:
                         f"stream {name!r} differs from {other!r} by case alone; choose another name"
                     )
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
                 save_schema(folder, name, schema, time, tuple(lookup or ()))
                 sync_folder(self._folder)
             except OSError as cause:
@@ -384,14 +384,20 @@ class LogFolder:
         return Trimmed(*log.trim(bound, sequence, max_bytes))
 
     def _open_logs(self) -> None:
-        if not self._folder.is_dir():
+        try:
+            found = sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
+        except FileNotFoundError:
             return
-        for entry in sorted(os.scandir(self._folder), key=lambda entry: entry.name):
-            name = decode_name(entry.name)
-            if name is None or name in self._logs or not entry.is_dir():
+        except OSError as cause:
+            raise store_error("cannot read the store's folder", self._folder, cause) from cause
+        for encoded in found:
+            name = decode_name(encoded)
+            if name is None or name in self._logs:
                 continue
-            folder = Path(entry.path)
+            folder = self._folder / encoded
             try:
+                if _is_unmade(folder):
+                    continue
                 schema, time, lookup, whole = load_schema(folder, name)
                 if not whole and self._flusher is not None:
                     save_schema(folder, name, schema, time, lookup)
@@ -497,6 +503,14 @@ def _info(log: Log) -> StreamInfo:
 
 def _scalar(value: int, kind: pa.DataType) -> pa.Scalar:
     return pa.scalar(value, pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
+
+
+def _is_unmade(folder: Path) -> bool:
+    """Whether making a stream got no further than its folder: no event was ever in it, create_stream makes it anew."""
+    try:
+        return all(name.endswith(".tmp") for name in os.listdir(folder))
+    except OSError as cause:
+        raise store_error("cannot read the stream's folder", folder, cause) from cause
 
 
 def _nothing_to_flush(log: Log) -> None:

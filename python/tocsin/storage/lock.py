@@ -8,6 +8,7 @@ only for the message to the next one. A forked child closes its copy of the desc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tocsin.errors import StoreError
 
-from .files import store_error
+from .files import close_file, store_error
 
 if sys.platform == "win32":
     import msvcrt
@@ -42,8 +43,11 @@ class StoreLock:
         try:
             _lock(self._fd)
         except OSError as cause:
-            holder = os.read(self._fd, 400).decode(errors="replace").strip() or "an unknown process"
-            os.close(self._fd)
+            holder = ""
+            with contextlib.suppress(OSError):
+                holder = os.read(self._fd, 400).decode(errors="replace").strip()
+            close_file(self._fd)
+            holder = holder or "an unknown process"
             raise StoreError(
                 f"the store {str(folder)!r} is in use by {holder}; "
                 "one process writes at a time, others may open it with read_only=True"
@@ -52,17 +56,18 @@ class StoreLock:
             os.ftruncate(self._fd, 0)
             os.write(self._fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         except OSError as cause:
-            os.close(self._fd)
+            close_file(self._fd)
             raise store_error("cannot write the lock file", self.path, cause) from cause
 
     def release(self) -> None:
         """Give the lock back; the file stays, empty."""
-        os.ftruncate(self._fd, 0)
-        os.close(self._fd)
+        with contextlib.suppress(OSError):  # its text is only for messages
+            os.ftruncate(self._fd, 0)
+        close_file(self._fd)
 
     def release_in_child(self) -> None:
         """After a fork, in the child: let go without unlocking for the parent."""
-        os.close(self._fd)
+        close_file(self._fd)
 
 
 def _lock(fd: int) -> None:

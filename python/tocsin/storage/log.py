@@ -17,7 +17,8 @@ Invariants
 - `_synced <= _next`; frames at or above `_synced` lie in the growing segment (sealing syncs).
 - With "commit" a failed fsync takes back all that it should have covered, for every thread that waits for it:
   the kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events
-  were already accepted: the failure is raised by the next append, sync or close, once.
+  were already accepted: the failure is raised by the next append, sync or close, once. A segment is sealed while no
+  fsync is under way (`_sync_lock` is held): the kernel tells a fault to one of two callers only.
 - A segment's name is the sequence the next event had when it was made, so sequences go on after reopening
   even if everything before was removed.
 
@@ -29,6 +30,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic as time_now
 from time import time as wall_clock
@@ -41,6 +43,7 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 
 from .files import (
     Piece,
+    close_file,
     open_append,
     remove_file,
     replace_file,
@@ -93,8 +96,8 @@ class Log:
         self._sync_lock = threading.Lock()
         self._fd = -1
         self._dirty = self._uncut = self._closed = False
-        self._epoch = 0
-        self._lost: StoreError | None = None  # why the last epoch ended
+        self._cuts: list[int] = []  # from which sequence on events were taken back; how many times: the epoch
+        self._lost: StoreError | None = None  # why, the last time
         self._failure: StoreError | None = None  # of a background sync, not yet told
         self.recovered: list[Recovered] = []
         self._refresher: Refresher | None = None
@@ -109,7 +112,11 @@ class Log:
         self._started = 0.0  # when the growing segment was begun, or its store opened; of time.monotonic
         if self._segments and not read_only:
             # As old as its last write: nothing says when it was begun.
-            self._started = time_now() - max(0.0, wall_clock() - self._segments[-1].path.stat().st_mtime)
+            last = self._segments[-1].path
+            try:
+                self._started = time_now() - max(0.0, wall_clock() - last.stat().st_mtime)
+            except OSError as cause:
+                raise store_error(f"stream {name!r}: cannot read", last, cause) from cause
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -121,17 +128,24 @@ class Log:
         if self._refresher is not None:
             raise StoreError(f"stream {self.name!r}: the store was opened with read_only=True")
         frames = [self._encode(batch) for batch in self._fitter.batches(data) if batch.num_rows]
-        with self._lock:
-            self._check_open()
-            self._tell_failure()
-            first = self._next
-            if not frames:
-                return first
-            self._make_room(sum(frame.size for frame in frames))
-            self._write(frames)
-            after, epoch = self._next, self._epoch
-            wake = not self._dirty and self._durability == "interval"
-            self._dirty = True
+        size = sum(frame.size for frame in frames)
+        may_seal = False
+        while True:
+            with self._sync_lock if may_seal else nullcontext(), self._lock:
+                self._check_open()
+                self._tell_failure()
+                first = self._next
+                if not frames:
+                    return first
+                if self._is_full(size) and not may_seal:
+                    may_seal = True
+                    continue
+                self._make_room(size)
+                self._write(frames)
+                after, epoch = self._next, len(self._cuts)
+                wake = not self._dirty and self._durability == "interval"
+                self._dirty = True
+            break
         if self._durability == "commit":
             self._sync_to(after, epoch)
         elif wake:
@@ -143,7 +157,7 @@ class Log:
         with self._lock:
             self._check_open()
             self._tell_failure()
-            after, epoch = self._next, self._epoch
+            after, epoch = self._next, len(self._cuts)
         self._sync_to(after, epoch)
 
     def sync_in_background(self) -> None:
@@ -151,7 +165,7 @@ class Log:
         with self._lock:
             if self._closed:
                 return
-            after, epoch = self._next, self._epoch
+            after, epoch = self._next, len(self._cuts)
         try:
             self._sync_to(after, epoch)
         except StoreError as failure:
@@ -160,7 +174,7 @@ class Log:
 
     def seal(self) -> None:
         """End the growing segment: any Arrow reader finds a complete stream. The next append starts one."""
-        with self._lock:
+        with self._sync_lock, self._lock:
             self._check_open()
             self._tell_failure()
             if self._segments and not self._segments[-1].sealed and self._segments[-1].index.count:
@@ -176,7 +190,10 @@ class Log:
         events = freed = 0
         with self._lock:
             self._check_open()
-            sizes = [segment.path.stat().st_size for segment in self._segments]
+            try:
+                sizes = [segment.path.stat().st_size for segment in self._segments]
+            except OSError as cause:
+                raise store_error(f"stream {self.name!r}: cannot read", self.folder, cause) from cause
             total = sum(sizes)
             while len(self._segments) > 1 and self._segments[0].sealed:
                 oldest, after = self._segments[0], self._segments[1].first_sequence
@@ -201,7 +218,11 @@ class Log:
                 freed += size
                 events += after - oldest.first_sequence
             if freed:
-                sync_folder(self.folder)
+                try:
+                    sync_folder(self.folder)
+                except OSError as cause:
+                    what = "files were removed, and a power failure may bring them back; cannot sync"
+                    raise store_error(f"stream {self.name!r}: {what}", self.folder, cause) from cause
         return events, freed
 
     def close(self) -> None:
@@ -210,6 +231,8 @@ class Log:
             if self._refresher is None and not self._closed:
                 self.sync()
                 with self._lock:  # an index vouches for what it lists: only for what was synced
+                    if self._uncut:
+                        self._cut_back()
                     if self._fd >= 0 and not self._uncut and self._synced == self._next:
                         last = self._segments[-1]
                         save_index(last.path, last.index, last.end)
@@ -227,7 +250,7 @@ class Log:
         self._closed = True
         self._keys.clear()
         if self._fd >= 0:
-            os.close(self._fd)
+            close_file(self._fd)
             self._fd = -1
 
     def _encode(self, batch: pa.RecordBatch) -> Frame:
@@ -273,8 +296,11 @@ class Log:
 
     def _cut_back(self) -> None:
         """Cut the growing file to its last whole frame; remembered if that fails."""
+        live = self._segments[-1]
         try:
-            os.ftruncate(self._fd, self._segments[-1].end)
+            if self._fd < 0:
+                self._fd = open_append(live.path)
+            os.ftruncate(self._fd, live.end)
             self._uncut = False
         except OSError:
             self._uncut = True
@@ -291,7 +317,7 @@ class Log:
         live = self._segments[-1] if self._segments else None
         if live is None or live.sealed:
             self._start_segment()
-        elif live.index.count and (live.end + size > self._options.segment_bytes or self._is_old()):
+        elif self._is_full(size):
             self._seal()
             self._start_segment()
         elif live.end == 0:  # recovery left nothing but its name
@@ -315,6 +341,13 @@ class Log:
         filters.skip_to(rows)
         return filters
 
+    def _is_full(self, size: int) -> bool:
+        """Whether the growing segment is to be sealed before so many bytes more. The lock is held."""
+        live = self._segments[-1] if self._segments else None
+        if live is None or live.sealed or not live.index.count:
+            return False
+        return live.end + size > self._options.segment_bytes or self._is_old()
+
     def _is_old(self) -> bool:
         seconds = self._options.segment_seconds
         return seconds is not None and time_now() - self._started >= seconds
@@ -332,17 +365,21 @@ class Log:
         self._started = time_now()
 
     def _seal(self) -> None:
-        """Mark the growing segment's end and make it durable. The lock is held; on failure it grows on."""
+        """Mark the growing segment's end and make it durable. Both locks are held; on failure it grows on."""
         live = self._segments[-1]
         try:
             if self._fd < 0:
                 self._fd = open_append(live.path)
             write_all(self._fd, [END_OF_STREAM])
-            sync_file(self._fd)
         except OSError as cause:
             self._cut_back()
             raise store_error(f"stream {self.name!r}: cannot seal segment", live.path, cause) from cause
-        os.close(self._fd)
+        try:
+            sync_file(self._fd)
+        except OSError as cause:
+            self._cut_back()
+            raise self._sync_failed(self._next, cause) from cause
+        close_file(self._fd)
         self._fd = -1
         live.sealed = True
         self._synced = self._next
@@ -358,19 +395,23 @@ class Log:
         """Return when everything before the sequence is durable; one fsync serves all who wait."""
         with self._sync_lock:
             with self._lock:
-                if self._epoch != epoch:
+                if min(self._cuts[epoch:], default=sequence) < sequence:
                     raise StoreError(str(self._lost)) from self._lost
                 if self._synced >= sequence or self._fd < 0:
                     return
-                target, fd = self._next, os.dup(self._fd)  # the lock's holder may close its own meanwhile
+                target = self._next
                 self._dirty = False
+                try:
+                    fd = os.dup(self._fd)  # who appends may close its own meanwhile
+                except OSError as cause:
+                    raise self._sync_failed(target, cause) from cause
             try:
                 sync_file(fd)
             except OSError as cause:
                 with self._lock:
                     raise self._sync_failed(target, cause) from cause
             finally:
-                os.close(fd)
+                close_file(fd)
             with self._lock:
                 self._synced = max(self._synced, target)
 
@@ -392,10 +433,11 @@ class Log:
                 live.filters.drop_from(kept)
             self._next = self._synced
             self._cut_back()
-        self._epoch += 1
-        self._lost = store_error(
-            f"stream {self.name!r}: cannot sync, the batch was not stored; file", live.path, cause
-        )
+        self._cuts.append(self._synced)
+        what = "the batch was not stored"
+        if self._uncut:
+            what += ", its bytes cannot be cut off for now, and after a crash it may be there"
+        self._lost = store_error(f"stream {self.name!r}: cannot sync, {what}; file", live.path, cause)
         return self._lost
 
     def _check_open(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tocsin.errors import StoreError
 
-from .files import replace_file, store_error
+from .files import make_folder, replace_file, store_error
 from .lock import StoreLock
 
 FORMAT, VERSION = "tocsin store", 2
@@ -76,7 +76,7 @@ def claim(path: Path, fresh: bool) -> StoreLock:
     """Take the lock, making the directory and its manifest if it is a new store."""
     if fresh:
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
         except OSError as cause:
             raise store_error("cannot make the store", path, cause) from cause
     lock = StoreLock(path)

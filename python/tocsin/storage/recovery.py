@@ -21,7 +21,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import open_append, open_read, store_error, sync_file
+from .files import close_file, open_append, open_read, store_error, sync_file
 from .frame import END_OF_STREAM
 from .index import LENGTH, OFFSET, ROWS, SEQUENCE, BatchIndex, load_index, save_index
 from .segment import Segment, list_segments, walk
@@ -48,7 +48,10 @@ class Recovered:
 
 def recover_segments(folder: Path, stream: str) -> tuple[list[Segment], list[Recovered]]:
     """All segments of a log, the last one ready to be appended to; and what was done to them."""
-    found = list_segments(folder)
+    try:
+        found = list_segments(folder)
+    except OSError as cause:
+        raise store_error(f"stream {stream!r}: cannot read", folder, cause) from cause
     segments: list[Segment] = []
     recovered: list[Recovered] = []
     for number, (first, path) in enumerate(found):
@@ -78,7 +81,7 @@ def _recover(first: int, path: Path, stream: str, last: bool, recovered: list[Re
             return segment
         walked = walk(fd, segment.end, segment.next_sequence, verify=last)
     finally:
-        os.close(fd)
+        close_file(fd)
     for entry in walked.entries:
         segment.index.append(entry)
     segment.end = max(segment.end, walked.end)
@@ -99,7 +102,7 @@ def _sync(path: Path) -> None:
     try:
         sync_file(fd)
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 class Refresher:
@@ -144,7 +147,7 @@ def _extend(segment: Segment, *, sealed_by_next: bool) -> Segment:
         sequence = int(rows[kept - 1, SEQUENCE] + rows[kept - 1, ROWS]) if kept else segment.first_sequence
         walked = walk(fd, start, sequence, verify=False)
     finally:
-        os.close(fd)
+        close_file(fd)
     index = BatchIndex(rows[:kept].copy())
     for entry in walked.entries:
         index.append(entry)

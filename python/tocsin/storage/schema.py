@@ -189,7 +189,10 @@ def stored_schema(name: str, schema: pa.Schema, time: str | None, lookup: tuple[
 
 def load_schema(folder: Path, name: str) -> tuple[pa.Schema, str | None, tuple[str, ...], bool]:
     """(schema, time column, look-up columns, whether schema.arrow was whole); StoreError when no copy is left."""
-    sources = [folder / FILE, *(path for _, path in list_segments(folder))]
+    try:
+        sources = [folder / FILE, *(path for _, path in list_segments(folder))]
+    except OSError as cause:
+        raise store_error(f"stream {name!r}: cannot read", folder, cause) from cause
     for source in sources:
         try:
             stored = decode_schema(_first_message(source))

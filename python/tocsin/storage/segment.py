@@ -25,7 +25,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from .checksum import body_checksum
-from .files import open_read, read_at
+from .files import close_file, open_read, read_at
 from .frame import (
     BATCH,
     END_OF_STREAM,
@@ -163,7 +163,7 @@ class SegmentReader:
         """Let the file go; batches that were read live on."""
         self._whole = None
         if self._fd >= 0:
-            os.close(self._fd)
+            close_file(self._fd)
             self._fd = -1
 
 
