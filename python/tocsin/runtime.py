@@ -248,7 +248,7 @@ class Runtime:
 
     def new_source(self) -> int:
         """A source id."""
-        with self.lock:
+        with self.holding(self.lock):
             self._sources += 1
             return self._sources - 1
 
