@@ -227,14 +227,17 @@ class Trigger:
         ...     large.caught_up(timeout=60), large.matched
         (True, 1)
         """
-        behind = None if self._part is None else self._part.behind
-        if behind is None:
+        part, recovery = self._part, self._engine._recovery
+        if part is None or recovery is None:
             return True
-        if not behind.done.wait(timeout):
+        recovery.stream_live(part.root)
+        if part.behind is None:
+            return part.joined
+        if not part.behind.done.wait(timeout):
             return False
-        if behind.failure is not None:
-            raise behind.failure
-        return self._part is None or self._part.joined
+        if part.behind.failure is not None:
+            raise part.behind.failure
+        return part.joined
 
     @property
     def events_behind(self) -> int:
