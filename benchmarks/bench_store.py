@@ -82,6 +82,24 @@ def bench_replay(race: Race) -> None:
     )
 
 
+def bench_recovery(race: Race) -> None:
+    """After a crash: with the last 1 % of the events behind a checkpoint, and without a checkpoint."""
+    events = data.sequence(race.events)
+    clause = subject.sequence_clause()
+    race(
+        f"recovery with {race.events} events in the log, 1 % of them behind the checkpoint",
+        subject.recovery(events, clause, race.folder, 0.01),
+        [],
+        itself=[
+            Reference("itself, 10 % behind it", subject.recovery(events, clause, race.folder, 0.1)),
+            Reference("itself, without a checkpoint", subject.recovery(events, clause, race.folder, 1.0)),
+        ],
+        judge=subject.certain(events, clause),
+        columns=subject.SEQUENCE_COLUMNS,
+        rounds=3,
+    )
+
+
 def bench_lookup(race: Race) -> None:
     """The events of one account of a million, out of a store of all; a hundred events of each at 100 M."""
     path, account = subject.account_store(race.folder, race.events)

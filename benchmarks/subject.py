@@ -371,6 +371,67 @@ def replay(data: Data, clause: str, folder: Path) -> Callable[[], Timed]:
     return run
 
 
+def recovery(data: Data, clause: str, folder: Path, behind: float) -> Callable[[], Timed]:
+    """An engine opens a store that a crash left, `behind` of its events after the last checkpoint, and takes it up.
+
+    Timed: from opening the store until its trigger knows all, and handlers have what they had not.
+    """
+    crashed = folder / f"recovery-{behind}.store"
+
+    def fill() -> None:
+        import tocsin as tc
+
+        path = folder / "filling.store"
+        with tc.Engine(path, durability="none", checkpoint_every=None) as engine:
+            stream = engine.stream("events", data.table.schema, time="ts")
+            engine.trigger("found", stream, clause)
+            batches = list(data.batches(65_536))
+            for number, batch in enumerate(batches):
+                if number == int(len(batches) * (1 - behind)):
+                    engine.checkpoint()
+                stream.push(batch)
+            engine.flush()
+            shutil.copytree(path, crashed, ignore=shutil.ignore_patterns("LOCK"))
+        shutil.rmtree(path)
+
+    def run() -> Timed:
+        import tocsin as tc
+
+        if not crashed.exists():
+            fill()
+        path = folder / "recovering.store"
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(crashed, path)
+        engines = []
+
+        def take_up() -> pa.Table:
+            engine = tc.Engine(path, durability="none", checkpoint_every=None)
+            engines.append(engine)
+            stream = engine.stream("events", data.table.schema, time="ts")
+            engine.trigger("found", stream, clause)
+            engine.recover()
+            engine.flush()
+            return engine.store.matches.scan("found").read_all()
+
+        timed = measured(take_up)
+        engines[0].close()
+        return timed
+
+    return run
+
+
+def certain(data: Data, clause: str) -> Callable[[], pa.Table]:
+    """All matches but those that only the end of the input would settle."""
+
+    def run() -> pa.Table:
+        import tocsin as tc
+
+        matcher = tc.Matcher(clause, data.table.schema)
+        return pa.Table.from_batches([matcher.push(batch) for batch in data.batches(65_536)])
+
+    return run
+
+
 def lookup(path: Path, account: int, *, filtered: bool) -> Callable[[], Timed]:
     """One account's events out of a store with filters for it; without them: the scan that reads everything."""
 
