@@ -15,10 +15,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 WAIT_SECONDS = 60.0
+# The shell ends the server when its standard input is closed: by us, or because we have ended, however that was.
+_UNTIL_WE_END = '"$@" & server=$!; read -r _; kill -QUIT $server 2>/dev/null; wait $server'
 
 
 def programs() -> Path | None:
@@ -43,6 +46,7 @@ class Server:
         self._user = _unprivileged()
         self.folder = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Any = None
         password = secrets.token_hex(8)
         secret = self.folder / "password"
         secret.write_text(password)
@@ -72,11 +76,11 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    self._programs / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", self.folder,
-                    "--listen_addresses=127.0.0.1", *self._options,
+                    "sh", "-c", _UNTIL_WE_END, "sh", self._programs / "postgres", "-D", self.folder / "data",
+                    "-p", str(self.port), "-k", self.folder, "--listen_addresses=127.0.0.1", *self._options,
                 ],
-                stdout=log, stderr=log, cwd="/", user=self._user, extra_groups=None if self._user is None else [],
-                start_new_session=True,  # Ctrl-C is for the tests
+                stdin=subprocess.PIPE, stdout=log, stderr=log, cwd="/", user=self._user,
+                extra_groups=None if self._user is None else [], start_new_session=True,  # Ctrl-C is for the tests
             )  # fmt: skip
         until = time.monotonic() + WAIT_SECONDS
         while True:
@@ -84,16 +88,23 @@ class Server:
                 self.query("SELECT 1")
                 return
             except Exception as failure:
-                if self._process.poll() is not None or time.monotonic() > until:
+                if time.monotonic() > until:
                     text = (self.folder / "log").read_text(errors="replace")
                     raise RuntimeError(f"PostgreSQL does not start: {text[-2000:]}") from failure
                 time.sleep(0.05)
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
-        """End it: SIGQUIT at once, as by a crash; SIGINT closes connections; SIGTERM waits for them."""
+        """End it: SIGQUIT or SIGKILL at once, as by a crash; SIGINT closes its connections first."""
+        self._disconnect()
         process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(how)
+        if process is not None and process.stdin is not None:
+            if how != signal.SIGQUIT:
+                os.kill(int((self.folder / "data/postmaster.pid").read_text().split()[0]), how)
+            if how == signal.SIGINT:  # it ends by itself, in good order
+                until = time.monotonic() + WAIT_SECONDS
+                while (self.folder / "data/postmaster.pid").exists() and time.monotonic() < until:
+                    time.sleep(0.01)
+            process.stdin.close()
             process.wait(WAIT_SECONDS)
 
     def close(self) -> None:
@@ -102,20 +113,35 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """One statement in a connection of its own; its rows."""
-        import adbc_driver_postgresql.dbapi as driver
-
-        with driver.connect(self.uri, autocommit=True) as connection, connection.cursor() as cursor:
+        """One statement, committed at once; its rows."""
+        with self._cursor() as cursor:
             cursor.execute(statement, values or None)
             return [] if cursor.description is None else cursor.fetchall()
 
     def table(self, statement: str) -> Any:
         """The rows of one statement as a pyarrow.Table."""
-        import adbc_driver_postgresql.dbapi as driver
-
-        with driver.connect(self.uri, autocommit=True) as connection, connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetch_arrow_table()
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        import adbc_driver_postgresql.dbapi as driver
+
+        if self._connection is None:
+            self._connection = driver.connect(self.uri, autocommit=True)
+        try:
+            with self._connection.cursor() as cursor:
+                yield cursor
+        except Exception:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

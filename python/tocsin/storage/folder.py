@@ -31,6 +31,7 @@ from .recovery import Recovered
 from .scan import Query, scan_batches
 from .schema import FILE as SCHEMA_FILE
 from .schema import check_lookup, check_schema, difference, key_values, load_schema, save_schema
+from .segment import list_segments
 from .times import TimeValue, parse_bound
 
 
@@ -391,6 +392,8 @@ class LogFolder:
             if name is None or name in self._logs or not entry.is_dir():
                 continue
             folder = Path(entry.path)
+            if not (folder / SCHEMA_FILE).exists() and not list_segments(folder):
+                continue  # its making was cut short: nothing was in it yet
             try:
                 schema, time, lookup, whole = load_schema(folder, name)
                 if not whole and self._flusher is not None:
