@@ -18,6 +18,7 @@ from tocsin.sync import (
     Pace,
     ParquetTarget,
     Position,
+    PositionMovedError,
     SyncError,
     SyncTimeoutError,
     Target,
@@ -201,6 +202,20 @@ def test_an_idle_sync_costs_next_to_nothing(store):
         sync._runner.step = lambda: looks.append(1) or real()
         wait_until(lambda: len(looks) > 5)
         assert target.opened == before
+
+
+def test_a_position_that_never_stays_is_told(store, caplog):
+    target = Memory()
+    target.fault = PositionMovedError("the commit was refused")
+    append(store, 10)
+    sync = start(store, "s", target, retry_max=0.01)
+    wait_until(lambda: sync.state == "waiting")
+    assert isinstance(sync.error, PositionMovedError)
+    assert "the commit was refused" in caplog.text
+    target.fault = None
+    sync.wait(timeout=60)
+    sync.close()
+    assert target.rows == list(range(10))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -30,6 +30,7 @@ from .runner import Runner
 logger = logging.getLogger("tocsin")
 
 RETRY_FIRST = 0.1
+MOVES_ORDINARY = 4
 AGAIN_SECONDS = 0.2  # how often a wait has the log looked at again: events may have become durable
 EXIT_SECONDS = 5.0  # how long the end of the interpreter waits for a transaction
 CANCEL_SECONDS = 1.0  # how long close waits for a transaction that it has cancelled
@@ -189,7 +190,7 @@ class Sync:
 
     # -- for start -------------------------------------------------------------------------------
 
-    def first_attempt(self) -> None:
+    def _first_attempt(self) -> None:
         """Return when the target was reached, or is known to be away; raise what only a person can put right."""
         try:
             self._tried.wait()
@@ -223,7 +224,7 @@ class Sync:
     # -- the thread ------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        delay, away_since = RETRY_FIRST, None
+        delay, away_since, moves = RETRY_FIRST, None, 0
         try:
             while not self._is_done():
                 try:
@@ -233,7 +234,7 @@ class Sync:
                         logger.info("tocsin: %s goes on after %.1f s", self._runner, monotonic() - away_since)
                         away_since = None
                     while self._runner.step():
-                        delay = RETRY_FIRST
+                        delay, moves = RETRY_FIRST, 0
                         self._arrived()
                         if self._is_done():
                             break
@@ -241,8 +242,13 @@ class Sync:
                         self._arrived()
                         self._sleep(self._runner.pace.interval)
                 except PositionMovedError as moved:
-                    logger.info("tocsin: %s asks for the position again: %s", self._runner, moved)
-                    self._sleep(delay)
+                    moves += 1
+                    # Another writer is ordinary; a target that never takes anything is not.
+                    level = logging.WARNING if moves >= MOVES_ORDINARY else logging.INFO
+                    logger.log(level, "tocsin: %s asks for the position again: %s", self._runner, moved)
+                    if moves >= MOVES_ORDINARY:
+                        self._missed(moved)
+                    self._pause(delay)
                     delay = min(2 * delay, self._retry_max)
                 except (TargetAwayError, StoreError) as away:
                     away_since = away_since or monotonic()

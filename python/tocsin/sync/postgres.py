@@ -23,6 +23,7 @@ checked before (postgres_types.py, fit.py).
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -300,7 +301,12 @@ class PostgresTarget:
 
 
 def without_password(uri: str) -> str:
-    """A URI as it may stand in a message."""
+    """A URI as it may stand in a message.
+
+    >>> without_password("postgresql://ada:secret@host/db?password=secret&user=ada")
+    'postgresql://ada:***@host/db?password=***&user=ada'
+    """
+    uri = re.sub(r"(password=)[^&]*", r"\1***", uri)
     scheme, mark, rest = uri.partition("://")
     access, at, place = rest.rpartition("@")
     if not mark or not at:

@@ -89,7 +89,7 @@ def start(
     given: dict[str, Any] = {"rows": rows, "bytes": bytes, "interval": interval}
     pace = replace(target.pace, **{key: value for key, value in given.items() if value is not None})
     sync = Sync(Runner(source, target, pace, gaps), retry_max=retry_max, linger=linger)
-    sync.first_attempt()
+    sync._first_attempt()
     return sync
 
 
