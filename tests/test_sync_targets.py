@@ -29,6 +29,7 @@ from tocsin.sync import (
     SyncTimeoutError,
     start,
 )
+from tocsin.sync.mark import mark_of
 
 SCHEMA = pa.schema([("ts", pa.timestamp("us")), ("price", pa.float64()), ("word", pa.string())])
 _numbers = itertools.count()
@@ -582,6 +583,29 @@ def test_a_chain_of_stores(tmp_path, store):
             one.wait(timeout=60)
             two.wait(timeout=60)
         assert third.scan("s").read_all().num_rows == 20
+
+
+# -- marks -------------------------------------------------------------------------------------------
+
+
+def test_a_mark_is_what_it_was():
+    """Marks lie in targets for years: these numbers must never change."""
+    batch = pa.record_batch(
+        {
+            "n": pa.array([1, None], pa.int64()),
+            "word": pa.array(["ä", ""]).dictionary_encode(),
+            "when": pa.array([5, -5], pa.timestamp("us")),
+            "price": pa.array([0.5, -0.0]),
+            "yes": pa.array([True, False]),
+            "not counted": pa.array([Decimal("1.5"), None], pa.decimal128(5, 2)),
+        }
+    )
+    assert [mark_of(batch, 0), mark_of(batch, 1)] == [489723810249402915, 2299540252273941326]
+    layouts = batch.set_column(1, "word", pa.array(["ä", ""], pa.large_string()))
+    assert mark_of(layouts, 0) == mark_of(batch, 0)
+    for column in ("n", "word", "when", "price", "yes"):
+        assert mark_of(batch.drop_columns([column]), 0) != mark_of(batch, 0)
+    assert mark_of(batch.drop_columns(["not counted"]), 0) == mark_of(batch, 0)
 
 
 # -- options -----------------------------------------------------------------------------------------

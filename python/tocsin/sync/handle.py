@@ -248,6 +248,8 @@ class Sync:
                     logger.log(level, "tocsin: %s asks for the position again: %s", self._runner, moved)
                     if moves >= MOVES_ORDINARY:
                         self._missed(moved)
+                        if self._stop_at is not None:
+                            break
                     self._pause(delay)
                     delay = min(2 * delay, self._retry_max)
                 except (TargetAwayError, StoreError) as away:
