@@ -27,7 +27,7 @@ SYNC = str(Path(tocsin.sync.__file__).parent)
 ROOT = Path(__file__).resolve().parent.parent
 # Each crash takes its time; TOCSIN_SYNC_EVERY_LINE=1 leaves no line out.
 EVERY_LINE = os.environ.get("TOCSIN_SYNC_EVERY_LINE") == "1"
-STRIDES = {"postgres": 11, "delta": 5, "parquet": 5, "store": 3}
+STRIDES = {"postgres": 17, "delta": 5, "parquet": 5, "store": 3}
 
 
 class Crash(BaseException):

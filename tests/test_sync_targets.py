@@ -393,9 +393,10 @@ def test_delta_types(tmp_path):
             start(store, "s", DeltaTarget(tmp_path / "t")).close()
         back = DeltaTable(tmp_path / "t").to_pyarrow_table()
         for name, column in columns.items():
-            wanted = [5 if name == "ns" else None] if name == "ns" else column.to_pylist()
-            found = back[name].cast(pa.int64()).to_pylist()[:1] if name == "ns" else back[name].to_pylist()
-            assert found == wanted, name
+            if name == "ns":
+                assert back[name].cast(pa.int64()).to_pylist() == [5, None]
+            else:
+                assert back[name].to_pylist() == column.to_pylist(), name
         store.create_stream("n", pa.schema([("ts", pa.timestamp("ns"))]))
         store.append("n", pa.table({"ts": pa.array([5_001], pa.timestamp("ns"))}))
         sync = start(store, "n", DeltaTarget(tmp_path / "n"))
@@ -472,7 +473,6 @@ def test_parquet_leftovers_and_files_that_overlap(tmp_path, store):
         start(store, "s", ParquetTarget(tmp_path / "p"))
     (tmp_path / "p" / f"{20:020d}-{25:020d}.parquet").unlink()
     start(store, "s", ParquetTarget(tmp_path / "p")).close()
-    assert Place("parquet", tmp_path / "x").kind
     assert pq.read_table(tmp_path / "p").sort_by(SEQUENCE)[SEQUENCE].to_pylist() == list(range(25))
 
 
