@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the virtual environment of the working tree ready for one job, and builds the core in it.
 
-    python3 ci/env.py test          packages of the extra "test", tocsin itself (editable), the core
+    python3 ci/env.py test          packages of the extra "test", tocsin itself (editable), the core, PostgreSQL
     python3 ci/env.py --path        prints the environment's folder
 
 The environment lies in .venv-make (TOCSIN_VENV names another folder), so it never meets one of yours. What
@@ -140,6 +140,33 @@ def install(project, extra):
     mark_done("extra-" + extra, value)
 
 
+def install_postgres():
+    """The server that tests of syncs start. Where it is missing and cannot be had, they are skipped and say so."""
+    debian = "/usr/lib/postgresql"
+    versions = os.listdir(debian) if os.path.isdir(debian) else []
+    there = any(os.path.exists(os.path.join(debian, v, "bin", "initdb")) for v in versions)
+    if there or shutil.which("initdb") or not shutil.which("apt-get") or is_done("postgres", "none"):
+        return
+    root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    sys.stderr.write("tocsin: Debian's postgresql ...\n")
+    for command in (
+        ["apt-get", "update"],
+        ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"],
+    ):
+        try:
+            done = subprocess.run(root + command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            failed, output = done.returncode != 0, done.stdout.decode(errors="replace")
+        except OSError as missing:
+            failed, output = True, str(missing)
+        if failed and command[1] == "install":
+            sys.stderr.write(output)
+            sys.stderr.write(
+                "tocsin: no PostgreSQL: tests that need it are skipped (apt-get install postgresql)\n"
+            )
+            mark_done("postgres", "none")  # not again before the environment is made anew
+
+
 def build_core():
     """Compiles in place what changed since the last time; a missing module counts as a change."""
     core = os.path.join(ROOT, "engine_core")
@@ -172,6 +199,8 @@ def main(arguments):
         install_build_requirements(project)
         build_core()
         install(project, arguments[0] if arguments else "")
+        if arguments == ["test"]:
+            install_postgres()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import tocsin
 from tocsin.language.expression import Operators
 from tocsin.storage import LogFolder, Store
 from tocsin.stream import Stream
+from tocsin.sync import Sync
 from tocsin.ticket import Ticket
 from tocsin.trigger import Trigger
 
@@ -22,7 +23,7 @@ MODULES = [
 FLAGS = doctest.NORMALIZE_WHITESPACE
 
 # The classes whose methods people call, though not all of them are made by name.
-CLASSES = [tocsin.Engine, tocsin.Matcher, Store, LogFolder, Stream, Ticket, Trigger, Operators]
+CLASSES = [tocsin.Engine, tocsin.Matcher, Store, LogFolder, Stream, Sync, Ticket, Trigger, Operators]
 
 
 def is_error(value):

@@ -308,3 +308,18 @@ def test_a_short_file_gives_short_frames(tmp_path):
         assert reader.frame(segment.stat().st_size - 3, 10).size == 3
         assert reader.frame(segment.stat().st_size + 3, 10).size == 0
         reader.close()
+
+
+def test_a_stream_whose_making_was_cut_short_is_made_anew(tmp_path):
+    """Killed between the folder and its schema.arrow: nothing was in it, so nothing is damaged."""
+    with Store(tmp_path / "s"):
+        pass
+    folder = tmp_path / "s/streams/t"
+    folder.mkdir(parents=True)
+    (folder / "schema.arrow.tmp").write_bytes(b"half")
+    with Store(tmp_path / "s", read_only=True) as store:
+        assert store.streams() == {}
+        assert store.damaged() == {}
+    with Store(tmp_path / "s") as store:
+        assert store.streams() == {}
+        assert store.create_stream("t", pa.schema([("x", pa.int64())])).append({"x": [1]}) == 0

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,9 @@ from .stream import LATE_LIMIT, Stream
 from .ticket import TicketBook
 from .times import unit_ns
 from .trigger import Trigger
+
+if TYPE_CHECKING:
+    from .sync import Sync
 
 WORKERS_MAX = 64
 GATHER_ROWS_MAX = 1 << 20
@@ -386,6 +389,40 @@ class Engine:
             **options
         )
         return register
+
+    def sync(self, source: str | Stream | Trigger, target: Any, **options: Any) -> Sync:
+        """Keep a target up to date with a stream's events or a trigger's matches: resumable, each exactly once.
+
+        Args:
+            source: a Stream, a Trigger, or the name of one.
+            target: a PostgresTarget, DeltaTarget, ParquetTarget or StoreTarget of tocsin.sync, or as text:
+                "postgresql://host/database#table", "delta:/folder", "parquet:/folder", "store:/folder#stream".
+            options: as for `tocsin.sync.start`: gaps, rows, bytes, interval, retry_max, linger, sequence_column.
+
+        Returns:
+            The Sync. `close` of the engine brings it up to date a last time (for at most `linger` seconds) and ends it.
+
+        Raises:
+            TocsinError: the engine has no store, which is what a sync resumes from. Others: see `tocsin.sync.start`.
+
+        >>> import tempfile, pyarrow as pa, pyarrow.parquet as pq, tocsin as tc
+        >>> folder = tempfile.mkdtemp()
+        >>> with tc.Engine(folder + "/trades.store") as engine:
+        ...     trades = engine.stream("trades", pa.schema([("price", pa.float64())]))
+        ...     _ = engine.sync(trades, "parquet:" + folder + "/trades")
+        ...     _ = trades.push({"price": [2.5, 4.0]})
+        >>> pq.read_table(folder + "/trades").to_pydict()
+        {'price': [2.5, 4.0], 'tocsin_sequence': [0, 1]}
+        """
+        from .sync import start
+
+        self._runtime.check()
+        found, store = self._source(source), self._store
+        if store is None:
+            raise TocsinError(f"sync of {found.name!r}: the engine has no store; give Engine a path")
+        sync = start(store if isinstance(found, Stream) else store.matches, found.name, target, **options)
+        self._runtime.on_closed.insert(0, sync.close)  # before the store is closed
+        return sync
 
     def remove(self, name: str) -> None:
         """Take a trigger away: it sees no batch that is pushed from now on; its unfinished matches are let go.

@@ -534,3 +534,18 @@ class Log:
     def next_sequence(self) -> int:
         """The sequence that the next event will get."""
         return self._next
+
+    @property
+    def durable_sequence(self) -> int:
+        """Everything before this sequence is on the device; a reader's log cannot know."""
+        return self._synced
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is a reader's: its writer may be another process."""
+        return self._refresher is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, with its store."""
+        return self._closed
