@@ -31,7 +31,6 @@ from .recovery import Recovered
 from .scan import Query, scan_batches
 from .schema import FILE as SCHEMA_FILE
 from .schema import check_lookup, check_schema, difference, key_values, load_schema, save_schema
-from .segment import list_segments
 from .times import TimeValue, parse_bound
 
 
