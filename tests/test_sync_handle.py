@@ -284,6 +284,7 @@ def test_the_end_of_input_reaches_the_target_too(tmp_path):
         runs = engine.trigger("runs", stream, "MEASURES COUNT(*) AS length PATTERN (a+) DEFINE a AS n > 0")
         engine.sync(runs, f"parquet:{tmp_path / 'runs'}")
         stream.push({"n": [1, 2, 3]})
+        engine.close(finish=True)
     assert pq.read_table(tmp_path / "runs")["length"].to_pylist() == [3]
 
 
