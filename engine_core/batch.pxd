@@ -47,6 +47,8 @@ cdef int array_make(ArrowArray *out, int64_t length, int64_t null_count, int64_t
 cdef int batch_set_aside(BatchC *batch) noexcept nogil
 # A second ArrowArray over the memory of `source`, which `kept` keeps alive; children and dictionary included.
 cdef int array_alias(ArrowArray *out, const ArrowArray *source, BatchC *kept) noexcept nogil
+# The same of one column, with the offset and length that its batch gives it.
+cdef int array_column(ArrowArray *out, BatchC *batch, int64_t column) noexcept nogil
 # Room for the dictionary of an array made by array_make. Status.
 cdef int array_add_dictionary(ArrowArray *out) noexcept nogil
 

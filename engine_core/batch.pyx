@@ -194,6 +194,18 @@ cdef int array_alias(ArrowArray *out, const ArrowArray *source, BatchC *kept) no
     return status
 
 
+cdef int array_column(ArrowArray *out, BatchC *batch, int64_t column) noexcept nogil:
+    cdef int status = array_alias(out, batch.array.children[column], batch)
+    if status != STATUS_OK:
+        return status
+    out.offset += batch.array.offset
+    if out.length != batch.n_rows:
+        out.length = batch.n_rows
+        if out.null_count != 0:
+            out.null_count = batch.n_rows if batch.columns[column].kind == KIND_NULL else -1
+    return STATUS_OK
+
+
 cdef int array_export(ArrowArray *out, BatchC *batch) noexcept nogil:
     """The struct without its own offset: consumers of record batches (pyarrow) refuse one, so the columns take it."""
     cdef int64_t i

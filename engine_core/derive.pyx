@@ -15,9 +15,9 @@ Cost        5 to 10 us a batch, besides what the library does.
 from libc.stdint cimport int64_t
 
 from .arrow_abi cimport ArrowArray
-from .batch cimport (Batch, BatchC, array_alias, array_make, batch_new, batch_release, batch_retain,
+from .batch cimport (Batch, BatchC, array_column, array_make, batch_new, batch_release, batch_retain,
                      batch_schema)
-from .column cimport KIND_DICT, KIND_NULL
+from .column cimport KIND_DICT
 from .operator cimport STAGE_RESULT, Operator
 from .schema cimport Schema
 from .status cimport STATUS_NO_MEMORY, STATUS_OK, STATUS_VALUE, Fault, fault_set
@@ -34,15 +34,9 @@ cdef enum:
 
 cdef int share(BatchC *out, int64_t at, BatchC *source, int64_t column) noexcept nogil:
     """Column `column` of `source` becomes column `at` of `out`, which has no offset of its own."""
-    cdef ArrowArray *array = out.array.children[at]
-    cdef int status = array_alias(array, source.array.children[column], source)
+    cdef int status = array_column(out.array.children[at], source, column)
     if status != STATUS_OK:
         return status
-    array.offset += source.array.offset
-    if array.length != source.n_rows:
-        array.length = source.n_rows
-        if array.null_count != 0:
-            array.null_count = source.n_rows if source.columns[column].kind == KIND_NULL else -1
     out.columns[at] = source.columns[column]
     if out.columns[at].kind == KIND_DICT:
         out.dictionaries[at] = source.dictionaries[column]

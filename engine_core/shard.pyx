@@ -35,7 +35,10 @@ from libc.stdint cimport INT64_MIN, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc, realloc
 
 from .arrow_abi cimport ArrowArray
-from .batch cimport Batch, BatchC, array_alias, batch_release, batch_retain, batch_schema, batch_set_aside
+from .batch cimport (PLACES, Batch, BatchC, array_alias, array_column, array_make, batch_release, batch_retain, batch_schema,
+                     batch_set_aside)
+from .builder cimport OutColumn, out_array, out_free, out_init, out_reserve
+from .column cimport KIND_I32
 from .intake cimport Intake
 from .operator cimport SPREAD_KEYS, STAGE_RESULT, Operator
 from .pool cimport PoolC, pool_close, pool_open
@@ -624,4 +627,44 @@ def export_array(Batch batch not None, uintptr_t address):
     For a consumer that has the schema already: pyarrow's `_import_from_c`.
     """
     if array_alias(<ArrowArray *>address, &batch.c.array, batch.c) != STATUS_OK:
+        raise MemoryError("out of memory: an array to hand out")
+
+
+cdef int place_columns(ArrowArray *out, BatchC *batch, int32_t version) noexcept nogil:
+    """The columns of `batch`, one that says `version` in each row, and the batch's places."""
+    cdef OutColumn column
+    cdef int64_t i, row, n = batch.n_columns, rows = batch.n_rows
+    cdef int status = array_make(out, rows, 0, 1, 0, n + 1 + PLACES, NULL)
+    if status != STATUS_OK:
+        out.release = NULL
+        return status
+    for i in range(n + 1 + PLACES):
+        if i < n:
+            status = array_column(out.children[i], batch, i)
+        elif i > n:
+            status = array_column(out.children[i], batch.places, i - n - 1)
+        else:
+            out_init(&column, KIND_I32, 0)
+            status = out_reserve(&column, rows)
+            if status == STATUS_OK:
+                for row in range(rows):
+                    (<int32_t *>column.values)[row] = version
+                column.length = rows
+                status = out_array(&column, 0, NULL, out.children[i])
+            if status != STATUS_OK:
+                out_free(&column)
+        if status != STATUS_OK:
+            out.release(out)
+            return status
+    return STATUS_OK
+
+
+def export_placed(Batch batch not None, int32_t version, uintptr_t address):
+    """As `export_array`, with `version` (int32) and the two columns of the batch's places (int64) behind its columns.
+
+    The batch has places.
+    """
+    if batch.c.places == NULL:
+        raise ValueError("this batch does not say where its rows lie")
+    if place_columns(<ArrowArray *>address, batch.c, version) != STATUS_OK:
         raise MemoryError("out of memory: an array to hand out")

@@ -125,8 +125,10 @@ def test_a_match_log_that_cannot_be_written_keeps_nobody_from_the_matches(
     append = log.append
     stream.push({"n": 0})
 
+    refused = iter([False, True])
+
     def fails(batch: Any) -> int:
-        if batch["n"][0].as_py() == 1:
+        if batch["n"][0].as_py() == 1 and not next(refused):
             raise tc.StoreError("disk full")
         return int(append(batch))
 

@@ -26,12 +26,12 @@ import numpy as np
 import pyarrow as pa
 
 from .errors import SchemaError
+from .storage.files import store_error
 from .storage.handled import HandledMark
 
 logger = logging.getLogger("tocsin")
 
 VERSION, FIRST, LAST, NUMBER = "match_version", "match_first_sequence", "match_last_sequence", "match_number"
-PLACES = pa.schema([("first", pa.int64()), ("last", pa.int64())])  # of `Batch.places`
 STORED = [pa.field(VERSION, pa.int32()), pa.field(FIRST, pa.int64()), pa.field(LAST, pa.int64())]
 IDS = [*STORED, pa.field(NUMBER, pa.int64())]
 
@@ -58,9 +58,13 @@ class MatchLog:
         self.schema = schema
         self.version = 1
         self._log = log
-        self._wide = stored_schema(trigger, schema)
+        self.stored = stored_schema(trigger, schema)
         self._ids = pa.schema([*schema, *IDS], metadata=schema.metadata)
-        self._mark = HandledMark(log.folder)
+        try:
+            self._mark = HandledMark(log.folder)
+        except OSError as cause:
+            what = f"trigger {trigger!r}: cannot open the mark of what was handled in"
+            raise store_error(what, log.folder, cause) from cause
         self._lock = threading.Lock()
         self._ahead: list[tuple[int, int]] = []  # handled out of order: (first, behind)
         self._handled = 0
@@ -108,12 +112,15 @@ class MatchLog:
         """How many of the matches from `number` on are in the log already."""
         return max(0, min(count, self.next - number))
 
-    def write(self, matches: pa.RecordBatch, places: pa.RecordBatch | None) -> None:
-        """The next matches. Raises StoreError when the disk refuses; they then wait for the next call."""
+    def stored_form(self, matches: pa.RecordBatch, places: pa.RecordBatch | None) -> pa.RecordBatch:
+        """Matches as they are stored. places: sequences of each one's first and last event; None: nobody knows."""
         count = matches.num_rows
         version = pa.repeat(pa.scalar(self.version, pa.int32()), count)
         lies = places.columns if places is not None else [pa.nulls(count, pa.int64())] * 2
-        batch = pa.RecordBatch.from_arrays([*matches.columns, version, *lies], schema=self._wide)
+        return pa.RecordBatch.from_arrays([*matches.columns, version, *lies], schema=self.stored)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """The next matches, as they are stored. StoreError when the disk refuses; they then wait for the next call."""
         if not self._waiting:
             try:
                 self._log.append(batch)
@@ -180,12 +187,9 @@ class MatchLog:
             yield first, plain, self._wider(batch.columns, first)
             first += batch.num_rows
 
-    def with_ids(self, matches: pa.RecordBatch, places: pa.RecordBatch | None, number: int) -> pa.RecordBatch:
-        """The matches from `number` on with the columns of their ids behind their own."""
-        count = matches.num_rows
-        version = pa.repeat(pa.scalar(self.version, pa.int32()), count)
-        lies = places.columns if places is not None else [pa.nulls(count, pa.int64())] * 2
-        return self._wider([*matches.columns, version, *lies], number)
+    def with_ids(self, stored: pa.RecordBatch, number: int) -> pa.RecordBatch:
+        """Matches as they are stored, from `number` on, with the columns of their ids behind their own."""
+        return self._wider(stored.columns, number)
 
     def _wider(self, columns: list[pa.Array], number: int) -> pa.RecordBatch:
         numbers = pa.array(np.arange(number, number + len(columns[0]), dtype=np.int64))

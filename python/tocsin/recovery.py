@@ -502,7 +502,10 @@ class Recovery:
         for name, (info, held) in seen.items():
             entries.append(Entry("stream", name, number, info, held))
         self._folder.write([*entries, *carried])
-        self._newest = self._folder.newest([])  # its data are a map of the file: nothing is kept in memory
+        try:
+            self._newest = self._folder.newest([])  # its data are a map of the file: nothing is kept in memory
+        except StoreError:
+            self._newest = Checkpoint(number, (*entries, *carried))
         return number
 
     def _trigger_entries(

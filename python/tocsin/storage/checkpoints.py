@@ -23,6 +23,7 @@ fsyncs; `data` is not copied on reading (a memory map).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -83,7 +84,12 @@ class CheckpointFolder:
         self._last = max((number for number, _ in self._found()), default=0)
 
     def _found(self) -> list[tuple[int, Path]]:
-        return list_segments(self._folder) if self._folder.is_dir() else []
+        try:
+            return list_segments(self._folder)
+        except FileNotFoundError:
+            return []
+        except OSError as cause:
+            raise store_error("cannot read the checkpoints in", self._folder, cause) from cause
 
     def next_number(self) -> int:
         """The number of the checkpoint that is written next."""
@@ -135,11 +141,9 @@ class CheckpointFolder:
         except OSError as cause:
             raise store_error("cannot write the checkpoint", path, cause) from cause
         self._last = number
-        for _, older in self._found()[:-KEPT]:
-            try:
+        with contextlib.suppress(OSError):  # they only take room; the next checkpoint tries again
+            for _, older in self._found()[:-KEPT]:
                 remove_file(older)
-            except OSError:
-                break  # it only takes room; the next checkpoint tries again
         return number
 
 
