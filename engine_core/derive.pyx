@@ -14,7 +14,6 @@ Cost        5 to 10 us a batch, besides what the library does.
 """
 from libc.stdint cimport int64_t
 
-from .arrow_abi cimport ArrowArray
 from .batch cimport (Batch, BatchC, array_column, array_make, batch_new, batch_release, batch_retain,
                      batch_schema)
 from .column cimport KIND_DICT

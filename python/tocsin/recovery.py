@@ -503,7 +503,9 @@ class Recovery:
             entries.append(Entry("stream", name, number, info, held))
         self._folder.write([*entries, *carried])
         try:
-            self._newest = self._folder.newest([])  # its data are a map of the file: nothing is kept in memory
+            self._newest = self._folder.newest(
+                []
+            )  # its data are a map of the file: nothing is kept in memory
         except StoreError:
             self._newest = Checkpoint(number, (*entries, *carried))
         return number
