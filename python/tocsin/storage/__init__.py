@@ -8,10 +8,12 @@
     scan.py      from a question to batches             schema.py    the kept schema, data that fit it
     lock.py      one writing process per store          times.py     time column, ranges, bounds
     files.py     every system call that writes          names.py     stream name <-> folder name
-    options.py   how logs are written
+    options.py   how logs are written            prune.py     which batches an expression can be true in
+    lookup.py    filters and ranges, together    predicate.py the nodes of an expression
+    keys.py      filters: may it hold a value    ranges.py    what a batch's values lie between
 
-Arrows run down: store -> folder -> flusher -> log -> recovery, scan -> segment -> index, frame -> files.
-Nothing here imports the engine.
+Arrows run down: store -> folder -> flusher -> log -> recovery, scan -> segment, prune -> index, frame -> lookup ->
+files. Nothing here imports the engine.
 """
 
 from .folder import LogFolder, StreamInfo

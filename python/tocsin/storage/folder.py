@@ -27,6 +27,7 @@ from .keys import Hashes, hashes_of
 from .log import Log
 from .names import decode_name, encode_name
 from .options import LogOptions
+from .prune import Pruner
 from .recovery import Recovered
 from .scan import Query, scan_batches
 from .schema import FILE as SCHEMA_FILE
@@ -88,8 +89,9 @@ class LogFolder:
             name: 1 to 200 bytes, as a folder's name counts them (names.py).
             schema: pyarrow.Schema of its events; any types that Arrow IPC can carry.
             time: the time column by which `scan` can select: a timestamp, date, or integer (not uint64); or None.
-            lookup: columns by whose values `scan(keys=)` can choose, such as an account: for each batch a small filter
-                says which values it may hold. None: none, or as the stream was declared.
+            lookup: columns by whose values `scan(keys=, where=)` can choose, such as an account: for each batch a small
+                filter says which values it may hold, and a range what they lie between. None: none, or as the
+                stream was declared.
 
         Returns:
             Its Log, which can append and scan without a look-up by name.
@@ -206,7 +208,8 @@ class LogFolder:
             start, stop: start <= time < stop: datetime, date, np.datetime64, ISO text, pyarrow scalar, or
                 integer in the time column's unit. Events without a time are left out when either is given.
             sequence: (first, stop), half-open; None for an open end.
-            where: a pyarrow expression over any of the stream's columns; only rows where it is true come out.
+            where: a pyarrow expression over any of the stream's columns; only rows where it is true come out. Batches
+                where the smallest and largest values of the look-up columns and the time rule that out are not read.
             keys: {column: value, or a list of values}: only rows with one of these values in each column come out. In
                 columns that the stream was declared with as `lookup`, batches without the value are not read.
             columns: the columns wanted, in this order; all by default.
@@ -255,6 +258,7 @@ class LogFolder:
             where = exact if where is None else where & exact
             if column in log.lookup:
                 hashes.append((log.lookup.index(column), hashes_of(values)))
+        pruner = None if where is None else Pruner(where, log.schema, log.time, log.lookup)
         query = Query(
             stream,
             log.schema,
@@ -266,6 +270,8 @@ class LogFolder:
             verify=verify,
             keys=tuple(hashes),
             filters_of=log.filters_of,
+            pruner=pruner,
+            ranges_of=log.ranges_of,
             **bounds,
         )
         return pa.RecordBatchReader.from_batches(query.output_schema(), scan_batches(log.snapshot(), query))

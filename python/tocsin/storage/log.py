@@ -34,7 +34,6 @@ from time import monotonic as time_now
 from time import time as wall_clock
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tocsin.errors import ClosedError, SchemaError, StoreError
@@ -51,8 +50,10 @@ from .files import (
 )
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
 from .index import OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix, index_path, save_index
-from .keys import KeyFilters, hashes_of, keys_path, load_keys, make_filter, save_keys
+from .keys import load_keys
+from .lookup import Lookup, make_entry, remove_lookup
 from .options import LogOptions
+from .ranges import Table, load_ranges
 from .recovery import Recovered, Refresher, recover_segments
 from .scan import Query, View, scan_batches
 from .schema import Fitter, has_dictionaries, stored_schema
@@ -106,6 +107,7 @@ class Log:
             self._segments, self.recovered = recover_segments(folder, name)
         self._next = self._synced = self._segments[-1].next_sequence if self._segments else 0
         self._keys: dict[Path, tuple[Matrix, Piece]] = {}  # of sealed segments
+        self._ranges: dict[Path, Table] = {}
         self._started = 0.0  # when the growing segment was begun, or its store opened; of time.monotonic
         if self._segments and not read_only:
             # As old as its last write: nothing says when it was begun.
@@ -187,11 +189,12 @@ class Log:
                 is_much = max_bytes is not None and total > max_bytes
                 if not (is_old or is_behind or is_much):
                     break
-                self._keys.pop(oldest.path, None)
+                self._forget(oldest.path)
                 self._segments = self._segments[1:]  # first: an interrupt may come between the files
                 try:
-                    for path in (oldest.path, index_path(oldest.path), keys_path(oldest.path)):
-                        remove_file(path)
+                    remove_file(oldest.path)
+                    remove_file(index_path(oldest.path))
+                    remove_lookup(oldest.path)
                 except OSError as cause:
                     if oldest.path.exists():
                         self._segments = [oldest, *self._segments]
@@ -213,8 +216,8 @@ class Log:
                     if self._fd >= 0 and not self._uncut and self._synced == self._next:
                         last = self._segments[-1]
                         save_index(last.path, last.index, last.end)
-                        if last.filters is not None:
-                            save_keys(last.path, last.filters)
+                        if last.lookup is not None:
+                            last.lookup.save(last.path)
         except OSError as cause:
             if isinstance(cause, StoreError):
                 raise
@@ -226,6 +229,7 @@ class Log:
         """Let the file go as it is: after a failure, and in a forked child."""
         self._closed = True
         self._keys.clear()
+        self._ranges.clear()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -234,8 +238,8 @@ class Log:
         times = NO_TIMES if self._time_index < 0 else time_range(batch.column(self._time_index))
         try:
             frame = encode_batch(batch, times, has_dictionaries=self._has_dictionaries, options=self._ipc)
-            filters = tuple(make_filter(hashes_of(batch.column(at))) for at in self._lookup)
-            return frame._replace(filters=filters) if filters else frame
+            entries = tuple(make_entry(batch.column(at)) for at in self._lookup)
+            return frame._replace(lookup=entries) if entries else frame
         except pa.ArrowException as cause:
             raise SchemaError(
                 f"stream {self.name!r}: the batch cannot be written as Arrow IPC: {cause}"
@@ -253,15 +257,15 @@ class Log:
             write_all(self._fd, pieces)
             for frame in frames:
                 live.index.append((live.end, frame.size, self._next, frame.rows, *frame.time_range))
-                if live.filters is not None:
-                    live.filters.append(self._next, frame.filters)
+                if live.lookup is not None:
+                    live.lookup.append(self._next, frame.lookup)
                 live.end += frame.size
                 self._next += frame.rows
         except BaseException as fault:  # an interrupt between the pieces must not leave half a batch either
             count, live.end, self._next = before
             live.index.drop_from(count)
-            if live.filters is not None:
-                live.filters.drop_from(count)
+            if live.lookup is not None:
+                live.lookup.drop_from(count)
             self._cut_back()
             if isinstance(fault, OSError):
                 raise store_error(
@@ -300,20 +304,10 @@ class Log:
         elif self._fd < 0:
             try:
                 self._fd = open_append(live.path)
-                if self._lookup and live.filters is None:
-                    live.filters = self._filters_of(live)
+                if self._lookup and live.lookup is None:
+                    live.lookup = Lookup.of_growing(live.path, len(self._lookup), live.index.view())
             except OSError as cause:
                 raise store_error(f"stream {self.name!r}: cannot append to", live.path, cause) from cause
-
-    def _filters_of(self, segment: Segment) -> KeyFilters:
-        """Those of a segment that was found growing; batches that nobody knows of may hold anything."""
-        width, rows = len(self._lookup), segment.index.view()
-        known = load_keys(segment.path, width)
-        filters = KeyFilters(width)
-        if known is not None and np.array_equal(known[0][:, 0], rows[: len(known[0]), SEQUENCE]):
-            filters = KeyFilters(width, *known)
-        filters.skip_to(rows)
-        return filters
 
     def _is_old(self) -> bool:
         seconds = self._options.segment_seconds
@@ -327,8 +321,8 @@ class Log:
             self._fd = open_append(path)
         except OSError as cause:
             raise store_error(f"stream {self.name!r}: cannot start segment", path, cause) from cause
-        filters = KeyFilters(len(self._lookup)) if self._lookup else None
-        self._segments.append(Segment(path, self._next, end=len(head), filters=filters))
+        lookup = Lookup(len(self._lookup)) if self._lookup else None
+        self._segments.append(Segment(path, self._next, end=len(head), lookup=lookup))
         self._started = time_now()
 
     def _seal(self) -> None:
@@ -348,9 +342,9 @@ class Log:
         self._synced = self._next
         try:
             save_index(live.path, live.index, live.end)
-            if live.filters is not None:
-                save_keys(live.path, live.filters)
-                live.filters = None  # from now on as a reader finds them
+            if live.lookup is not None:
+                live.lookup.save(live.path)
+                live.lookup = None  # from now on as a reader finds it
         except OSError:
             pass  # it only spares a walk, and recovery makes it anew
 
@@ -388,8 +382,8 @@ class Log:
         if kept < live.index.count:
             live.end = int(live.index.view()[kept, OFFSET])
             live.index.drop_from(kept)
-            if live.filters is not None:
-                live.filters.drop_from(kept)
+            if live.lookup is not None:
+                live.lookup.drop_from(kept)
             self._next = self._synced
             self._cut_back()
         self._epoch += 1
@@ -419,23 +413,43 @@ class Log:
                 self._next = self._segments[-1].next_sequence if self._segments else 0
             visible = self._synced if self._durability == "commit" and self._refresher is None else self._next
             return [
-                View(s.path, s.sealed, s.first_sequence, s.index.before(visible), s.filters)
+                View(s.path, s.sealed, s.first_sequence, s.index.before(visible), s.lookup)
                 for s in self._segments
             ]
 
     def filters_of(self, view: View) -> tuple[Matrix, Piece] | None:
         """The filters of its batches, or None. Those of a sealed segment are looked through once."""
         with self._lock:
-            if view.filters is not None:  # of the growing segment
-                return view.filters.snapshot()
-            sealed = any(segment.path == view.path and segment.sealed for segment in self._segments)
+            if view.lookup is not None:  # of the growing segment
+                return view.lookup.filters.snapshot()
             known = self._keys.get(view.path)
         if known is None:
             known = load_keys(view.path, len(self._lookup))
-            if known is not None and sealed:
-                with self._lock:
-                    self._keys[view.path] = known
+            if known is not None:
+                self._remember(self._keys, view.path, known)
         return known
+
+    def ranges_of(self, view: View) -> Table | None:
+        """The ranges of its batches, or None. Those of a sealed segment are looked through once."""
+        with self._lock:
+            if view.lookup is not None:
+                return view.lookup.ranges.table()
+            known = self._ranges.get(view.path)
+        if known is None:
+            known = load_ranges(view.path, len(self._lookup))
+            if known is not None:
+                self._remember(self._ranges, view.path, known)
+        return known
+
+    def _remember(self, known: dict[Path, Any], path: Path, found: Any) -> None:
+        """For as long as the segment is there; that of a growing one may still be written anew."""
+        with self._lock:
+            if any(segment.path == path and segment.sealed for segment in self._segments):
+                known[path] = found
+
+    def _forget(self, path: Path) -> None:
+        self._keys.pop(path, None)
+        self._ranges.pop(path, None)
 
     def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:
         """What a scan would see now, from sequence `first` on; and the sequence behind it, where the next append begins

@@ -29,7 +29,10 @@ from tocsin.errors import SchemaError, StoreError
 from .files import Piece, store_error
 from .frame import decode_frame
 from .index import LENGTH, OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix
-from .keys import Hashes, KeyFilters, may_hold
+from .keys import Hashes, may_hold
+from .lookup import Lookup
+from .prune import Pruner
+from .ranges import Table
 from .segment import SegmentReader
 from .times import time_values
 
@@ -44,7 +47,7 @@ class View:
     sealed: bool
     first_sequence: int
     rows: Matrix
-    filters: KeyFilters | None = None  # of the growing segment; the others' lie beside them
+    lookup: Lookup | None = None  # of the growing segment; the others' lies beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Query:
     # For each look-up column that is asked for: its number among them, the hashes of the values wanted.
     keys: tuple[tuple[int, Hashes], ...] = ()
     filters_of: Callable[[View], tuple[Matrix, Piece] | None] | None = None
+    pruner: Pruner | None = None
+    ranges_of: Callable[[View], Table | None] | None = None
 
     def output_schema(self) -> pa.Schema:
         """The schema of the batches; SchemaError names a column or expression that does not fit."""
@@ -113,6 +118,8 @@ def scan_batches(views: list[View], query: Query) -> Iterator[pa.RecordBatch]:
 
 def _scan_view(view: View, query: Query, rows: Matrix) -> Iterator[pa.RecordBatch]:
     chosen = rows[_chosen(rows, query)]
+    if query.pruner is not None and len(chosen):
+        chosen = chosen[query.pruner.choose(chosen, _ranges(view, query, query.pruner))]
     if query.keys and len(chosen):
         chosen = _holding(view, query, chosen)
     if not len(chosen):
@@ -153,6 +160,15 @@ def _holding(view: View, query: Query, rows: Matrix) -> Matrix:
     for column, hashes in query.keys:
         rows = rows[may_hold(table, blob, rows, column, hashes)]
     return rows
+
+
+def _ranges(view: View, query: Query, pruner: Pruner) -> Table | None:
+    if query.ranges_of is None or not pruner.needs_ranges:
+        return None
+    try:
+        return query.ranges_of(view)
+    except OSError:
+        return None  # it only spares reading
 
 
 def _within(values: npt.NDArray[np.int64], start: int, stop: int | None) -> npt.NDArray[np.bool_]:
