@@ -294,3 +294,29 @@ def test_a_long_chain_of_conditions(tmp_path: Path, reads: list[int]) -> None:
 def test_what_cannot_be_looked_into_is_not() -> None:
     assert nodes_of(pc.field("a", "b") == 1) == []
     assert [node.kind for node in nodes_of(pc.field("a") == 1)] == ["call", "field_ref", "literal", "end"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["m", None, "a text that is too long to be inlined"], pa.string_view()),
+        pa.array([b"m", None], pa.binary_view()),
+        pa.array(["m", "n", "m"]).dictionary_encode().cast(pa.dictionary(pa.int32(), pa.string_view())),
+        pa.array([True, None]),
+        pa.array([1, None], pa.decimal128(5, 2)),
+        pa.array([None, None], pa.null()),
+        pa.array([1.0, None], pa.float16()),
+        pa.array([5, None, 7], pa.time32("s")),
+        pa.array([5, None, 7], pa.duration("us")),
+        pa.array([b"ab", None], pa.binary(2)),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_columns_of_every_type_can_be_looked_up(tmp_path: Path, column: pa.Array) -> None:
+    with tc.Store(tmp_path / "s") as store:
+        store.create_stream("s", pa.schema([("x", column.type), ("n", pa.int64())]), lookup=["x"])
+        for n in range(2):
+            store.append("s", {"x": column, "n": [n] * len(column)})
+        valid = store.scan("s", where=pc.field("x").is_valid()).read_all()
+        assert len(valid) == 2 * (len(column) - column.null_count)
+        assert len(store.scan("s", where=pc.field("x").is_null()).read_all()) == 2 * column.null_count

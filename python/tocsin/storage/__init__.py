@@ -10,10 +10,14 @@
     files.py     every system call that writes          names.py     stream name <-> folder name
     options.py   how logs are written            prune.py     which batches an expression can be true in
     lookup.py    filters and ranges, together    predicate.py the nodes of an expression
+    leaving.py   the oldest events go: trim, tier query.py     what a scan asks for
+    tiering.py   segments become Parquet         part.py      what is kept of a Parquet file
+    parquet.py   events as Parquet, and back     part_scan.py its events that a query wants
+    places.py    where Parquet files may lie
     keys.py      filters: may it hold a value    ranges.py    what a batch's values lie between
 
-Arrows run down: store -> folder -> flusher -> log -> recovery, scan -> segment, prune -> index, frame -> lookup ->
-files. Nothing here imports the engine.
+Arrows run down: store -> folder -> flusher -> log -> leaving -> recovery, scan, tiering -> part_scan -> segment,
+part, prune -> index, frame -> lookup -> files. Nothing here imports the engine.
 """
 
 from .folder import LogFolder, StreamInfo

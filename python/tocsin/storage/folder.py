@@ -27,11 +27,15 @@ from .keys import Hashes, hashes_of
 from .log import Log
 from .names import decode_name, encode_name
 from .options import LogOptions
+from .part import Part
+from .places import Places
 from .prune import Pruner
+from .query import View
 from .recovery import Recovered
-from .scan import Query, scan_batches
+from .scan import scan_batches
 from .schema import FILE as SCHEMA_FILE
 from .schema import check_lookup, check_schema, difference, key_values, load_schema, save_schema
+from .tiering import Reasons
 from .times import TimeValue, parse_bound
 
 
@@ -45,7 +49,8 @@ class StreamInfo:
         rows: events in the store.
         next_sequence: the sequence that the next event will get.
         time_range: (smallest, largest) value of the time column as scalars of its type; None without any.
-        batches, segments, bytes: how they are stored.
+        batches, segments, bytes: how they are stored, in the store's own files.
+        tiered_rows, parts, tiered_bytes: events that went to Parquet (`tier`; they are among `rows` too), and how.
     """
 
     name: str
@@ -57,6 +62,9 @@ class StreamInfo:
     batches: int
     segments: int
     bytes: int
+    tiered_rows: int = 0
+    parts: int = 0
+    tiered_bytes: int = 0
 
 
 class Trimmed(NamedTuple):
@@ -66,11 +74,20 @@ class Trimmed(NamedTuple):
     bytes: int
 
 
+class Tiered(NamedTuple):
+    """What `tier` turned to Parquet: events, bytes that the store's own files had, Parquet files."""
+
+    events: int
+    bytes: int
+    files: int
+
+
 class LogFolder:
     """The logs under one folder, by name. `Store` and `Store.matches` have its methods."""
 
-    def __init__(self, folder: Path, options: LogOptions, flusher: Flusher | None) -> None:
+    def __init__(self, folder: Path, options: LogOptions, flusher: Flusher | None, places: Places) -> None:
         self._folder = folder
+        self._places = places
         self._options = options
         self._flusher = flusher
         self._lock = threading.Lock()
@@ -89,7 +106,8 @@ class LogFolder:
             name: 1 to 200 bytes, as a folder's name counts them (names.py).
             schema: pyarrow.Schema of its events; any types that Arrow IPC can carry.
             time: the time column by which `scan` can select: a timestamp, date, or integer (not uint64); or None.
-            lookup: columns by whose values `scan(keys=, where=)` can choose, such as an account: for each batch a small
+            lookup: columns by whose values `scan(keys=, where=)` can choose, such as an account: for each batch a
+            small
                 filter says which values it may hold, and a range what they lie between. None: none, or as the
                 stream was declared.
 
@@ -259,9 +277,7 @@ class LogFolder:
             if column in log.lookup:
                 hashes.append((log.lookup.index(column), hashes_of(values)))
         pruner = None if where is None else Pruner(where, log.schema, log.time, log.lookup)
-        query = Query(
-            stream,
-            log.schema,
+        query = log.query(
             first_sequence=first,
             stop_sequence=after,
             where=where,
@@ -269,9 +285,7 @@ class LogFolder:
             sequence_name=sequence_column,
             verify=verify,
             keys=tuple(hashes),
-            filters_of=log.filters_of,
             pruner=pruner,
-            ranges_of=log.ranges_of,
             **bounds,
         )
         return pa.RecordBatchReader.from_batches(query.output_schema(), scan_batches(log.snapshot(), query))
@@ -360,7 +374,7 @@ class LogFolder:
             stream: its name.
             before: files all of whose events are older; as `start` of `scan`.
             sequence: files all of whose events lie before this sequence.
-            max_bytes: as long as the stream's files are more than this, together.
+            max_bytes: as long as the stream's files are more than this, together, Parquet files (`tier`) too.
 
         The file that grows stays, so do the sequences of what is left, and the next one. A scan that has begun and has
         not come to a file that goes raises StoreError there (on Windows a file that is being read cannot go).
@@ -382,12 +396,63 @@ class LogFolder:
         (6, [3, 3, 4, 4])
         """
         log = self.log(stream)
+        return Trimmed(*log.trim(self._reasons(log, before, sequence, max_bytes)))
+
+    def tier(
+        self,
+        stream: str,
+        *,
+        to: Any,
+        before: TimeValue | None = None,
+        sequence: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Tiered:
+        """Turn the oldest events to Parquet files: whole sealed files, oldest first, as long as one of the reasons
+        holds.
+
+        Args:
+            stream: its name.
+            to: where to: a local folder, a URI that pyarrow knows ("s3://bucket/folder"), or "name://folder" in a file
+                system of `Store(filesystems={"name": ...})`. Below it each stream has a folder.
+            before, sequence, max_bytes: the reasons, as in `trim`; max_bytes counts what is still in the store's own
+            files.
+
+        `scan`, `streams` and `trim` go over these events as before; a scan opens only Parquet files, and reads only
+        row groups, that may have a row it asks for. Rows in a file are sorted by the look-up columns and the time,
+        and have their sequence as a column, so that other programs can read the files as they are. A file is read
+        again and compared before the store's own go.
+
+        Returns:
+            Tiered(events, bytes, files): what has left the store's own files, and how many Parquet files it is now.
+
+        Raises:
+            StoreError: they cannot be written or removed, or a column is of a type that Parquet would change; what
+            had not gone by then is where it was. SchemaError: `before`, and there is no time column.
+
+        >>> import tempfile, pyarrow as pa, pyarrow.parquet as pq, tocsin as tc
+        >>> cold = tempfile.mkdtemp()
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store", segment_bytes=1) as store:
+        ...     log = store.create_stream("trades", pa.schema([("ts", pa.int64())]), time="ts")
+        ...     for day in range(5):
+        ...         first = store.append("trades", {"ts": [day, day]})
+        ...     gone = store.tier("trades", to=cold, before=3)
+        ...     gone.events, store.scan("trades").read_all()["ts"].to_pylist()
+        (6, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+        >>> pq.read_table(cold)["sequence"].to_pylist()
+        [0, 1, 2, 3, 4, 5]
+        """
+        log = self.log(stream)
+        return Tiered(*log.tier(self._places.text_of(to), self._reasons(log, before, sequence, max_bytes)))
+
+    def _reasons(
+        self, log: Log, before: TimeValue | None, sequence: int | None, max_bytes: int | None
+    ) -> Reasons:
         bound: int | None = None
         if before is not None:
             if log.time is None:
-                raise SchemaError(f"stream {stream!r} has no time column; give sequence= or max_bytes=")
+                raise SchemaError(f"stream {log.name!r} has no time column; give sequence= or max_bytes=")
             bound = parse_bound(before, log.schema.field(log.time).type, "before")
-        return Trimmed(*log.trim(bound, sequence, max_bytes))
+        return Reasons(bound, sequence, max_bytes)
 
     def _open_logs(self) -> None:
         if not self._folder.is_dir():
@@ -422,6 +487,7 @@ class LogFolder:
             options=self._options,
             read_only=self._flusher is None,
             on_dirty=on_dirty,
+            places=self._places,
         )
 
     def _check_same(
@@ -469,7 +535,9 @@ def _sequences(sequence: Any) -> tuple[int, int]:
 
 
 def _info(log: Log) -> StreamInfo:
-    views = [view for view in log.snapshot() if len(view.rows)]
+    all_of_it = log.snapshot()
+    parts = [view for view in all_of_it if isinstance(view, Part)]
+    views = [view for view in all_of_it if isinstance(view, View) and len(view.rows)]
     lows = [
         int(v.rows[timed, TIME_MIN].min())
         for v in views
@@ -480,6 +548,9 @@ def _info(log: Log) -> StreamInfo:
         for v in views
         if (timed := v.rows[:, TIME_MIN] <= v.rows[:, TIME_MAX]).any()
     ]
+    spans = [part.times for part in parts]
+    lows += [span[0] for span in spans if span is not None]
+    highs += [span[1] for span in spans if span is not None]
     times = None
     if log.time is not None and lows:
         kind = log.schema.field(log.time).type
@@ -492,12 +563,15 @@ def _info(log: Log) -> StreamInfo:
         log.name,
         log.schema,
         log.time,
-        sum(int(v.rows[:, ROWS].sum()) for v in views),
+        sum(int(v.rows[:, ROWS].sum()) for v in views) + sum(part.rows for part in parts),
         log.next_sequence,
         times,
         sum(len(v.rows) for v in views),
         len(views),
         size,
+        sum(part.rows for part in parts),
+        len(parts),
+        sum(part.size for part in parts),
     )
 
 

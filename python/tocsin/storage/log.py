@@ -18,10 +18,11 @@ Invariants
 - With "commit" a failed fsync takes back all that it should have covered, for every thread that waits for it:
   the kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events
   were already accepted: the failure is raised by the next append, sync or close, once.
+- Parts, the events that went to Parquet (leaving.py, tiering.py), lie before all segments.
 - A segment's name is the sequence the next event had when it was made, so sequences go on after reopening
   even if everything before was removed.
 
-Lock order: `_sync_lock`, then `_lock`.
+Lock order: `_leave_lock`, `_sync_lock`, then `_lock`.
 """
 
 from __future__ import annotations
@@ -41,33 +42,36 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 from .files import (
     Piece,
     open_append,
-    remove_file,
     replace_file,
     store_error,
     sync_file,
-    sync_folder,
     write_all,
 )
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
-from .index import OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix, index_path, save_index
+from .index import OFFSET, ROWS, SEQUENCE, Matrix, save_index
 from .keys import load_keys
-from .lookup import Lookup, make_entry, remove_lookup
+from .leaving import Leaving
+from .lookup import Lookup, make_entry
 from .options import LogOptions
+from .part import Part
+from .places import Places
+from .query import Query, View
 from .ranges import Table, load_ranges
 from .recovery import Recovered, Refresher, recover_segments
-from .scan import Query, View, scan_batches
+from .scan import scan_batches
 from .schema import Fitter, has_dictionaries, stored_schema
 from .segment import Segment, segment_path
 from .times import time_range
 
 
-class Log:
+class Log(Leaving):
     """One stream's log. `Store` makes it; `append` may be called from several threads.
 
     Args:
         folder: the stream's folder; it exists and holds schema.arrow.
         options: how it is written.
         on_dirty: called (once per change from clean to dirty) when there is something to sync by and by.
+        places: where its tiered events may lie.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Log:
         options: LogOptions,
         read_only: bool,
         on_dirty: Callable[[Log], None],
+        places: Places,
     ) -> None:
         self.folder, self.name, self.schema, self.time, self.lookup = folder, name, schema, time, lookup
         self._lookup = [schema.get_field_index(column) for column in lookup]
@@ -90,8 +95,10 @@ class Log:
         self._fitter = Fitter(name, schema)
         self._options, self._durability, self._ipc = options, options.durability, options.ipc
         self._on_dirty = on_dirty
+        self._places = places
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
+        self._leave_lock = threading.Lock()
         self._fd = -1
         self._dirty = self._uncut = self._closed = False
         self._epoch = 0
@@ -99,13 +106,16 @@ class Log:
         self._failure: StoreError | None = None  # of a background sync, not yet told
         self.recovered: list[Recovered] = []
         self._refresher: Refresher | None = None
-        self._segments: list[Segment]
+        self._known_parts: dict[tuple[Path, int], Part] = {}
         if read_only:
             self._refresher = Refresher(folder)
             self._segments = self._refresher.segments
         else:
             self._segments, self.recovered = recover_segments(folder, name)
-        self._next = self._synced = self._segments[-1].next_sequence if self._segments else 0
+        self._load_parts()
+        if not read_only:
+            self._recover_parts()
+        self._next = self._synced = self._end()
         self._keys: dict[Path, tuple[Matrix, Piece]] = {}  # of sealed segments
         self._ranges: dict[Path, Table] = {}
         self._started = 0.0  # when the growing segment was begun, or its store opened; of time.monotonic
@@ -167,45 +177,6 @@ class Log:
             self._tell_failure()
             if self._segments and not self._segments[-1].sealed and self._segments[-1].index.count:
                 self._seal()
-
-    def trim(self, before: int | None, sequence: int | None, max_bytes: int | None) -> tuple[int, int]:
-        """Removes the oldest sealed segments, as `LogFolder.trim` says. Returns (events, bytes) that are gone.
-
-        before: in the time column's unit. A crash in the middle leaves a log that begins later, or a little too early.
-        """
-        if self._refresher is not None:
-            raise StoreError(f"stream {self.name!r}: the store was opened with read_only=True")
-        events = freed = 0
-        with self._lock:
-            self._check_open()
-            sizes = [segment.path.stat().st_size for segment in self._segments]
-            total = sum(sizes)
-            while len(self._segments) > 1 and self._segments[0].sealed:
-                oldest, after = self._segments[0], self._segments[1].first_sequence
-                rows = oldest.index.view()
-                late = rows[:, TIME_MAX][rows[:, TIME_MIN] <= rows[:, TIME_MAX]]
-                is_old = before is not None and len(late) > 0 and int(late.max()) < before
-                is_behind = sequence is not None and after <= sequence
-                is_much = max_bytes is not None and total > max_bytes
-                if not (is_old or is_behind or is_much):
-                    break
-                self._forget(oldest.path)
-                self._segments = self._segments[1:]  # first: an interrupt may come between the files
-                try:
-                    remove_file(oldest.path)
-                    remove_file(index_path(oldest.path))
-                    remove_lookup(oldest.path)
-                except OSError as cause:
-                    if oldest.path.exists():
-                        self._segments = [oldest, *self._segments]
-                    raise store_error(f"stream {self.name!r}: cannot remove", oldest.path, cause) from cause
-                size = sizes.pop(0)
-                total -= size
-                freed += size
-                events += after - oldest.first_sequence
-            if freed:
-                sync_folder(self.folder)
-        return events, freed
 
     def close(self) -> None:
         """Sync, write the index, let the file go. A second call does nothing."""
@@ -403,18 +374,23 @@ class Log:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def snapshot(self) -> list[View]:
+    def snapshot(self) -> list[Part | View]:
         """What a scan that starts now may read."""
         with self._lock:
             self._check_open()
             if self._refresher is not None:
                 self._refresher.refresh()
                 self._segments = self._refresher.segments
-                self._next = self._segments[-1].next_sequence if self._segments else 0
+                self._load_parts()  # after the segments: what has left those is among these
+                self._next = self._end()
             visible = self._synced if self._durability == "commit" and self._refresher is None else self._next
             return [
-                View(s.path, s.sealed, s.first_sequence, s.index.before(visible), s.lookup)
-                for s in self._segments
+                *self._parts,
+                *(
+                    View(s.path, s.sealed, s.first_sequence, s.index.before(visible), s.lookup)
+                    for s in self._segments
+                    if not self._is_covered(s)
+                ),
             ]
 
     def filters_of(self, view: View) -> tuple[Matrix, Piece] | None:
@@ -447,19 +423,35 @@ class Log:
             if any(segment.path == path and segment.sealed for segment in self._segments):
                 known[path] = found
 
-    def _forget(self, path: Path) -> None:
-        self._keys.pop(path, None)
-        self._ranges.pop(path, None)
-
     def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:
         """What a scan would see now, from sequence `first` on; and the sequence behind it, where the next append begins
         (or further on)."""
         views = self.snapshot()
-        rows = views[-1].rows if views else None
-        after = views[-1].first_sequence if views else 0
-        if rows is not None and len(rows):
-            after = int(rows[-1, SEQUENCE] + rows[-1, ROWS])
-        return after, scan_batches(views, Query(self.name, self.schema, first_sequence=first))
+        last = views[-1] if views else None
+        after = 0 if last is None else last.after if isinstance(last, Part) else last.first_sequence
+        if isinstance(last, View) and len(last.rows):
+            after = int(last.rows[-1, SEQUENCE] + last.rows[-1, ROWS])
+        return after, scan_batches(views, self.query(first_sequence=first))
+
+    def query(self, **asked: Any) -> Query:
+        """A question to this log."""
+        return Query(
+            self.name,
+            self.schema,
+            lookup_columns=len(self.lookup),
+            filters_of=self.filters_of,
+            ranges_of=self.ranges_of,
+            places=self._places,
+            parts_of=self.parts_now,
+            **asked,
+        )
+
+    def parts_now(self) -> list[Part]:
+        """The parts there are at this moment."""
+        with self._lock:
+            if self._refresher is not None:
+                self._load_parts()
+            return self._parts
 
     @property
     def next_sequence(self) -> int:

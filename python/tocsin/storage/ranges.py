@@ -94,10 +94,14 @@ def has_ranges(kind: pa.DataType) -> bool:
 def make_range(column: pa.Array) -> Range:
     """The range of one batch's column."""
     nulls = NULLS if column.null_count else 0
-    if pat.is_dictionary(column.type):
-        used = column.indices.unique().drop_null()
-        column = column.dictionary.take(used)
-        nulls |= NULLS if column.null_count else 0
+    try:
+        if pat.is_dictionary(column.type):
+            used = column.indices.unique().drop_null()
+            column = _without_views(column.dictionary).take(used)
+            nulls |= NULLS if column.null_count else 0
+        column = _without_views(column)
+    except pa.ArrowNotImplementedError:  # views, in a pyarrow that cannot cast them
+        return UNKNOWN
     if column.type.id in _NUMBERS:
         return _number_range(column, KNOWN | nulls)
     if _is_text(column.type) or _is_bytes(column.type):
@@ -122,12 +126,7 @@ def _number_range(column: pa.Array, flags: int) -> Range:
 
 
 def _text_range(column: pa.Array, flags: int) -> Range:
-    try:
-        if column.type in (pa.string_view(), pa.binary_view()):
-            column = column.cast(pa.large_string() if _is_text(column.type) else pa.large_binary())
-        ends = pc.min_max(column)
-    except pa.ArrowNotImplementedError:  # a view, in a pyarrow that cannot cast it
-        return UNKNOWN
+    ends = pc.min_max(column)
     if not ends["min"].is_valid:
         return flags, b"", b""
     low, high = (bytes(ends[end].as_buffer()) for end in ("min", "max"))
@@ -137,6 +136,12 @@ def _text_range(column: pa.Array, flags: int) -> Range:
             return flags | VALUES | OPEN, low[:WIDTH], b""
         high = above
     return flags | VALUES, low[:WIDTH], high
+
+
+def _without_views(column: pa.Array) -> pa.Array:
+    if column.type not in (pa.string_view(), pa.binary_view()):
+        return column
+    return column.cast(pa.large_string() if _is_text(column.type) else pa.large_binary())
 
 
 def _above(prefix: bytes) -> bytes | None:

@@ -1,0 +1,115 @@
+"""The events of one Parquet file that a query asks for, in order of sequence.
+
+Row groups are chosen as batches are, by the times, ranges and filters that the log keeps of them (part.py): if none
+may have a row, the file is not opened. The rows of a file lie sorted by key, so those of all row groups chosen are put
+together and sorted by sequence before the first is given: a part is as large as a segment, and fits in memory.
+
+A file that is missing, or of which a block is not what was written, is damage as in a segment: raised with its
+place, after all before it was handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tocsin.errors import StoreError
+
+from .index import TIME_MAX, TIME_MIN
+from .keys import load_keys, may_hold
+from .parquet import BlockError, BlockFile, decode, dress
+from .part import Part, filters_base
+from .predicate import nodes_of
+from .query import INT64_MIN, Query, cut, raise_if_wanted, within
+
+BATCH_ROWS = 65_536
+
+
+def scan_part(part: Part, query: Query) -> Iterator[pa.RecordBatch]:
+    """The batches that a query selects of a part; none of them is empty."""
+    if part.damaged:
+        raise_if_wanted(query, part.note, part.first, part.after)
+        return
+    groups = _chosen(part, query)
+    if not groups:
+        return
+    names = _columns(query)
+    table = _read(part, query, names, groups)
+    numbers = table.column(table.num_columns - 1).to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    numbers = numbers[order]
+    first, stop = np.searchsorted(numbers, [query.first_sequence, query.stop_sequence]).tolist()
+    for begin in range(first, stop, BATCH_ROWS):
+        at, rows = begin, order[begin : min(begin + BATCH_ROWS, stop)]
+        for chunk in dress(table.select(names).take(pa.array(rows)), query.schema):
+            batch = cut(chunk, query, 0, chunk.num_rows, partial(_slice, numbers, at, chunk.num_rows))
+            at += chunk.num_rows
+            if batch.num_rows:
+                yield batch
+
+
+def _slice(numbers: npt.NDArray[np.int64], first: int, count: int) -> npt.NDArray[np.int64]:
+    return numbers[first : first + count]
+
+
+def _chosen(part: Part, query: Query) -> list[int]:
+    """The row groups that may have a row."""
+    rows = part.index_rows()
+    span = part.sequence_ranges
+    mask = (span[:, 0] < query.stop_sequence) & (span[:, 1] > query.first_sequence)
+    if query.time_column is not None:
+        low, high = rows[:, TIME_MIN], rows[:, TIME_MAX]
+        mask &= (low <= high) & within(high, query.start, None) & within(low, INT64_MIN, query.stop)
+    if query.pruner is not None and mask.any():
+        mask &= query.pruner.choose(rows, part.ranges)
+    if query.keys and mask.any():
+        try:
+            known = load_keys(filters_base(part.note), query.lookup_columns)
+        except OSError:
+            known = None  # it only spares reading
+        if known is not None:
+            for column, hashes in query.keys:
+                mask &= may_hold(*known, rows, column, hashes)
+    return np.flatnonzero(mask).tolist()
+
+
+def _columns(query: Query) -> list[str]:
+    """All that the query reads."""
+    if query.columns is None:
+        return query.schema.names
+    names = set(query.columns)
+    if query.time_column is not None:
+        names.add(query.schema.field(query.time_column).name)
+    if query.where is not None:
+        nodes = nodes_of(query.where)
+        if not nodes:  # nobody knows what it reads
+            return query.schema.names
+        names |= {node.value for node in nodes if node.kind == "field_ref"}
+    return [name for name in query.schema.names if name in names]
+
+
+def _read(part: Part, query: Query, names: list[str], groups: list[int]) -> pa.Table:
+    file: BlockFile | None = None
+    try:
+        if query.places is None:
+            raise StoreError("nobody said where parts lie")
+        place = query.places.open(part.place)
+        file = BlockFile(
+            place.filesystem.open_input_file(place.at(part.path)),
+            part.size,
+            part.sums if query.verify else None,
+        )
+        return decode(file, query.schema, names, groups)
+    except (OSError, BlockError, pa.ArrowException) as cause:
+        why = cause if file is None or file.fault is None else file.fault
+        raise StoreError(
+            f"stream {query.stream!r}: events {part.first} to {part.after - 1} cannot be read: {part.path!r} in "
+            f"{part.place!r}: {why}; read on with sequence=({part.after}, None)"
+        ) from cause
+    finally:
+        if file is not None:
+            file.close()
