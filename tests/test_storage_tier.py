@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -73,6 +74,7 @@ QUERIES: list[dict[str, Any]] = [
     {"keys": {"account": ["account 0007", "account 0013"]}},
     {"keys": {"account": "account 0007"}, "start": "1970-01-01T00:06:00Z", "columns": []},
     {"sequence": (450, 451)},
+    {"columns": []},
 ]
 
 
@@ -101,11 +103,13 @@ class _Place:
             self.filesystems["cold"] = pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem())
         elif kind == "mock":
             self.filesystems["cold"] = pafs._MockFileSystem()
+        elif kind == "fsspec":
+            self.filesystems["cold"] = fsspec.filesystem("memory", use_listings_cache=False)
         elif kind == "object":
             self.to = pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem())
 
 
-@pytest.mark.parametrize("kind", ["folder", "path", "uri", "inside", "subtree", "object", "mock"])
+@pytest.mark.parametrize("kind", ["folder", "path", "uri", "inside", "subtree", "object", "mock", "fsspec"])
 def test_a_scan_gives_the_same_wherever_the_events_lie(tmp_path: Path, kind: str) -> None:
     place = _Place(kind, tmp_path)
     path = tmp_path / "s.store"

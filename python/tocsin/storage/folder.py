@@ -7,13 +7,11 @@ for new streams when it is asked for one that it does not know.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,64 +20,20 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 
 from .files import store_error, sync_folder
 from .flusher import Flusher
-from .index import ROWS, TIME_MAX, TIME_MIN
+from .info import StreamInfo, Tiered, Trimmed, stream_info
 from .keys import Hashes, hashes_of
 from .log import Log
 from .names import decode_name, encode_name
 from .options import LogOptions
-from .part import Part
 from .places import Places
 from .prune import Pruner
-from .query import View
 from .recovery import Recovered
+from .retention import Age, Retention, make_retention
 from .scan import scan_batches
 from .schema import FILE as SCHEMA_FILE
 from .schema import check_lookup, check_schema, difference, key_values, load_schema, save_schema
 from .tiering import Reasons
 from .times import TimeValue, parse_bound
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """What `streams()` tells of one stream.
-
-    Attributes:
-        name, schema: as declared.
-        time: the time column, or None.
-        rows: events in the store.
-        next_sequence: the sequence that the next event will get.
-        time_range: (smallest, largest) value of the time column as scalars of its type; None without any.
-        batches, segments, bytes: how they are stored, in the store's own files.
-        tiered_rows, parts, tiered_bytes: events that went to Parquet (`tier`; they are among `rows` too), and how.
-    """
-
-    name: str
-    schema: pa.Schema
-    time: str | None
-    rows: int
-    next_sequence: int
-    time_range: tuple[pa.Scalar, pa.Scalar] | None
-    batches: int
-    segments: int
-    bytes: int
-    tiered_rows: int = 0
-    parts: int = 0
-    tiered_bytes: int = 0
-
-
-class Trimmed(NamedTuple):
-    """What `trim` took away."""
-
-    events: int
-    bytes: int
-
-
-class Tiered(NamedTuple):
-    """What `tier` turned to Parquet: events, bytes that the store's own files had, Parquet files."""
-
-    events: int
-    bytes: int
-    files: int
 
 
 class LogFolder:
@@ -90,6 +44,9 @@ class LogFolder:
         self._places = places
         self._options = options
         self._flusher = flusher
+        self._keeper: Flusher | None = None
+        if flusher is not None:
+            self._keeper = Flusher(0, Log.retain_in_background, "tocsin-store-retention")
         self._lock = threading.Lock()
         self._logs: dict[str, Log] = {}
         self._damaged: dict[str, StoreError] = {}
@@ -98,7 +55,16 @@ class LogFolder:
         self._open_logs()
 
     def create_stream(
-        self, name: str, schema: pa.Schema, time: str | None = None, *, lookup: Sequence[str] | None = None
+        self,
+        name: str,
+        schema: pa.Schema,
+        time: str | None = None,
+        *,
+        lookup: Sequence[str] | None = None,
+        keep: Age | None = None,
+        keep_bytes: int | None = None,
+        tier_to: Any = None,
+        tier_keep: Age | None = None,
     ) -> Log:
         """Declare a stream, or find it as it was declared.
 
@@ -110,6 +76,8 @@ class LogFolder:
             small
                 filter says which values it may hold, and a range what they lie between. None: none, or as the
                 stream was declared.
+            keep, keep_bytes, tier_to, tier_keep: what leaves it by itself; as in `retain`, which takes it back. None of
+                them: as it was in this opening of the store, at first nothing.
 
         Returns:
             Its Log, which can append and scan without a look-up by name.
@@ -127,6 +95,15 @@ class LogFolder:
         check_schema(name, schema, time)
         if lookup is not None:
             check_lookup(name, schema, tuple(lookup))
+        place = None if tier_to is None else self._places.text_of(tier_to)
+        kind = None if time is None else schema.field(time).type
+        retention = make_retention(name, kind, keep, keep_bytes, place, tier_keep)
+        log = self._declare(name, schema, time, lookup)
+        if retention is not None:
+            self._set_retention(log, retention)
+        return log
+
+    def _declare(self, name: str, schema: pa.Schema, time: str | None, lookup: Sequence[str] | None) -> Log:
         with self._lock:
             self._check_open()
             if name in self._damaged:
@@ -310,7 +287,69 @@ class LogFolder:
             if self._flusher is None:
                 self._open_logs()
             logs = list(self._logs.values())
-        return {log.name: _info(log) for log in logs}
+        return {log.name: stream_info(log) for log in logs}
+
+    def retain(
+        self,
+        stream: str,
+        *,
+        keep: Age | None = None,
+        keep_bytes: int | None = None,
+        tier_to: Any = None,
+        tier_keep: Age | None = None,
+    ) -> None:
+        """Say what leaves a stream by itself from now on, in whole files, whenever one is complete; nothing given:
+        nothing.
+
+        Args:
+            stream: its name.
+            keep: events older than this leave: "30d", "12h", a timedelta, or seconds; in the unit of a time column of
+                integers a whole number. Older than the newest event, that is, by their times; without a time column, by
+                when their file was last written.
+            keep_bytes: the oldest leave while the store's own files of the stream are more than this.
+            tier_to: they go to Parquet there, as with `tier`; None: they are gone, as with `trim`.
+            tier_keep: and are gone from there when they are older than this; None: they stay there.
+
+        The file that grows stays, and so does what is held (`log.hold(name, sequence)`). It is no part of what is
+        stored: declare it at every opening; a read_only store takes nothing away. The work is done on a thread of
+        its own. What fails is logged once ("tocsin.storage"), told by `failing()`, and tried again when the next
+        file is complete.
+
+        Raises:
+            StoreError: there is no such stream, or no such place. SchemaError: ages that do not fit.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store", segment_bytes=1) as store:
+        ...     log = store.create_stream("trades", pa.schema([("day", pa.date32())]), time="day", keep="2d")
+        ...     store.retain("trades", keep="3d", tier_to=tempfile.mkdtemp(), tier_keep="365d")
+        ...     store.retain("trades")
+        ...     log.retention is None
+        True
+        """
+        log = self.log(stream)
+        place = None if tier_to is None else self._places.text_of(tier_to)
+        kind = None if log.time is None else log.schema.field(log.time).type
+        self._set_retention(log, make_retention(stream, kind, keep, keep_bytes, place, tier_keep))
+
+    def _set_retention(self, log: Log, retention: Retention | None) -> None:
+        log.retention = retention
+        if retention is None:
+            log.failure = None
+        elif self._keeper is not None:
+            self._keeper.wake(log)
+
+    def failing(self) -> dict[str, StoreError]:
+        """Streams whose retention did not succeed the last time.
+
+        Returns:
+            A dict: name -> the StoreError that says why. Nothing was lost by it.
+
+        >>> import tempfile, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     store.failing()
+        {}
+        """
+        return {log.name: log.failure for log in list(self._logs.values()) if log.failure is not None}
 
     def damaged(self) -> dict[str, StoreError]:
         """Streams that cannot be opened.
@@ -376,7 +415,8 @@ class LogFolder:
             sequence: files all of whose events lie before this sequence.
             max_bytes: as long as the stream's files are more than this, together, Parquet files (`tier`) too.
 
-        The file that grows stays, so do the sequences of what is left, and the next one. A scan that has begun and has
+        The file that grows stays, so does what is held (`log.hold(name, sequence)`), and so do the sequences of what is
+        left, and the next one. A scan that has begun and has
         not come to a file that goes raises StoreError there (on Windows a file that is being read cannot go).
 
         Returns:
@@ -478,6 +518,7 @@ class LogFolder:
         self, folder: Path, name: str, schema: pa.Schema, time: str | None, lookup: tuple[str, ...]
     ) -> Log:
         on_dirty = self._flusher.wake if self._flusher else _nothing_to_flush
+        on_sealed = self._keeper.wake if self._keeper else _nothing_to_flush
         return Log(
             folder,
             name,
@@ -487,6 +528,7 @@ class LogFolder:
             options=self._options,
             read_only=self._flusher is None,
             on_dirty=on_dirty,
+            on_sealed=on_sealed,
             places=self._places,
         )
 
@@ -511,6 +553,10 @@ class LogFolder:
     def _close(self) -> list[OSError]:
         with self._lock:
             self._closed = True
+        for log in self._logs.values():
+            log.stop_leaving()
+        if self._keeper is not None:
+            self._keeper.stop()
         failures: list[OSError] = []
         for log in self._logs.values():
             try:
@@ -532,51 +578,6 @@ def _sequences(sequence: Any) -> tuple[int, int]:
             raise SchemaError(f"sequence={sequence!r}: give (first, stop), whole numbers from 0 or None")
     largest = 2**63 - 1
     return min(first or 0, largest), largest if after is None else min(after, largest)
-
-
-def _info(log: Log) -> StreamInfo:
-    all_of_it = log.snapshot()
-    parts = [view for view in all_of_it if isinstance(view, Part)]
-    views = [view for view in all_of_it if isinstance(view, View) and len(view.rows)]
-    lows = [
-        int(v.rows[timed, TIME_MIN].min())
-        for v in views
-        if (timed := v.rows[:, TIME_MIN] <= v.rows[:, TIME_MAX]).any()
-    ]
-    highs = [
-        int(v.rows[timed, TIME_MAX].max())
-        for v in views
-        if (timed := v.rows[:, TIME_MIN] <= v.rows[:, TIME_MAX]).any()
-    ]
-    spans = [part.times for part in parts]
-    lows += [span[0] for span in spans if span is not None]
-    highs += [span[1] for span in spans if span is not None]
-    times = None
-    if log.time is not None and lows:
-        kind = log.schema.field(log.time).type
-        times = (_scalar(min(lows), kind), _scalar(max(highs), kind))
-    size = 0
-    for view in views:
-        with contextlib.suppress(OSError):
-            size += view.path.stat().st_size
-    return StreamInfo(
-        log.name,
-        log.schema,
-        log.time,
-        sum(int(v.rows[:, ROWS].sum()) for v in views) + sum(part.rows for part in parts),
-        log.next_sequence,
-        times,
-        sum(len(v.rows) for v in views),
-        len(views),
-        size,
-        sum(part.rows for part in parts),
-        len(parts),
-        sum(part.size for part in parts),
-    )
-
-
-def _scalar(value: int, kind: pa.DataType) -> pa.Scalar:
-    return pa.scalar(value, pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
 
 
 def _nothing_to_flush(log: Log) -> None:

@@ -58,6 +58,7 @@ from .places import Places
 from .query import Query, View
 from .ranges import Table, load_ranges
 from .recovery import Recovered, Refresher, recover_segments
+from .retention import Retention
 from .scan import scan_batches
 from .schema import Fitter, has_dictionaries, stored_schema
 from .segment import Segment, segment_path
@@ -71,6 +72,7 @@ class Log(Leaving):
         folder: the stream's folder; it exists and holds schema.arrow.
         options: how it is written.
         on_dirty: called (once per change from clean to dirty) when there is something to sync by and by.
+        on_sealed: called when a segment was sealed and the stream has a retention.
         places: where its tiered events may lie.
     """
 
@@ -85,6 +87,7 @@ class Log(Leaving):
         options: LogOptions,
         read_only: bool,
         on_dirty: Callable[[Log], None],
+        on_sealed: Callable[[Log], None],
         places: Places,
     ) -> None:
         self.folder, self.name, self.schema, self.time, self.lookup = folder, name, schema, time, lookup
@@ -94,13 +97,16 @@ class Log(Leaving):
         self._stored_schema = stored_schema(name, schema, time, lookup)
         self._fitter = Fitter(name, schema)
         self._options, self._durability, self._ipc = options, options.durability, options.ipc
-        self._on_dirty = on_dirty
+        self._on_dirty, self._on_sealed = on_dirty, on_sealed
+        self._floors: dict[str, int] = {}
+        self.retention: Retention | None = None
+        self.failure: StoreError | None = None
         self._places = places
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._leave_lock = threading.Lock()
         self._fd = -1
-        self._dirty = self._uncut = self._closed = False
+        self._dirty = self._uncut = self._closed = self._closing = False
         self._epoch = 0
         self._lost: StoreError | None = None  # why the last epoch ended
         self._failure: StoreError | None = None  # of a background sync, not yet told
@@ -179,7 +185,12 @@ class Log(Leaving):
                 self._seal()
 
     def close(self) -> None:
-        """Sync, write the index, let the file go. A second call does nothing."""
+        """Sync, write the index, let the file go. A second call does nothing. What leaves waits for the next time."""
+        self._closing = True
+        with self._leave_lock:
+            self._close()
+
+    def _close(self) -> None:
         try:
             if self._refresher is None and not self._closed:
                 self.sync()
@@ -318,6 +329,8 @@ class Log(Leaving):
                 live.lookup = None  # from now on as a reader finds it
         except OSError:
             pass  # it only spares a walk, and recovery makes it anew
+        if self.retention is not None:
+            self._on_sealed(self)
 
     def _sync_to(self, sequence: int, epoch: int) -> None:
         """Return when everything before the sequence is durable; one fsync serves all who wait."""

@@ -11,7 +11,7 @@ events are there, and the segments that had them are leftovers.
      24  sums      uint64   blocks of the Parquet file, of 262 144 bytes
      32  sum       uint32   CRC-32 of the 32 bytes before and of all that follows; 4 bytes of zero
      40  text      JSON, blanks behind: first, after (sequences, half-open), rows, place (places.py), path below it,
-     size
+                   size, written (the last of its segments)
          groups    groups x 5 x int64: rows; time_min, time_max; smallest and largest sequence
          sums      sums x uint32: CRC-32 of each block, zero behind up to a multiple of 8
          ranges    as a `.ranges` file (ranges.py), the number of the row group for the sequence; only with look-up
@@ -61,6 +61,7 @@ class Part:
     groups: Matrix = field(default_factory=lambda: np.empty((0, 5), np.int64))
     sums: Sums = field(default_factory=lambda: np.empty(0, np.uint32))
     ranges: Table | None = None
+    written: int = 0  # when the last of its segments was, nanoseconds since 1970
     damaged: bool = False
 
     def until(self, after: int) -> Part:
@@ -115,6 +116,7 @@ def describe(
     note: Path,
     place: str,
     path: str,
+    written: int,
 ) -> tuple[Part, KeyFilters]:
     """The part for a Parquet file (parquet.py) with these rows in this order; and the filters of its row groups."""
     groups, ranges, filters = [], BatchRanges(len(lookup)), KeyFilters(len(lookup))
@@ -136,6 +138,7 @@ def describe(
         np.array(groups, np.int64).reshape(len(groups), 5),
         block_sums(data),
         ranges.table() if lookup else None,
+        written,
     )
     return part, filters
 
@@ -149,7 +152,7 @@ def save_part(part: Part) -> None:
         "place": part.place,
         "path": part.path,
     }
-    text = json.dumps({**known, "size": part.size}).encode()
+    text = json.dumps({**known, "size": part.size, "written": part.written}).encode()
     text += b" " * (-len(text) % 8)
     sums = part.sums.astype("<u4", copy=False).tobytes()
     body = text + part.groups.astype("<i8", copy=False).tobytes() + sums + bytes(-len(sums) % 8)
@@ -183,7 +186,18 @@ def load_part(note: Path, columns: int) -> Part:
     ranges = unpack_ranges(whole[at:], columns) if columns else None
     if said["first"] != first or blocks != -(-said["size"] // BLOCK_BYTES):
         return damaged
-    return Part(note, first, said["after"], said["place"], said["path"], said["size"], groups, sums, ranges)
+    return Part(
+        note,
+        first,
+        said["after"],
+        said["place"],
+        said["path"],
+        said["size"],
+        groups,
+        sums,
+        ranges,
+        said["written"],
+    )
 
 
 Known = dict[tuple[Path, int], Part]  # by the note and the time it was written

@@ -21,10 +21,11 @@ from tocsin.errors import StoreError
 
 from .index import TIME_MAX, TIME_MIN
 from .keys import load_keys, may_hold
-from .parquet import BlockError, BlockFile, decode, dress
+from .parquet import BlockError, BlockFile, decode, dress, one
 from .part import Part, filters_base
 from .predicate import nodes_of
 from .query import INT64_MIN, Query, cut, raise_if_wanted, within
+from .times import time_values
 
 BATCH_ROWS = 65_536
 
@@ -37,19 +38,30 @@ def scan_part(part: Part, query: Query) -> Iterator[pa.RecordBatch]:
     groups = _chosen(part, query)
     if not groups:
         return
-    names = _columns(query)
+    names = _columns(query) or query.schema.names[:1]  # rows without a column would not be counted
     table = _read(part, query, names, groups)
     numbers = table.column(table.num_columns - 1).to_numpy()
-    order = np.argsort(numbers, kind="stable")
+    wanted = np.flatnonzero(_within_bounds(table, numbers, query))  # most have gone before anything is sorted
+    order = wanted[np.argsort(numbers[wanted])]
     numbers = numbers[order]
-    first, stop = np.searchsorted(numbers, [query.first_sequence, query.stop_sequence]).tolist()
-    for begin in range(first, stop, BATCH_ROWS):
-        at, rows = begin, order[begin : min(begin + BATCH_ROWS, stop)]
-        for chunk in dress(table.select(names).take(pa.array(rows)), query.schema):
+    table = table.select(names).combine_chunks()  # `take` would do so each time
+    for begin in range(0, len(order), BATCH_ROWS):
+        at, rows = begin, order[begin : begin + BATCH_ROWS]
+        for chunk in dress(table.take(pa.array(rows)), query.schema):
             batch = cut(chunk, query, 0, chunk.num_rows, partial(_slice, numbers, at, chunk.num_rows))
             at += chunk.num_rows
             if batch.num_rows:
                 yield batch
+
+
+def _within_bounds(table: pa.Table, numbers: npt.NDArray[np.int64], query: Query) -> npt.NDArray[np.bool_]:
+    mask = (numbers >= query.first_sequence) & (numbers < query.stop_sequence)
+    if query.time_column is not None:
+        values, valid = time_values(one(table.column(query.schema.field(query.time_column).name)))
+        mask &= within(values, query.start, query.stop)
+        if valid is not None:
+            mask &= valid
+    return mask
 
 
 def _slice(numbers: npt.NDArray[np.int64], first: int, count: int) -> npt.NDArray[np.int64]:

@@ -49,7 +49,10 @@ class Place(NamedTuple):
         if not direct:
             self._sync(aside)
             self.filesystem.move(aside, target)
-            self._sync(target.rpartition("/")[0])
+            folder = target
+            for _ in range(path.count("/") + 2):  # those that were made for it, and the one that they are in
+                folder = folder.rpartition("/")[0]
+                self._sync(folder)
 
     def remove(self, path: str) -> None:
         """Take a file away, and what a broken `write` may have left of it; one that is not there is none."""
@@ -67,7 +70,7 @@ class Place(NamedTuple):
 
     def _sync(self, path: str) -> None:
         local = local_path(self.filesystem, path)
-        if local is None:
+        if local is None or not path:
             return
         if local.is_dir():
             sync_folder(local)

@@ -41,12 +41,15 @@ class Reasons:
     before: int | None = None  # all times are smaller; in the time column's unit
     sequence: int | None = None  # all sequences are smaller
     max_bytes: int | None = None  # all files together are larger
+    written_before: int | None = None  # it was last written before; nanoseconds since 1970
 
-    def hold(self, times: tuple[int, int] | None, after: int, total: int) -> bool:
-        """For a file with these times whose last event is the one before `after`; all files have `total` bytes."""
+    def hold(self, times: tuple[int, int] | None, after: int, total: int, written: int) -> bool:
+        """For a file with these times whose last event is the one before `after`, last written then; all files have
+        `total` bytes."""
         is_old = self.before is not None and times is not None and times[1] < self.before
         is_behind = self.sequence is not None and after <= self.sequence
-        return is_old or is_behind or (self.max_bytes is not None and total > self.max_bytes)
+        is_stale = self.written_before is not None and written < self.written_before
+        return is_old or is_behind or is_stale or (self.max_bytes is not None and total > self.max_bytes)
 
 
 def write_part(
@@ -58,6 +61,7 @@ def write_part(
     lookup: tuple[str, ...],
     places: Places,
     to: str,
+    written: int,
 ) -> Part:
     """Steps 1 to 4 and the end of `tiering.json`. Raises StoreError: the events are where they were."""
     after = first + events.num_rows
@@ -74,7 +78,7 @@ def write_part(
         try:
             place.write(path, data)
             part, filters = describe(
-                ordered, events.schema, data, first, time, lookup, part_path(log, first), to, path
+                ordered, events.schema, data, first, time, lookup, part_path(log, first), to, path, written
             )
             _check(place, path, part)
             if lookup:
