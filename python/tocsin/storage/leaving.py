@@ -24,7 +24,7 @@ from .files import Piece, remove_file, store_error, sync_folder
 from .index import TIME_MAX, TIME_MIN, Matrix, index_path
 from .lookup import remove_lookup
 from .options import LogOptions
-from .part import Part, load_parts, note_files
+from .part import Part, filters_base, load_parts, note_files
 from .places import Places
 from .query import Query, View
 from .ranges import Table
@@ -256,6 +256,7 @@ class Leaving:
             if not part.damaged:
                 self._places.open(part.place)  # or nothing goes
             self._parts = self._parts[1:]
+            self._keys.pop(filters_base(part.note), None)
             return part
 
     def _remove_part(self, part: Part) -> None:

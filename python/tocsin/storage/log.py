@@ -53,7 +53,7 @@ from .keys import load_keys
 from .leaving import Leaving
 from .lookup import Lookup, make_entry
 from .options import LogOptions
-from .part import Part
+from .part import Part, filters_base
 from .places import Places
 from .query import Query, View
 from .ranges import Table, load_ranges
@@ -418,6 +418,22 @@ class Log(Leaving):
                 self._remember(self._keys, view.path, known)
         return known
 
+    def part_filters_of(self, part: Part) -> tuple[Matrix, Piece] | None:
+        """The filters of a part's row groups, or None. They are looked through once."""
+        base = filters_base(part.note)
+        with self._lock:
+            known = self._keys.get(base)
+        if known is None:
+            try:
+                known = load_keys(base, len(self.lookup))
+            except OSError:
+                return None  # it only spares reading
+            if known is not None:
+                with self._lock:
+                    if any(other.note == part.note for other in self._parts):
+                        self._keys[base] = known
+        return known
+
     def ranges_of(self, view: View) -> Table | None:
         """The ranges of its batches, or None. Those of a sealed segment are looked through once."""
         with self._lock:
@@ -451,9 +467,9 @@ class Log(Leaving):
         return Query(
             self.name,
             self.schema,
-            lookup_columns=len(self.lookup),
             filters_of=self.filters_of,
             ranges_of=self.ranges_of,
+            part_filters_of=self.part_filters_of,
             places=self._places,
             parts_of=self.parts_now,
             **asked,

@@ -1,8 +1,9 @@
 """The events of one Parquet file that a query asks for, in order of sequence.
 
 Row groups are chosen as batches are, by the times, ranges and filters that the log keeps of them (part.py): if none
-may have a row, the file is not opened. The rows of a file lie sorted by key, so those of all row groups chosen are put
-together and sorted by sequence before the first is given: a part is as large as a segment, and fits in memory.
+may have a row, the file is not opened. The rows of a file lie sorted by key, so those that are wanted of all row
+groups chosen are put together and sorted by sequence before the first is given: a part is as large as a segment, and
+fits in memory.
 
 A file that is missing, or of which a block is not what was written, is damage as in a segment: raised with its
 place, after all before it was handed out.
@@ -11,20 +12,22 @@ place, after all before it was handed out.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tocsin.errors import StoreError
 
 from .index import TIME_MAX, TIME_MIN
-from .keys import load_keys, may_hold
+from .keys import may_hold
 from .parquet import BlockError, BlockFile, decode, dress, one
-from .part import Part, filters_base
+from .part import Part
 from .predicate import nodes_of
-from .query import INT64_MIN, Query, cut, raise_if_wanted, within
+from .query import INT64_MIN, Query, cut, evaluate, raise_if_wanted, within
 from .times import time_values
 
 BATCH_ROWS = 65_536
@@ -41,17 +44,36 @@ def scan_part(part: Part, query: Query) -> Iterator[pa.RecordBatch]:
     names = _columns(query) or query.schema.names[:1]  # rows without a column would not be counted
     table = _read(part, query, names, groups)
     numbers = table.column(table.num_columns - 1).to_numpy()
-    wanted = np.flatnonzero(_within_bounds(table, numbers, query))  # most have gone before anything is sorted
-    order = wanted[np.argsort(numbers[wanted])]
-    numbers = numbers[order]
     table = table.select(names).combine_chunks()  # `take` would do so each time
+    wanted = np.flatnonzero(_within_bounds(table, numbers, query))
+    if query.where is not None:
+        wanted = wanted[_passing(table, wanted, query, query.where)]
+    order = wanted[np.argsort(numbers[wanted])]  # few, mostly: what is not wanted is not sorted
+    numbers = numbers[order]
+    names = names if query.columns is None else list(dict.fromkeys(query.columns)) or names[:1]
+    table, query = table.select(names), replace(query, where=None, time_column=None)
     for begin in range(0, len(order), BATCH_ROWS):
-        at, rows = begin, order[begin : begin + BATCH_ROWS]
-        for chunk in dress(table.take(pa.array(rows)), query.schema):
-            batch = cut(chunk, query, 0, chunk.num_rows, partial(_slice, numbers, at, chunk.num_rows))
+        at = begin
+        for chunk in dress(table.take(pa.array(order[begin : begin + BATCH_ROWS])), query.schema):
+            yield cut(chunk, query, 0, chunk.num_rows, partial(_slice, numbers, at, chunk.num_rows))
             at += chunk.num_rows
-            if batch.num_rows:
-                yield batch
+
+
+def _passing(
+    table: pa.Table, rows: npt.NDArray[np.intp], query: Query, where: pc.Expression
+) -> npt.NDArray[np.bool_]:
+    """For each of the rows whether the condition is true."""
+    nodes = nodes_of(where)
+    read = {node.value for node in nodes if node.kind == "field_ref"}
+    names = [name for name in table.schema.names if name in read or not nodes]
+    table = table.select(names or table.schema.names[:1])
+    found = [np.empty(0, np.bool_)]
+    for begin in range(0, len(rows), BATCH_ROWS):
+        some = rows[begin : begin + BATCH_ROWS]
+        part = table if len(some) == table.num_rows else table.take(pa.array(some))
+        passed = [evaluate(where, batch, query.stream) for batch in dress(part, query.schema)]
+        found += [flags.fill_null(False).to_numpy(zero_copy_only=False) for flags in passed]
+    return np.concatenate(found)
 
 
 def _within_bounds(table: pa.Table, numbers: npt.NDArray[np.int64], query: Query) -> npt.NDArray[np.bool_]:
@@ -79,10 +101,7 @@ def _chosen(part: Part, query: Query) -> list[int]:
     if query.pruner is not None and mask.any():
         mask &= query.pruner.choose(rows, part.ranges)
     if query.keys and mask.any():
-        try:
-            known = load_keys(filters_base(part.note), query.lookup_columns)
-        except OSError:
-            known = None  # it only spares reading
+        known = None if query.part_filters_of is None else query.part_filters_of(part)
         if known is not None:
             for column, hashes in query.keys:
                 mask &= may_hold(*known, rows, column, hashes)

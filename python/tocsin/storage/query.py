@@ -55,10 +55,10 @@ class Query:
     verify: bool = True
     # For each look-up column that is asked for: its number among them, the hashes of the values wanted.
     keys: tuple[tuple[int, Hashes], ...] = ()
-    lookup_columns: int = 0  # how many there are
     filters_of: Callable[[View], tuple[Matrix, Piece] | None] | None = None
     pruner: Pruner | None = None
     ranges_of: Callable[[View], Table | None] | None = None
+    part_filters_of: Callable[[Part], tuple[Matrix, Piece] | None] | None = None
     places: Places | None = None  # where parts lie
     parts_of: Callable[[], list[Part]] | None = None  # those there are by now: a segment may have gone there
 
