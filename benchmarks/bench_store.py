@@ -117,3 +117,34 @@ def bench_lookup(race: Race) -> None:
         unit="µs",
         columns=("ts", "account"),
     )
+
+
+def bench_where(race: Race) -> None:
+    """The dearest thousandth of all events, by price; a price that rises lies in few batches."""
+    path, _ = subject.account_store(race.folder, race.events)
+    race(
+        f"where= with ranges, the last thousandth of {race.events} events",
+        subject.dear(path, 1.0085, pruned=True),
+        [],
+        itself=[
+            Reference("itself, every batch read", subject.dear(path, 1.0085, pruned=False), goal=5.0),
+        ],
+        judge=subject.dear(path, 1.0085, pruned=False),
+        work=1,
+        unit="µs",
+        columns=("ts", "price"),
+    )
+
+
+def bench_lookup_parquet(race: Race) -> None:
+    """As the look-up, when all events have gone to Parquet."""
+    path, account = subject.account_store(race.folder, race.events, tiered=True)
+    race(
+        f"look-up of one account in {race.events} events in Parquet",
+        subject.lookup(path, account, filtered=True),
+        [Reference("pyarrow.dataset over the same files", subject.account_files(path, account), goal=0.8)],
+        judge=subject.lookup(path, account, filtered=False),
+        work=1,
+        unit="µs",
+        columns=("ts", "account"),
+    )

@@ -434,35 +434,63 @@ def certain(data: Data, clause: str) -> Callable[[], pa.Table]:
 
 def lookup(path: Path, account: int, *, filtered: bool) -> Callable[[], Timed]:
     """One account's events out of a store with filters for it; without them: the scan that reads everything."""
+    # A condition on a computed value says nothing about batches.
+    where = pc.add(pc.field("account"), 0) == account
+    return ask(path, {"keys": {"account": account}} if filtered else {"where": where})
+
+
+def dear(path: Path, above: float, *, pruned: bool) -> Callable[[], Timed]:
+    """The events above a price that only the last have, out of a store with ranges for it; or all looked at."""
+    price = pc.field("price")
+    return ask(path, {"where": (price if pruned else pc.add(price, 0.0)) > above})
+
+
+def ask(path: Path, query: dict[str, Any]) -> Callable[[], Timed]:
+    """A scan of a store that others may read too."""
 
     def run() -> Timed:
         import tocsin as tc
 
         with tc.Store(path, read_only=True) as store:
-
-            def look() -> pa.Table:
-                if filtered:
-                    return store.scan("events", keys={"account": account}).read_all()
-                return store.scan("events", where=pc.field("account") == account).read_all()
-
-            return measured(look)
+            return measured(lambda: store.scan("events", **query).read_all())
 
     return run
 
 
-def account_store(folder: Path, events: int) -> tuple[Path, int]:
-    """A store of so many events of a million accounts (two columns and an amount), and one account; made once."""
+def account_store(folder: Path, events: int, *, tiered: bool = False) -> tuple[Path, int]:
+    """A store of so many events of a million accounts (two columns, a price that rises, an amount), and one account;
+    made once. `tiered`: all of them in Parquet."""
     import tocsin as tc
 
-    path = folder / f"accounts_{events}.store"
-    schema = pa.schema([("ts", pa.int64()), ("account", pa.int64()), ("amount", pa.float64())])
+    path = folder / f"accounts_{events}{'_tiered' if tiered else ''}.store"
+    schema = pa.schema(
+        [("ts", pa.int64()), ("account", pa.int64()), ("price", pa.float64()), ("amount", pa.float64())]
+    )
     if not path.exists():
         generator = np.random.default_rng(11)
         with tc.Store(path, durability="none") as store:
-            store.create_stream("events", schema, time="ts", lookup=["account"])
+            store.create_stream("events", schema, time="ts", lookup=["account", "price"])
             for first in range(0, events, BATCH_ROWS):
                 at = np.arange(first, min(first + BATCH_ROWS, events))
                 accounts = generator.integers(0, 1_000_000, len(at))
-                rows = {"ts": at, "account": accounts, "amount": generator.random(len(at))}
+                prices = at / events + generator.random(len(at)) / 100
+                rows = {"ts": at, "account": accounts, "price": prices, "amount": generator.random(len(at))}
                 store.append("events", pa.record_batch(rows, schema=schema))
+            if tiered:
+                store.seal("events")
+                last = {"ts": [events], "account": [-1], "price": [-1.0], "amount": [0.0]}
+                store.append("events", pa.record_batch(last, schema=schema))  # the file that grows stays
+                store.tier("events", to=path / "parquet", sequence=events)
     return path, 123_456
+
+
+def account_files(path: Path, account: int) -> Callable[[], Timed]:
+    """The same look-up in the Parquet files of a store, by pyarrow itself."""
+    import pyarrow.dataset as ds
+
+    def run() -> Timed:
+        files = ds.dataset(path / "parquet", format="parquet")
+        columns = ["ts", "account", "price", "amount"]
+        return measured(lambda: files.to_table(columns=columns, filter=pc.field("account") == account))
+
+    return run

@@ -63,7 +63,7 @@ def test_whole_files_go_as_long_as_a_reason_holds(
         assert store.trim("s", **reasons) == (0, 0)
         assert store.append("s", days(100)) == 100
         assert store.scan("s", keys={"n": [first, 105]}).read_all()["n"].to_pylist() == [first, 105]
-    assert len(list((tmp_path / "s" / "streams" / "s").glob("*"))) == 3 * (11 - first // 10) + 1
+    assert len(list((tmp_path / "s" / "streams" / "s").glob("*"))) == 4 * (11 - first // 10) + 1
     with tc.Store(tmp_path / "s") as store:
         assert left(store) == list(range(first, 110))
         assert not store.recovered
@@ -129,7 +129,7 @@ def test_after_a_crash_in_the_middle_the_log_begins_later(
         def dies(path: Any) -> None:
             nonlocal done
             done += 1
-            if done == 5:  # the index of the second file
+            if done == 6:  # the index of the second file
                 raise KeyboardInterrupt
             unlink(path)
 

@@ -8,13 +8,21 @@
     scan.py      from a question to batches             schema.py    the kept schema, data that fit it
     lock.py      one writing process per store          times.py     time column, ranges, bounds
     files.py     every system call that writes          names.py     stream name <-> folder name
-    options.py   how logs are written
+    options.py   how logs are written                   info.py      figures of a log
+    query.py     what a scan asks for                   prune.py     in which batches an expression can be true
+    lookup.py    filters and ranges, together           predicate.py the nodes of an expression
+    keys.py      filters: may it hold a value           ranges.py    what a batch's values lie between
+    leaving.py   the oldest events go: trim, tier       retention.py what goes by itself
+    tiering.py   segments become Parquet                parquet.py   events as Parquet, and back
+    part.py      what is kept of a Parquet file         part_scan.py its events that a query wants
+    places.py    where Parquet files may lie
 
-Arrows run down: store -> folder -> flusher -> log -> recovery, scan -> segment -> index, frame -> files.
-Nothing here imports the engine.
+Arrows run down: store -> folder -> flusher -> log -> leaving -> recovery, scan, tiering -> part_scan -> segment,
+part, prune -> index, frame -> lookup -> files. Nothing here imports the engine.
 """
 
-from .folder import LogFolder, StreamInfo
+from .folder import LogFolder
+from .info import StreamInfo
 from .log import Log
 from .options import Compression, Durability
 from .recovery import Recovered

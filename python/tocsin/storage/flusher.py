@@ -1,4 +1,4 @@
-"""The thread behind durability="interval".
+"""The threads that work for logs: behind durability="interval", and behind retention.
 
 It sleeps until a log turns dirty, waits one interval so that appends gather, and syncs what is dirty by then:
 a store at rest costs nothing, and an event is on the device one interval and one fsync after it was accepted.
@@ -9,26 +9,32 @@ Failures stay with their log, which tells its next caller. Started by the first 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from .log import Log
 
 
 class Flusher:
-    """Syncs dirty logs every `interval` seconds, for as long as there are any."""
+    """Does `work` for the logs that woke it, `interval` seconds later: with the default, it syncs what is dirty."""
 
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
+    def __init__(
+        self,
+        interval: float,
+        work: Callable[[Log], None] = Log.sync_in_background,
+        name: str = "tocsin-store-sync",
+    ) -> None:
+        self._interval, self._work, self._name = interval, work, name
         self._dirty: set[Log] = set()
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def wake(self, log: Log) -> None:
-        """Sync this log one interval from now."""
+        """Work for this log one interval from now."""
         with self._changed:
             self._dirty.add(log)
             if self._thread is None:  # no thread for a store that is only opened and read
-                self._thread = threading.Thread(target=self._run, name="tocsin-store-sync", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             self._changed.notify()
 
@@ -48,4 +54,4 @@ class Flusher:
             with self._changed:
                 logs, self._dirty = self._dirty, set()
             for log in logs:
-                log.sync_in_background()
+                self._work(log)

@@ -7,13 +7,11 @@ for new streams when it is asked for one that it does not know.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,56 +20,33 @@ from tocsin.errors import ClosedError, SchemaError, StoreError
 
 from .files import make_folder, store_error, sync_folder
 from .flusher import Flusher
-from .index import ROWS, TIME_MAX, TIME_MIN
+from .info import StreamInfo, Tiered, Trimmed, stream_info
 from .keys import Hashes, hashes_of
 from .log import Log
 from .names import decode_name, encode_name
 from .options import LogOptions
+from .places import Places
+from .prune import Pruner
 from .recovery import Recovered
-from .scan import Query, scan_batches
+from .retention import Age, Retention, make_retention
+from .scan import scan_batches
 from .schema import FILE as SCHEMA_FILE
 from .schema import check_lookup, check_schema, difference, key_values, load_schema, save_schema
+from .tiering import Reasons
 from .times import TimeValue, parse_bound
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """What `streams()` tells of one stream.
-
-    Attributes:
-        name, schema: as declared.
-        time: the time column, or None.
-        rows: events in the store.
-        next_sequence: the sequence that the next event will get.
-        time_range: (smallest, largest) value of the time column as scalars of its type; None without any.
-        batches, segments, bytes: how they are stored.
-    """
-
-    name: str
-    schema: pa.Schema
-    time: str | None
-    rows: int
-    next_sequence: int
-    time_range: tuple[pa.Scalar, pa.Scalar] | None
-    batches: int
-    segments: int
-    bytes: int
-
-
-class Trimmed(NamedTuple):
-    """What `trim` took away."""
-
-    events: int
-    bytes: int
 
 
 class LogFolder:
     """The logs under one folder, by name. `Store` and `Store.matches` have its methods."""
 
-    def __init__(self, folder: Path, options: LogOptions, flusher: Flusher | None) -> None:
+    def __init__(self, folder: Path, options: LogOptions, flusher: Flusher | None, places: Places) -> None:
         self._folder = folder
+        self._places = places
         self._options = options
         self._flusher = flusher
+        self._keeper: Flusher | None = None
+        if flusher is not None:
+            self._keeper = Flusher(0, Log.retain_in_background, "tocsin-store-retention")
         self._lock = threading.Lock()
         self._logs: dict[str, Log] = {}
         self._damaged: dict[str, StoreError] = {}
@@ -80,7 +55,16 @@ class LogFolder:
         self._open_logs()
 
     def create_stream(
-        self, name: str, schema: pa.Schema, time: str | None = None, *, lookup: Sequence[str] | None = None
+        self,
+        name: str,
+        schema: pa.Schema,
+        time: str | None = None,
+        *,
+        lookup: Sequence[str] | None = None,
+        keep: Age | None = None,
+        keep_bytes: int | None = None,
+        tier_to: Any = None,
+        tier_keep: Age | None = None,
     ) -> Log:
         """Declare a stream, or find it as it was declared.
 
@@ -88,8 +72,12 @@ class LogFolder:
             name: 1 to 200 bytes, as a folder's name counts them (names.py).
             schema: pyarrow.Schema of its events; any types that Arrow IPC can carry.
             time: the time column by which `scan` can select: a timestamp, date, or integer (not uint64); or None.
-            lookup: columns by whose values `scan(keys=)` can choose, such as an account: for each batch a small filter
-                says which values it may hold. None: none, or as the stream was declared.
+            lookup: columns by whose values `scan(keys=, where=)` can choose, such as an account: for each batch a
+            small
+                filter says which values it may hold, and a range what they lie between. None: none, or as the
+                stream was declared.
+            keep, keep_bytes, tier_to, tier_keep: what leaves it by itself; as in `retain`, which takes it back. None of
+                them: as it was in this opening of the store, at first nothing.
 
         Returns:
             Its Log, which can append and scan without a look-up by name.
@@ -107,6 +95,15 @@ class LogFolder:
         check_schema(name, schema, time)
         if lookup is not None:
             check_lookup(name, schema, tuple(lookup))
+        place = None if tier_to is None else self._places.text_of(tier_to)
+        kind = None if time is None else schema.field(time).type
+        retention = make_retention(name, kind, keep, keep_bytes, place, tier_keep)
+        log = self._declare(name, schema, time, lookup)
+        if retention is not None:
+            self._set_retention(log, retention)
+        return log
+
+    def _declare(self, name: str, schema: pa.Schema, time: str | None, lookup: Sequence[str] | None) -> Log:
         with self._lock:
             self._check_open()
             if name in self._damaged:
@@ -206,7 +203,8 @@ class LogFolder:
             start, stop: start <= time < stop: datetime, date, np.datetime64, ISO text, pyarrow scalar, or
                 integer in the time column's unit. Events without a time are left out when either is given.
             sequence: (first, stop), half-open; None for an open end.
-            where: a pyarrow expression over any of the stream's columns; only rows where it is true come out.
+            where: a pyarrow expression over any of the stream's columns; only rows where it is true come out. Batches
+                where the smallest and largest values of the look-up columns and the time rule that out are not read.
             keys: {column: value, or a list of values}: only rows with one of these values in each column come out. In
                 columns that the stream was declared with as `lookup`, batches without the value are not read.
             columns: the columns wanted, in this order; all by default.
@@ -255,9 +253,8 @@ class LogFolder:
             where = exact if where is None else where & exact
             if column in log.lookup:
                 hashes.append((log.lookup.index(column), hashes_of(values)))
-        query = Query(
-            stream,
-            log.schema,
+        pruner = None if where is None else Pruner(where, log.schema, log.time, log.lookup)
+        query = log.query(
             first_sequence=first,
             stop_sequence=after,
             where=where,
@@ -265,7 +262,7 @@ class LogFolder:
             sequence_name=sequence_column,
             verify=verify,
             keys=tuple(hashes),
-            filters_of=log.filters_of,
+            pruner=pruner,
             **bounds,
         )
         return pa.RecordBatchReader.from_batches(query.output_schema(), scan_batches(log.snapshot(), query))
@@ -290,7 +287,69 @@ class LogFolder:
             if self._flusher is None:
                 self._open_logs()
             logs = list(self._logs.values())
-        return {log.name: _info(log) for log in logs}
+        return {log.name: stream_info(log) for log in logs}
+
+    def retain(
+        self,
+        stream: str,
+        *,
+        keep: Age | None = None,
+        keep_bytes: int | None = None,
+        tier_to: Any = None,
+        tier_keep: Age | None = None,
+    ) -> None:
+        """Say what leaves a stream by itself from now on, in whole files, whenever one is complete; nothing given:
+        nothing.
+
+        Args:
+            stream: its name.
+            keep: events older than this leave: "30d", "12h", a timedelta, or seconds; in the unit of a time column of
+                integers a whole number. Older than the newest event, that is, by their times; without a time column, by
+                when their file was last written.
+            keep_bytes: the oldest leave while the store's own files of the stream are more than this.
+            tier_to: they go to Parquet there, as with `tier`; None: they are gone, as with `trim`.
+            tier_keep: and are gone from there when they are older than this; None: they stay there.
+
+        The file that grows stays, and so does what is held (`log.hold(name, sequence)`). It is no part of what is
+        stored: declare it at every opening; a read_only store takes nothing away. The work is done on a thread of
+        its own. What fails is logged once ("tocsin.storage"), told by `failing()`, and tried again when the next
+        file is complete.
+
+        Raises:
+            StoreError: there is no such stream, or no such place. SchemaError: ages that do not fit.
+
+        >>> import tempfile, pyarrow as pa, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store", segment_bytes=1) as store:
+        ...     log = store.create_stream("trades", pa.schema([("day", pa.date32())]), time="day", keep="2d")
+        ...     store.retain("trades", keep="3d", tier_to=tempfile.mkdtemp(), tier_keep="365d")
+        ...     store.retain("trades")
+        ...     log.retention is None
+        True
+        """
+        log = self.log(stream)
+        place = None if tier_to is None else self._places.text_of(tier_to)
+        kind = None if log.time is None else log.schema.field(log.time).type
+        self._set_retention(log, make_retention(stream, kind, keep, keep_bytes, place, tier_keep))
+
+    def _set_retention(self, log: Log, retention: Retention | None) -> None:
+        log.retention = retention
+        if retention is None:
+            log.failure = None
+        elif self._keeper is not None:
+            self._keeper.wake(log)
+
+    def failing(self) -> dict[str, StoreError]:
+        """Streams whose retention did not succeed the last time.
+
+        Returns:
+            A dict: name -> the StoreError that says why. Nothing was lost by it.
+
+        >>> import tempfile, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     store.failing()
+        {}
+        """
+        return {log.name: log.failure for log in list(self._logs.values()) if log.failure is not None}
 
     def damaged(self) -> dict[str, StoreError]:
         """Streams that cannot be opened.
@@ -354,9 +413,10 @@ class LogFolder:
             stream: its name.
             before: files all of whose events are older; as `start` of `scan`.
             sequence: files all of whose events lie before this sequence.
-            max_bytes: as long as the stream's files are more than this, together.
+            max_bytes: as long as the stream's files are more than this, together, Parquet files (`tier`) too.
 
-        The file that grows stays, so do the sequences of what is left, and the next one. A scan that has begun and has
+        The file that grows stays, so does what is held (`log.hold(name, sequence)`), and so do the sequences of what is
+        left, and the next one. A scan that has begun and has
         not come to a file that goes raises StoreError there (on Windows a file that is being read cannot go).
 
         Returns:
@@ -376,12 +436,63 @@ class LogFolder:
         (6, [3, 3, 4, 4])
         """
         log = self.log(stream)
+        return Trimmed(*log.trim(self._reasons(log, before, sequence, max_bytes)))
+
+    def tier(
+        self,
+        stream: str,
+        *,
+        to: Any,
+        before: TimeValue | None = None,
+        sequence: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Tiered:
+        """Turn the oldest events to Parquet files: whole sealed files, oldest first, as long as one of the reasons
+        holds.
+
+        Args:
+            stream: its name.
+            to: where to: a local folder, a URI that pyarrow knows ("s3://bucket/folder"), or "name://folder" in a file
+                system of `Store(filesystems={"name": ...})`. Below it each stream has a folder.
+            before, sequence, max_bytes: the reasons, as in `trim`; max_bytes counts what is still in the store's own
+            files.
+
+        `scan`, `streams` and `trim` go over these events as before; a scan opens only Parquet files, and reads only
+        row groups, that may have a row it asks for. Rows in a file are sorted by the look-up columns and the time,
+        and have their sequence as a column, so that other programs can read the files as they are. A file is read
+        again and compared before the store's own go.
+
+        Returns:
+            Tiered(events, bytes, files): what has left the store's own files, and how many Parquet files it is now.
+
+        Raises:
+            StoreError: they cannot be written or removed, or a column is of a type that Parquet would change; what
+            had not gone by then is where it was. SchemaError: `before`, and there is no time column.
+
+        >>> import tempfile, pyarrow as pa, pyarrow.parquet as pq, tocsin as tc
+        >>> cold = tempfile.mkdtemp()
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store", segment_bytes=1) as store:
+        ...     log = store.create_stream("trades", pa.schema([("ts", pa.int64())]), time="ts")
+        ...     for day in range(5):
+        ...         first = store.append("trades", {"ts": [day, day]})
+        ...     gone = store.tier("trades", to=cold, before=3)
+        ...     gone.events, store.scan("trades").read_all()["ts"].to_pylist()
+        (6, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+        >>> pq.read_table(cold)["sequence"].to_pylist()
+        [0, 1, 2, 3, 4, 5]
+        """
+        log = self.log(stream)
+        return Tiered(*log.tier(self._places.text_of(to), self._reasons(log, before, sequence, max_bytes)))
+
+    def _reasons(
+        self, log: Log, before: TimeValue | None, sequence: int | None, max_bytes: int | None
+    ) -> Reasons:
         bound: int | None = None
         if before is not None:
             if log.time is None:
-                raise SchemaError(f"stream {stream!r} has no time column; give sequence= or max_bytes=")
+                raise SchemaError(f"stream {log.name!r} has no time column; give sequence= or max_bytes=")
             bound = parse_bound(before, log.schema.field(log.time).type, "before")
-        return Trimmed(*log.trim(bound, sequence, max_bytes))
+        return Reasons(bound, sequence, max_bytes)
 
     def _open_logs(self) -> None:
         try:
@@ -413,6 +524,7 @@ class LogFolder:
         self, folder: Path, name: str, schema: pa.Schema, time: str | None, lookup: tuple[str, ...]
     ) -> Log:
         on_dirty = self._flusher.wake if self._flusher else _nothing_to_flush
+        on_sealed = self._keeper.wake if self._keeper else _nothing_to_flush
         return Log(
             folder,
             name,
@@ -422,6 +534,8 @@ class LogFolder:
             options=self._options,
             read_only=self._flusher is None,
             on_dirty=on_dirty,
+            on_sealed=on_sealed,
+            places=self._places,
         )
 
     def _check_same(
@@ -445,6 +559,10 @@ class LogFolder:
     def _close(self) -> list[OSError]:
         with self._lock:
             self._closed = True
+        for log in self._logs.values():
+            log.stop_leaving()
+        if self._keeper is not None:
+            self._keeper.stop()
         failures: list[OSError] = []
         for log in self._logs.values():
             try:
@@ -466,43 +584,6 @@ def _sequences(sequence: Any) -> tuple[int, int]:
             raise SchemaError(f"sequence={sequence!r}: give (first, stop), whole numbers from 0 or None")
     largest = 2**63 - 1
     return min(first or 0, largest), largest if after is None else min(after, largest)
-
-
-def _info(log: Log) -> StreamInfo:
-    views = [view for view in log.snapshot() if len(view.rows)]
-    lows = [
-        int(v.rows[timed, TIME_MIN].min())
-        for v in views
-        if (timed := v.rows[:, TIME_MIN] <= v.rows[:, TIME_MAX]).any()
-    ]
-    highs = [
-        int(v.rows[timed, TIME_MAX].max())
-        for v in views
-        if (timed := v.rows[:, TIME_MIN] <= v.rows[:, TIME_MAX]).any()
-    ]
-    times = None
-    if log.time is not None and lows:
-        kind = log.schema.field(log.time).type
-        times = (_scalar(min(lows), kind), _scalar(max(highs), kind))
-    size = 0
-    for view in views:
-        with contextlib.suppress(OSError):
-            size += view.path.stat().st_size
-    return StreamInfo(
-        log.name,
-        log.schema,
-        log.time,
-        sum(int(v.rows[:, ROWS].sum()) for v in views),
-        log.next_sequence,
-        times,
-        sum(len(v.rows) for v in views),
-        len(views),
-        size,
-    )
-
-
-def _scalar(value: int, kind: pa.DataType) -> pa.Scalar:
-    return pa.scalar(value, pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
 
 
 def _is_unmade(folder: Path) -> bool:

@@ -40,7 +40,7 @@ import pyarrow as pa
 
 from .checksum import body_checksum
 from .files import Piece
-from .keys import Filter
+from .lookup import Entry
 
 MAGIC = b"tocsin\x01\n"
 PREFIX_BYTES = 8
@@ -96,7 +96,7 @@ class Frame(NamedTuple):
     rows: int
     time_range: tuple[int, int]
     size: int  # bytes
-    filters: tuple[Filter, ...] = ()  # of its look-up columns (keys.py)
+    lookup: tuple[Entry, ...] = ()  # of its look-up columns (lookup.py)
 
     def pieces(self, sequence: int) -> list[Piece]:
         """The bytes to write when the batch's first event gets this sequence."""

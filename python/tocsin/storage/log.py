@@ -19,10 +19,11 @@ Invariants
   the kernel may have dropped those pages, a second fsync would prove nothing. In the other modes the events
   were already accepted: the failure is raised by the next append, sync or close, once. A segment is sealed while no
   fsync is under way (`_sync_lock` is held): the kernel tells a fault to one of two callers only.
+- Parts, the events that went to Parquet (leaving.py, tiering.py), lie before all segments.
 - A segment's name is the sequence the next event had when it was made, so sequences go on after reopening
   even if everything before was removed.
 
-Lock order: `_sync_lock`, then `_lock`.
+Lock order: `_leave_lock`, `_sync_lock`, then `_lock`.
 """
 
 from __future__ import annotations
@@ -45,31 +46,38 @@ from .files import (
     Piece,
     close_file,
     open_append,
-    remove_file,
     replace_file,
     store_error,
     sync_file,
-    sync_folder,
     write_all,
 )
 from .frame import END_OF_STREAM, NO_TIMES, Frame, encode_batch, encode_schema
-from .index import OFFSET, ROWS, SEQUENCE, TIME_MAX, TIME_MIN, Matrix, index_path, save_index
-from .keys import KeyFilters, hashes_of, keys_path, load_keys, make_filter, save_keys
+from .index import OFFSET, ROWS, SEQUENCE, Matrix, save_index
+from .keys import load_keys
+from .leaving import Leaving
+from .lookup import Lookup, make_entry
 from .options import LogOptions
+from .part import Part, filters_base
+from .places import Places
+from .query import Query, View
+from .ranges import Table, load_ranges
 from .recovery import Recovered, Refresher, recover_segments
-from .scan import Query, View, scan_batches
+from .retention import Retention
+from .scan import scan_batches
 from .schema import Fitter, has_dictionaries, stored_schema
 from .segment import Segment, segment_path
 from .times import TimeValue, parse_bound, time_range
 
 
-class Log:
+class Log(Leaving):
     """One stream's log. `Store` makes it; `append` may be called from several threads.
 
     Args:
         folder: the stream's folder; it exists and holds schema.arrow.
         options: how it is written.
         on_dirty: called (once per change from clean to dirty) when there is something to sync by and by.
+        on_sealed: called when a segment was sealed and the stream has a retention.
+        places: where its tiered events may lie.
     """
 
     def __init__(
@@ -83,6 +91,8 @@ class Log:
         options: LogOptions,
         read_only: bool,
         on_dirty: Callable[[Log], None],
+        on_sealed: Callable[[Log], None],
+        places: Places,
     ) -> None:
         self.folder, self.name, self.schema, self.time, self.lookup = folder, name, schema, time, lookup
         self._lookup = [schema.get_field_index(column) for column in lookup]
@@ -91,24 +101,33 @@ class Log:
         self._stored_schema = stored_schema(name, schema, time, lookup)
         self._fitter = Fitter(name, schema)
         self._options, self._durability, self._ipc = options, options.durability, options.ipc
-        self._on_dirty = on_dirty
+        self._on_dirty, self._on_sealed = on_dirty, on_sealed
+        self._floors: dict[str, int] = {}
+        self.retention: Retention | None = None
+        self.failure: StoreError | None = None
+        self._places = places
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
+        self._leave_lock = threading.Lock()
         self._fd = -1
-        self._dirty = self._uncut = self._closed = False
+        self._dirty = self._uncut = self._closed = self._closing = False
         self._cuts: list[int] = []  # from which sequence on events were taken back; how many times: the epoch
         self._lost: StoreError | None = None  # why, the last time
         self._failure: StoreError | None = None  # of a background sync, not yet told
         self.recovered: list[Recovered] = []
         self._refresher: Refresher | None = None
-        self._segments: list[Segment]
+        self._known_parts: dict[tuple[Path, int], Part] = {}
         if read_only:
             self._refresher = Refresher(folder)
             self._segments = self._refresher.segments
         else:
             self._segments, self.recovered = recover_segments(folder, name)
-        self._next = self._synced = self._segments[-1].next_sequence if self._segments else 0
+        self._load_parts()
+        if not read_only:
+            self._recover_parts()
+        self._next = self._synced = self._end()
         self._keys: dict[Path, tuple[Matrix, Piece]] = {}  # of sealed segments
+        self._ranges: dict[Path, Table] = {}
         self._started = 0.0  # when the growing segment was begun, or its store opened; of time.monotonic
         if self._segments and not read_only:
             # As old as its last write: nothing says when it was begun.
@@ -180,53 +199,13 @@ class Log:
             if self._segments and not self._segments[-1].sealed and self._segments[-1].index.count:
                 self._seal()
 
-    def trim(self, before: int | None, sequence: int | None, max_bytes: int | None) -> tuple[int, int]:
-        """Removes the oldest sealed segments, as `LogFolder.trim` says. Returns (events, bytes) that are gone.
-
-        before: in the time column's unit. A crash in the middle leaves a log that begins later, or a little too early.
-        """
-        if self._refresher is not None:
-            raise StoreError(f"stream {self.name!r}: the store was opened with read_only=True")
-        events = freed = 0
-        with self._lock:
-            self._check_open()
-            try:
-                sizes = [segment.path.stat().st_size for segment in self._segments]
-            except OSError as cause:
-                raise store_error(f"stream {self.name!r}: cannot read", self.folder, cause) from cause
-            total = sum(sizes)
-            while len(self._segments) > 1 and self._segments[0].sealed:
-                oldest, after = self._segments[0], self._segments[1].first_sequence
-                rows = oldest.index.view()
-                late = rows[:, TIME_MAX][rows[:, TIME_MIN] <= rows[:, TIME_MAX]]
-                is_old = before is not None and len(late) > 0 and int(late.max()) < before
-                is_behind = sequence is not None and after <= sequence
-                is_much = max_bytes is not None and total > max_bytes
-                if not (is_old or is_behind or is_much):
-                    break
-                self._keys.pop(oldest.path, None)
-                self._segments = self._segments[1:]  # first: an interrupt may come between the files
-                try:
-                    for path in (oldest.path, index_path(oldest.path), keys_path(oldest.path)):
-                        remove_file(path)
-                except OSError as cause:
-                    if oldest.path.exists():
-                        self._segments = [oldest, *self._segments]
-                    raise store_error(f"stream {self.name!r}: cannot remove", oldest.path, cause) from cause
-                size = sizes.pop(0)
-                total -= size
-                freed += size
-                events += after - oldest.first_sequence
-            if freed:
-                try:
-                    sync_folder(self.folder)
-                except OSError as cause:
-                    what = "files were removed, and a power failure may bring them back; cannot sync"
-                    raise store_error(f"stream {self.name!r}: {what}", self.folder, cause) from cause
-        return events, freed
-
     def close(self) -> None:
-        """Sync, write the index, let the file go. A second call does nothing."""
+        """Sync, write the index, let the file go. A second call does nothing. What leaves waits for the next time."""
+        self._closing = True
+        with self._leave_lock:
+            self._close()
+
+    def _close(self) -> None:
         try:
             if self._refresher is None and not self._closed:
                 self.sync()
@@ -236,8 +215,8 @@ class Log:
                     if self._fd >= 0 and not self._uncut and self._synced == self._next:
                         last = self._segments[-1]
                         save_index(last.path, last.index, last.end)
-                        if last.filters is not None:
-                            save_keys(last.path, last.filters)
+                        if last.lookup is not None:
+                            last.lookup.save(last.path)
         except OSError as cause:
             if isinstance(cause, StoreError):
                 raise
@@ -249,6 +228,7 @@ class Log:
         """Let the file go as it is: after a failure, and in a forked child."""
         self._closed = True
         self._keys.clear()
+        self._ranges.clear()
         if self._fd >= 0:
             close_file(self._fd)
             self._fd = -1
@@ -257,8 +237,8 @@ class Log:
         times = NO_TIMES if self._time_index < 0 else time_range(batch.column(self._time_index))
         try:
             frame = encode_batch(batch, times, has_dictionaries=self._has_dictionaries, options=self._ipc)
-            filters = tuple(make_filter(hashes_of(batch.column(at))) for at in self._lookup)
-            return frame._replace(filters=filters) if filters else frame
+            entries = tuple(make_entry(batch.column(at)) for at in self._lookup)
+            return frame._replace(lookup=entries) if entries else frame
         except pa.ArrowException as cause:
             raise SchemaError(
                 f"stream {self.name!r}: the batch cannot be written as Arrow IPC: {cause}"
@@ -276,15 +256,15 @@ class Log:
             write_all(self._fd, pieces)
             for frame in frames:
                 live.index.append((live.end, frame.size, self._next, frame.rows, *frame.time_range))
-                if live.filters is not None:
-                    live.filters.append(self._next, frame.filters)
+                if live.lookup is not None:
+                    live.lookup.append(self._next, frame.lookup)
                 live.end += frame.size
                 self._next += frame.rows
         except BaseException as fault:  # an interrupt between the pieces must not leave half a batch either
             count, live.end, self._next = before
             live.index.drop_from(count)
-            if live.filters is not None:
-                live.filters.drop_from(count)
+            if live.lookup is not None:
+                live.lookup.drop_from(count)
             self._cut_back()
             if isinstance(fault, OSError):
                 raise store_error(
@@ -326,20 +306,10 @@ class Log:
         elif self._fd < 0:
             try:
                 self._fd = open_append(live.path)
-                if self._lookup and live.filters is None:
-                    live.filters = self._filters_of(live)
+                if self._lookup and live.lookup is None:
+                    live.lookup = Lookup.of_growing(live.path, len(self._lookup), live.index.view())
             except OSError as cause:
                 raise store_error(f"stream {self.name!r}: cannot append to", live.path, cause) from cause
-
-    def _filters_of(self, segment: Segment) -> KeyFilters:
-        """Those of a segment that was found growing; batches that nobody knows of may hold anything."""
-        width, rows = len(self._lookup), segment.index.view()
-        known = load_keys(segment.path, width)
-        filters = KeyFilters(width)
-        if known is not None and np.array_equal(known[0][:, 0], rows[: len(known[0]), SEQUENCE]):
-            filters = KeyFilters(width, *known)
-        filters.skip_to(rows)
-        return filters
 
     def _is_full(self, size: int) -> bool:
         """Whether the growing segment is to be sealed before so many bytes more. The lock is held."""
@@ -360,8 +330,8 @@ class Log:
             self._fd = open_append(path)
         except OSError as cause:
             raise store_error(f"stream {self.name!r}: cannot start segment", path, cause) from cause
-        filters = KeyFilters(len(self._lookup)) if self._lookup else None
-        self._segments.append(Segment(path, self._next, end=len(head), filters=filters))
+        lookup = Lookup(len(self._lookup)) if self._lookup else None
+        self._segments.append(Segment(path, self._next, end=len(head), lookup=lookup))
         self._started = time_now()
 
     def _seal(self) -> None:
@@ -385,11 +355,13 @@ class Log:
         self._synced = self._next
         try:
             save_index(live.path, live.index, live.end)
-            if live.filters is not None:
-                save_keys(live.path, live.filters)
-                live.filters = None  # from now on as a reader finds them
+            if live.lookup is not None:
+                live.lookup.save(live.path)
+                live.lookup = None  # from now on as a reader finds it
         except OSError:
             pass  # it only spares a walk, and recovery makes it anew
+        if self.retention is not None:
+            self._on_sealed(self)
 
     def _sync_to(self, sequence: int, epoch: int) -> None:
         """Return when everything before the sequence is durable; one fsync serves all who wait."""
@@ -429,8 +401,8 @@ class Log:
         if kept < live.index.count:
             live.end = int(live.index.view()[kept, OFFSET])
             live.index.drop_from(kept)
-            if live.filters is not None:
-                live.filters.drop_from(kept)
+            if live.lookup is not None:
+                live.lookup.drop_from(kept)
             self._next = self._synced
             self._cut_back()
         self._cuts.append(self._synced)
@@ -451,43 +423,48 @@ class Log:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def snapshot(self) -> list[View]:
+    def snapshot(self) -> list[Part | View]:
         """What a scan that starts now may read."""
         with self._lock:
             self._check_open()
             if self._refresher is not None:
                 self._refresher.refresh()
                 self._segments = self._refresher.segments
-                self._next = self._segments[-1].next_sequence if self._segments else 0
+                self._load_parts()  # after the segments: what has left those is among these
+                self._next = self._end()
             visible = self._synced if self._durability == "commit" and self._refresher is None else self._next
             return [
-                View(s.path, s.sealed, s.first_sequence, s.index.before(visible), s.filters)
-                for s in self._segments
+                *self._parts,
+                *(
+                    View(s.path, s.sealed, s.first_sequence, s.index.before(visible), s.lookup)
+                    for s in self._segments
+                    if not self._is_covered(s)
+                ),
             ]
 
     def filters_of(self, view: View) -> tuple[Matrix, Piece] | None:
         """The filters of its batches, or None. Those of a sealed segment are looked through once."""
         with self._lock:
-            if view.filters is not None:  # of the growing segment
-                return view.filters.snapshot()
-            sealed = any(segment.path == view.path and segment.sealed for segment in self._segments)
+            if view.lookup is not None:  # of the growing segment
+                return view.lookup.filters.snapshot()
             known = self._keys.get(view.path)
         if known is None:
             known = load_keys(view.path, len(self._lookup))
-            if known is not None and sealed:
-                with self._lock:
-                    self._keys[view.path] = known
+            if known is not None:
+                self._remember(self._keys, view.path, known)
         return known
 
     def read(self, first: int, stop: int) -> Iterator[pa.RecordBatch]:
         """The events first to stop - 1, in the batches in which they were appended, cut at the bounds."""
-        query = Query(self.name, self.schema, first_sequence=first, stop_sequence=stop)
-        return scan_batches(self.snapshot(), query)
+        return scan_batches(self.snapshot(), self.query(first_sequence=first, stop_sequence=stop))
 
     def batches(self, first: int, stop: int) -> int:
-        """How many batches `read` gives."""
+        """How many batches `read` gives, about: events in Parquet come in batches of another size."""
         count = 0
         for view in self.snapshot():
+            if isinstance(view, Part):
+                count += view.first < stop and view.after > first
+                continue
             starts = view.rows[:, SEQUENCE]
             count += int(np.count_nonzero((starts < stop) & (starts + view.rows[:, ROWS] > first)))
         return count
@@ -502,33 +479,82 @@ class Log:
                 f"stream {self.name!r} has no time column, so it has no event of {start!r}; give True for all"
             )
         bound = parse_bound(start, self.schema.field(self.time).type, "start")
-        query = Query(
-            self.name,
-            self.schema,
-            time_column=self._time_index,
-            start=bound,
-            columns=[],
-            sequence_name="sequence",
-        )
+        query = self.query(time_column=self._time_index, start=bound, columns=[], sequence_name="sequence")
         for batch in scan_batches(self.snapshot(), query):
             return int(batch.column(0)[0].as_py())
         return self._next
+
+    def part_filters_of(self, part: Part) -> tuple[Matrix, Piece] | None:
+        """The filters of a part's row groups, or None. They are looked through once."""
+        base = filters_base(part.note)
+        with self._lock:
+            known = self._keys.get(base)
+        if known is None:
+            try:
+                known = load_keys(base, len(self.lookup))
+            except OSError:
+                return None  # it only spares reading
+            if known is not None:
+                with self._lock:
+                    if any(other.note == part.note for other in self._parts):
+                        self._keys[base] = known
+        return known
+
+    def ranges_of(self, view: View) -> Table | None:
+        """The ranges of its batches, or None. Those of a sealed segment are looked through once."""
+        with self._lock:
+            if view.lookup is not None:
+                return view.lookup.ranges.table()
+            known = self._ranges.get(view.path)
+        if known is None:
+            known = load_ranges(view.path, len(self._lookup))
+            if known is not None:
+                self._remember(self._ranges, view.path, known)
+        return known
+
+    def _remember(self, known: dict[Path, Any], path: Path, found: Any) -> None:
+        """For as long as the segment is there; that of a growing one may still be written anew."""
+        with self._lock:
+            if any(segment.path == path and segment.sealed for segment in self._segments):
+                known[path] = found
 
     def read_until_now(self, first: int) -> tuple[int, Iterator[pa.RecordBatch]]:
         """What a scan would see now, from sequence `first` on; and the sequence behind it, where the next append begins
         (or further on)."""
         views = self.snapshot()
-        rows = views[-1].rows if views else None
-        after = views[-1].first_sequence if views else 0
-        if rows is not None and len(rows):
-            after = int(rows[-1, SEQUENCE] + rows[-1, ROWS])
-        return after, scan_batches(views, Query(self.name, self.schema, first_sequence=first))
+        last = views[-1] if views else None
+        after = 0 if last is None else last.after if isinstance(last, Part) else last.first_sequence
+        if isinstance(last, View) and len(last.rows):
+            after = int(last.rows[-1, SEQUENCE] + last.rows[-1, ROWS])
+        return after, scan_batches(views, self.query(first_sequence=first))
+
+    def query(self, **asked: Any) -> Query:
+        """A question to this log."""
+        return Query(
+            self.name,
+            self.schema,
+            filters_of=self.filters_of,
+            ranges_of=self.ranges_of,
+            part_filters_of=self.part_filters_of,
+            places=self._places,
+            parts_of=self.parts_now,
+            **asked,
+        )
+
+    def parts_now(self) -> list[Part]:
+        """The parts there are at this moment."""
+        with self._lock:
+            if self._refresher is not None:
+                self._load_parts()
+            return self._parts
 
     @property
     def first_sequence(self) -> int:
         """The sequence of the oldest event that was not taken away; the next one's, if there is none."""
-        with self._lock:
-            return self._segments[0].first_sequence if self._segments else self._next
+        views = self.snapshot()
+        if not views:
+            return self._next
+        return views[0].first if isinstance(views[0], Part) else views[0].first_sequence
 
     @property
     def next_sequence(self) -> int:

@@ -38,7 +38,7 @@ from .frame import (
     parse_head,
 )
 from .index import LENGTH, OFFSET, ROWS, SEQUENCE, BatchIndex, Entry
-from .keys import KeyFilters
+from .lookup import Lookup
 
 # One read fetches the head of most messages; a wider schema takes a second read.
 _PROBE_BYTES = 4096
@@ -56,7 +56,7 @@ class Segment:
     end: int = 0  # bytes up to the end of the last whole frame
     sealed: bool = False
     vouched: int = 0  # so many index rows were read from an intact index file: nobody takes those back
-    filters: KeyFilters | None = None  # of a growing segment with look-up columns (keys.py)
+    lookup: Lookup | None = None  # of a growing segment with look-up columns
 
     @property
     def next_sequence(self) -> int:

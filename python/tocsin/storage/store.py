@@ -18,16 +18,17 @@ durability   an accepted event survives       when `append` returns
              at most the last `interval_ms`   every `interval_ms`
 "none"       kill -9                          after the write; the system syncs when it likes, `close` at last
 
-What is prepared for: segments dropped or turned to Parquet (names keep the sequence, index rows say what is
-where), further index sections (the index has its own magic and version).
+What is prepared for: further index sections (the index has its own magic and version).
 """
 
 from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tocsin.errors import StoreError
 
@@ -37,6 +38,7 @@ from .folder import LogFolder
 from .lock import StoreLock
 from .manifest import check_directory, claim
 from .options import Compression, Durability, LogOptions
+from .places import Places
 
 
 class Store(LogFolder):
@@ -50,6 +52,8 @@ class Store(LogFolder):
         segment_seconds: after so long the next append begins a new file; None: by size alone.
         compression: None, "lz4" or "zstd", of what is written from now on; any Arrow reader reads it. A compressed
             batch is decoded when it is read, not mapped.
+        filesystems: by name, for `tier(to="name://folder")`: a pyarrow.fs.FileSystem, or one of fsspec's. Names go to
+            disk, what they stand for does not: give them at every opening.
         read_only: take no lock, change nothing; may be used beside the process that writes, and sees what it
             has accepted so far.
 
@@ -79,12 +83,14 @@ class Store(LogFolder):
         segment_bytes: int = 128 << 20,
         segment_seconds: float | None = None,
         compression: Compression | None = None,
+        filesystems: Mapping[str, Any] | None = None,
         read_only: bool = False,
     ) -> None:
         options = LogOptions(durability, segment_bytes, segment_seconds, compression)
         if not interval_ms > 0:
             raise StoreError(f"interval_ms={interval_ms!r} must be positive")
         self.path = Path(path)
+        places = Places(self.path, filesystems)
         self.read_only = read_only
         self._store_lock: StoreLock | None = None
         fresh = check_directory(self.path, read_only)
@@ -93,8 +99,8 @@ class Store(LogFolder):
         flusher: Flusher | None = None
         try:
             flusher = None if read_only else Flusher(interval_ms / 1000)
-            super().__init__(self.path / "streams", options, flusher)
-            self.matches = LogFolder(self.path / "matches", options, flusher)
+            super().__init__(self.path / "streams", options, flusher, places)
+            self.matches = LogFolder(self.path / "matches", options, flusher, places)
             self.checkpoints = CheckpointFolder(self.path / "checkpoints")
         except BaseException:
             if flusher is not None:
