@@ -22,6 +22,7 @@ import tocsin as tc
 from tocsin.storage.frame import decode_frame
 from tocsin.storage.predicate import nodes_of
 from tocsin.storage.prune import Pruner
+from tocsin.storage.ranges import BatchRanges, bounds_of, make_range
 
 SCHEMA = pa.schema(
     [
@@ -162,6 +163,25 @@ def test_a_pruned_scan_gives_what_a_full_scan_gives(
                 except tc.SchemaError:  # Arrow cannot compare these
                     continue
             assert result(store, where) == expected, where
+
+
+@given(st.lists(st.lists(st.sampled_from([0, 1, 97, 255]), max_size=19).map(bytes), min_size=1))
+def test_texts_lie_between_their_ends(values: list[bytes]) -> None:
+    ranges = BatchRanges(1)
+    for number in range(3):
+        ranges.append(number, [make_range(pa.array(values if number else [], pa.binary()))])
+    bounds = bounds_of(ranges.table(), 0, pa.binary())
+    assert bounds.known.all()
+    low, high = bounds.low.to_pylist(), bounds.high.to_pylist()
+    assert low[0] is high[0] is None
+    assert low[1] == low[2] <= min(values)
+    assert min(values).startswith(low[1])
+    assert high[1] == high[2]
+    if bounds.open[1]:
+        assert max(values) >= b"\xff" * 16
+    else:
+        assert high[1] >= max(values)
+        assert len(max(values)) > 16 or max(values).endswith(b"\0") or high[1] == max(values)
 
 
 @pytest.fixture

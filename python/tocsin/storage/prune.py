@@ -78,7 +78,10 @@ class Pruner:
     ) -> None:
         self._schema, self._time, self._lookup = schema, time, lookup
         self._sides: dict[str, _Side] = {}
-        self._expression = self._rewrite(nodes_of(where))
+        try:
+            self._expression = self._rewrite(nodes_of(where))
+        except pa.ArrowException:  # it only spares reading
+            self._expression = None
 
     @property
     def needs_ranges(self) -> bool:

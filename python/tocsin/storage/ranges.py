@@ -165,11 +165,20 @@ def bounds_of(table: Table, column: int, kind: pa.DataType) -> Bounds:
             values = raw.view(wide)[::2].astype(dtype)
             ends.append(pa.array(values, mask=absent).view(kind))
         else:
-            texts = pa.array(raw, pa.binary(), mask=absent)
-            ends.append(texts.view(pa.string()) if _is_text(kind) else texts)
+            ends.append(_texts(raw, absent, pa.string() if _is_text(kind) else pa.binary()))
     return Bounds(
         flags & KNOWN != 0, flags & NULLS != 0, flags & NANS != 0, flags & OPEN != 0, ends[0], ends[1]
     )
+
+
+def _texts(raw: npt.NDArray[np.bytes_], absent: npt.NDArray[np.bool_], kind: pa.DataType) -> pa.Array:
+    """Each up to the zeros at its end; Arrow, given these, would stop at the first zero inside."""
+    signs = raw.view(np.uint8).reshape(len(raw), WIDTH)
+    lengths = ((signs != 0) * np.arange(1, WIDTH + 1)).max(axis=1, initial=0)
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    kept = signs[np.arange(WIDTH) < lengths[:, None]]
+    valid = np.packbits(~absent, bitorder="little")
+    return pa.Array.from_buffers(kind, len(raw), [pa.py_buffer(part) for part in (valid, offsets, kept)])
 
 
 def align(table: Table, rows: Matrix) -> Table:
