@@ -327,3 +327,49 @@ def test_names_of_ids_are_ours(tmp_path: Path) -> None:
         for refused in (lambda: trigger.handler(print, ids=True), lambda: trigger.matches(ids=True)):
             with pytest.raises(tc.TocsinError, match="no store"):
                 refused()
+
+
+def test_damaged_events_are_told_and_the_others_seen(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    engine, stream, _ = steps_engine(path)
+    for values in ([0, 9], [7, 7], [0, 5], [9, 9]):
+        stream.push({"x": values})
+    left = crashed(path, tmp_path / "c")
+    engine.close()
+    with tc.Store(left) as store:  # writes an index: damage is damage from then on, not a torn tail
+        places = [row[:2] for row in store.log("steps").snapshot()[0].rows.tolist()]
+    (segment,) = (left / "streams/steps").glob("0*.arrow")
+    data = bytearray(segment.read_bytes())
+    data[places[2][0] + places[2][1] - 8] ^= 1
+    segment.write_bytes(data)
+    engine, stream, trigger = steps_engine(left)
+    with engine:
+        recovered = engine.recover()
+        stream.push({"x": [0, 9]})
+    assert "events 4 to 5" in recovered.notes[0]
+    assert str(segment) in recovered.notes[0]
+    assert (
+        trigger.matched == 1
+    )  # the low step before the last high one is gone; the first match is in the log
+
+
+def test_retention_leaves_what_a_checkpoint_needs(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = tc.Store(path, segment_bytes=1)
+    engine, stream, _trigger = steps_engine(store)  # type: ignore[arg-type]
+    log = store.log("steps")
+    for number in range(10):
+        stream.push({"x": [number]})
+    assert store.trim("steps", sequence=9).events == 0  # no checkpoint has seen them
+    engine.checkpoint()
+    assert store.trim("steps", sequence=9).events == 0  # the one before has not
+    stream.push({"x": [10]})
+    engine.checkpoint()
+    assert log.floors == {"checkpoint": 10}
+    assert store.trim("steps", sequence=9).events == 9
+    left = crashed(path, tmp_path / "c")
+    engine.close()
+    store.close()
+    engine, stream, _trigger = steps_engine(left)
+    with engine:
+        assert engine.recover().afresh == {}

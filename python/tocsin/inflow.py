@@ -21,8 +21,10 @@ import pyarrow as pa
 from tocsin_core.batch import Batch
 from tocsin_core.intake import IN_ORDER, Intake, release_slot
 
+from .errors import StoreError
 from .reorder import Reorder
 from .runtime import Runtime
+from .storage import is_damage
 
 MARKS_SCHEMA = pa.schema([("position", pa.int64()), ("time", pa.int64())])
 
@@ -54,6 +56,7 @@ class Inflow:
         self.log = log
         self.live = True  # False until what is in the store has been taken up: recovery.py
         self.at: Place | None = None  # how far `replay` has come
+        self.lost: list[str] = []  # events that it could not read
         self._open_marks = open_marks
 
     # ------------------------------------------------------------------ live
@@ -172,18 +175,32 @@ class Inflow:
     def replay(self, stop: Place, progress: Callable[[int], None]) -> None:
         """What was accepted between `at` and this place goes into the ring again, as it did then.
 
-        It may be called again after an exception. Raises StoreError where the log is damaged.
+        It may be called again after an exception. Events that are damaged are gone, as scans say, and `lost` knows of
+        them. Raises StoreError where the log cannot be read for another reason.
         """
         assert self.at is not None
         marks: list[tuple[int, int | None]] = [*self.marks(self.at.marks, stop.marks), (stop.stored, None)]
         for position, time in marks:
-            for batch in self.log.read(self.at.stored, position):
-                self._feed(batch, self.at.stored)
-                self.at = Place(self.at.stored + batch.num_rows, self.at.marks)
-                progress(batch.num_rows)
+            while self.at.stored < position:
+                try:
+                    self._replay_events(position, progress)
+                    break
+                except StoreError as damage:
+                    if not is_damage(damage):
+                        raise
+                    behind = min(self.log.behind(self.at.stored), position)
+                    self.lost.append(f"events {self.at.stored} to {behind - 1}: {damage}")
+                    self.at = Place(behind, self.at.marks)
             if time is not None:
                 self._advance_again(time)
                 self.at = Place(self.at.stored, self.at.marks + 1)
+
+    def _replay_events(self, stop: int, progress: Callable[[int], None]) -> None:
+        at = self.passed
+        for batch in self.log.read(at.stored, stop):
+            self._feed(batch, at.stored)
+            self.at = at = Place(at.stored + batch.num_rows, at.marks)
+            progress(batch.num_rows)
 
     def marks(self, first: int, stop: int) -> list[tuple[int, int]]:
         """(position of the event behind it, time) of what `advance` was told, numbers first to stop - 1."""

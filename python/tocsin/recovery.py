@@ -164,6 +164,7 @@ class Recovery:
         self._newest = self._folder.newest(notes)
         self.report = Recovered(self._newest.number, notes=[f"{note.file}: {note.what}" for note in notes])
         self._written_at: tuple[Place, ...] = ()
+        self._needed: dict[str, int] = {}  # by stream: from where on the newest checkpoint needs its events
         self._ended = threading.Event()
         runtime.on_suspend = self._suspend
         runtime.on_closed.append(self._last_words)
@@ -230,6 +231,7 @@ class Recovery:
             parts = [part for part in self._parts.values() if part.root is inflow]
             # A full disk or Ctrl-C may have ended an earlier call anywhere: what it has done is not done again.
             known = {part.name: None if part.settled else self._known(part) for part in parts}
+            self._hold(self._newest.entries)
             self._refuse_on_loop(inflow, known)
             with runtime.holding(inflow.lock):
                 for part in parts:
@@ -249,6 +251,9 @@ class Recovery:
                 if resumed:
                     runtime.note(lambda: _forget_faults(resumed))
             self.report.events[inflow.name] = events
+            for lost in inflow.lost:
+                self.report.notes.append(f"stream {inflow.name!r}: triggers have not seen {lost}")
+                logger.error("tocsin: stream %r: triggers have not seen %s", inflow.name, lost)
             self.report.seconds += time.monotonic() - began
             if begun:
                 self._write({inflow.name: seen}, begun)
@@ -508,7 +513,25 @@ class Recovery:
             )  # its data are a map of the file: nothing is kept in memory
         except StoreError:
             self._newest = Checkpoint(number, (*entries, *carried))
+        self._hold([*entries, *carried])
         return number
+
+    def _hold(self, entries: Iterable[Entry]) -> None:
+        """Retention leaves the events that this checkpoint, and the one before, would have to see again."""
+        starts = {
+            (entry.name, entry.cut): int(entry.info["stored"]) for entry in entries if entry.kind == "stream"
+        }
+        needed: dict[str, int] = {}
+        for entry in entries:
+            if entry.kind == "trigger" and entry.name in self._parts:
+                name = entry.info["stream"]
+                start = entry.info.get("from", {}).get("stored", starts.get((name, entry.cut)))
+                if start is not None:
+                    needed[name] = min(start, needed.get(name, start))
+        for inflow in self._runtime.inflows:
+            now = needed.get(inflow.name, inflow.place().stored)
+            before, self._needed[inflow.name] = self._needed.get(inflow.name, now), now
+            inflow.log.hold("checkpoint", min(now, before))
 
     def _trigger_entries(
         self, part: Part, cut: int, emitted: int, data: list[bytes], start: dict[str, Any] | None = None

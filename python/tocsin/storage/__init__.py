@@ -15,7 +15,8 @@
     leaving.py   the oldest events go: trim, tier       retention.py what goes by itself
     tiering.py   segments become Parquet                parquet.py   events as Parquet, and back
     part.py      what is kept of a Parquet file         part_scan.py its events that a query wants
-    places.py    where Parquet files may lie
+    places.py    where Parquet files may lie            checkpoints.py  what triggers knew
+    handled.py   how far handlers have come
 
 Arrows run down: store -> folder -> flusher -> log -> leaving -> recovery, scan, tiering -> part_scan -> segment,
 part, prune -> index, frame -> lookup -> files. Nothing here imports the engine.
@@ -26,6 +27,7 @@ from .info import StreamInfo
 from .log import Log
 from .options import Compression, Durability
 from .recovery import Recovered
+from .scan import is_damage
 from .store import Store
 
-__all__ = ["Compression", "Durability", "Log", "LogFolder", "Recovered", "Store", "StreamInfo"]
+__all__ = ["Compression", "Durability", "Log", "LogFolder", "Recovered", "Store", "StreamInfo", "is_damage"]

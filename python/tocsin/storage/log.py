@@ -454,9 +454,28 @@ class Log(Leaving):
                 self._remember(self._keys, view.path, known)
         return known
 
-    def read(self, first: int, stop: int) -> Iterator[pa.RecordBatch]:
-        """The events first to stop - 1, in the batches in which they were appended, cut at the bounds."""
-        return scan_batches(self.snapshot(), self.query(first_sequence=first, stop_sequence=stop))
+    def read(self, first: int, stop: int, *, sequence_name: str | None = None) -> Iterator[pa.RecordBatch]:
+        """The events first to stop - 1, in the batches in which they were appended, cut at the bounds.
+
+        sequence_name: of a last column with their sequences; None: without it.
+        """
+        asked = self.query(first_sequence=first, stop_sequence=stop, sequence_name=sequence_name)
+        return scan_batches(self.snapshot(), asked)
+
+    def behind(self, sequence: int) -> int:
+        """Where to read on if the event `sequence` cannot be read: at the next batch, or Parquet file."""
+        for view in self.snapshot():
+            spans = (
+                [(view.first, view.after)]
+                if isinstance(view, Part)
+                else [(first, first + rows) for first, rows in view.rows[:, [SEQUENCE, ROWS]].tolist()]
+            )
+            for first, after in spans:
+                if first > sequence:
+                    return int(first)
+                if after > sequence:
+                    return int(after)
+        return self._next
 
     def batches(self, first: int, stop: int) -> int:
         """How many batches `read` gives, about: events in Parquet come in batches of another size."""

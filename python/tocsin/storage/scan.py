@@ -157,3 +157,8 @@ def _read(reader: SegmentReader, path: Path, query: Query, row: list[int]) -> pa
             path,
         )
     return batch
+
+
+def is_damage(failure: StoreError) -> bool:
+    """Whether what a scan raised says that events are gone; out of reach only, it has the error behind it."""
+    return failure.__cause__ is None

@@ -16,9 +16,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from tocsin.errors import ClosedError, StoreError
-from tocsin.storage import Log, LogFolder, Store
-from tocsin.storage.index import ROWS, SEQUENCE
-from tocsin.storage.scan import Query, scan_batches
+from tocsin.storage import Log, LogFolder, Store, is_damage
 
 from .errors import SyncError
 from .mark import mark_of
@@ -60,8 +58,7 @@ class Source:
 
     def oldest(self) -> int:
         """The sequence of the oldest event that is there; the next one, if there is none."""
-        views = self.log.snapshot()
-        return views[0].first_sequence if views else 0
+        return self.log.first_sequence
 
     def durable(self) -> int:
         """Everything before this sequence is on the device. Raises ClosedError when the store is closed."""
@@ -75,12 +72,9 @@ class Source:
         if sequence <= self.oldest():
             return None
         try:
-            query = Query(
-                self.shape.name, self.log.schema, first_sequence=sequence - 1, stop_sequence=sequence
-            )
-            events = list(scan_batches(self.log.snapshot(), query))
+            events = list(self.log.read(sequence - 1, sequence))
         except StoreError as failure:
-            if _is_damage(failure):
+            if is_damage(failure):
                 return None
             raise
         return mark_of(events[0], 0) if events else None
@@ -92,14 +86,7 @@ class Source:
             GapError: what comes next is not there; everything before it was handed out.
         """
         self._check_oldest(first)
-        query = Query(
-            self.shape.name,
-            self.log.schema,
-            first_sequence=first,
-            stop_sequence=after,
-            sequence_name=self.shape.sequence_column,
-        )
-        batches = scan_batches(self.log.snapshot(), query)
+        batches = self.log.read(first, after, sequence_name=self.shape.sequence_column)
         waiting: list[pa.RecordBatch] = []
         rows = size = 0
         while True:
@@ -109,7 +96,7 @@ class Source:
                 if waiting:
                     yield self._piece(waiting)
                 self._check_oldest(first)  # trimmed meanwhile?
-                if not _is_damage(failure):
+                if not is_damage(failure):
                     raise
                 raise GapError(f'{failure}; or let the sync leave them out: gaps="skip"') from failure
             if batch is None:
@@ -127,13 +114,7 @@ class Source:
 
     def behind(self, sequence: int) -> int:
         """Where the source goes on that cannot give the event `sequence`: at the next batch."""
-        for view in self.log.snapshot():
-            for first, rows in view.rows[:, [SEQUENCE, ROWS]].tolist():
-                if first > sequence:
-                    return int(first)
-                if first + rows > sequence:
-                    return int(first + rows)
-        return self.next_sequence
+        return self.log.behind(sequence)
 
     def _check_open(self) -> None:
         if self.log.closed:
@@ -161,8 +142,3 @@ def _cut(batch: pa.RecordBatch, pace: Pace) -> Iterator[pa.RecordBatch]:
     rows = max(1, min(pace.rows, batch.num_rows * pace.bytes // size))
     for at in range(0, batch.num_rows, rows):
         yield batch.slice(at, rows)
-
-
-def _is_damage(failure: StoreError) -> bool:
-    """Whether events are gone, not only out of reach: the store raises the latter from the system's error."""
-    return failure.__cause__ is None

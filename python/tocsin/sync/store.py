@@ -22,7 +22,6 @@ import pyarrow as pa
 
 from tocsin.errors import ClosedError, SchemaError, StoreError
 from tocsin.storage import Durability, Log, Store
-from tocsin.storage.index import ROWS, SEQUENCE
 
 from .errors import PositionMovedError, SyncError, TargetAwayError
 from .mark import mark_of
@@ -116,11 +115,7 @@ class StoreTarget:
         end = log.next_sequence
         if not end:
             return None
-        last = None
-        for view in log.snapshot():
-            for first, rows in view.rows[-1:, [SEQUENCE, ROWS]].tolist():
-                last = int(first + rows)
-        if last != end:
+        if log.batches(end - 1, end) == 0:
             raise SyncError(
                 f"{self}: its last events are gone, and with them the position; sync to another stream="
             )
