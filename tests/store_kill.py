@@ -1,6 +1,6 @@
 """A program: an engine with a store is killed (kill -9) at random moments; what it accepted is there, once, in order.
 
-    python tests/store_kill.py [RUNS] [--seed 0] [--jobs 2]
+    python tests/store_kill.py [RUNS] [--seed 0] [--jobs 2] [--postgres]
 
 Each run is a process with an Engine on a store of small files and 0 to 2 workers: threads push to two streams, four
 triggers (a condition, a keyed pattern, a pattern over its matches, a keyed pattern within a time) write match logs, and
@@ -10,6 +10,8 @@ opened here and checked:
 
 - every acknowledged event is there, at the sequence that its push returned; each thread's events are there from the
   first on, in order, none twice, with the content they were made with; what was put right is torn tails at most;
+- with --postgres, a stream and a match log are kept up to date in tables of a server that is started here: each table
+  has the first so many rows of its log, none twice; at the end all of them;
 - each match log has the first so many rows that `tc.match_recognize` gives for all stored events, from the first run
   on, none twice, none else; at least those that a handler got, and all that were certain before a flush ended.
 
@@ -22,6 +24,7 @@ Exit code 0: all is well; 1: it says what is not, and keeps the store. tests/tes
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import random
@@ -41,8 +44,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from adbc_driver_postgresql import dbapi
 
 import tocsin as tc
+from postgres_server import Server
+from tocsin.sync import PostgresTarget
 
 EVENTS = pa.schema(
     [("t", pa.timestamp("us")), *((name, pa.int64()) for name in ("thread", "number", "key", "x"))]
@@ -60,6 +66,7 @@ TRIGGERS = {
     "again": ("pairs", AGAIN),
     "soon": ("ticks", SOON),
 }
+SYNCED = {"ticks": "ticks", "pairs": "pairs"}
 DURABILITIES = ("none", "interval", "commit")
 SEGMENT_BYTES = 20_000
 HANG_SECONDS = 120
@@ -77,7 +84,7 @@ def events(thread: int, first: int, rows: int) -> pa.RecordBatch:
 # ---------------------------------------------------------------------------------- the one who is killed
 
 
-def child(path: str, durability: str, workers: str, seed: str, pushes: str) -> None:
+def child(path: str, durability: str, workers: str, seed: str, pushes: str, uri: str = "") -> None:
     """Push until killed; pushes: how many each thread does (0: without end), and then end in good order."""
     logging.getLogger("tocsin").setLevel(logging.CRITICAL)
     say("I")  # from here on it may be killed
@@ -89,6 +96,11 @@ def child(path: str, durability: str, workers: str, seed: str, pushes: str) -> N
     for name, (source, clause) in TRIGGERS.items():
         trigger = engine.trigger(name, source, tc.col("x") > 90 if clause is None else clause)
         trigger.handler(Telling(name), ids=True)
+    if uri:
+        for source, table in SYNCED.items():
+            engine.sync(
+                source, PostgresTarget(uri, f"{table}_{Path(path).parent.name[-8:]}".lower()), interval=0.005
+            )
     say("R")
     threads = []
     for stream, count in THREADS.items():
@@ -158,7 +170,7 @@ class Said:
     ended: bool = False
 
 
-def run(path: Path, dice: random.Random, *, kill: bool) -> Said:
+def run(path: Path, dice: random.Random, *, kill: bool, uri: str = "") -> Said:
     """One process, killed at a random moment, or let come to its end."""
     command = [
         sys.executable,
@@ -168,7 +180,7 @@ def run(path: Path, dice: random.Random, *, kill: bool) -> Said:
         dice.choice(DURABILITIES),
         str(dice.randrange(3)),
     ]
-    command += [str(dice.random()), "0" if kill else "30"]
+    command += [str(dice.random()), "0" if kill else "30", uri]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
     assert process.stdout is not None
     lines = bytearray()
@@ -221,7 +233,7 @@ class State:
     twice: int = 0
 
 
-def check(path: Path, said: Said, state: State) -> None:
+def check(path: Path, said: Said, state: State, uri: str = "") -> None:
     """Open the store after a run, and hold it to what the run said; AssertionError says what is not as it must be."""
     with tc.Store(path) as store:
         for entry in store.recovered:
@@ -240,6 +252,9 @@ def check(path: Path, said: Said, state: State) -> None:
             state.handled[trigger] |= numbers
         for trigger in TRIGGERS:
             check_matches(trigger, tables, said, state.handled[trigger])
+        for source, table in SYNCED.items() if uri else ():
+            target = f"{table}_{path.parent.name[-8:]}".lower()
+            check_target(uri, target, tables[source], ended=said.ended)
         state.events = sum(len(tables[name]) for name in THREADS)
         state.matches = sum(len(tables[name]) for name in TRIGGERS)
 
@@ -291,6 +306,22 @@ def check_matches(trigger: str, tables: dict[str, pa.Table], said: Said, handled
     assert len(log) >= least, f"{trigger}: {len(log)} matches in the log, {least} had been found"
 
 
+def check_target(uri: str, target: str, log: pa.Table, *, ended: bool) -> None:
+    with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT to_regclass('{target}') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            assert not ended, f"{target}: there is no such table"
+            return
+        cursor.execute(f'SELECT thread, number, tocsin_sequence FROM "{target}" ORDER BY tocsin_sequence')
+        got = cursor.fetch_arrow_table()
+    wanted = log.slice(0, len(got)) if not ended else log
+    assert got["tocsin_sequence"].to_pylist() == list(range(len(wanted))), (
+        f"{target}: rows are missing, or twice"
+    )
+    for column in ("thread", "number"):
+        assert got[column].to_pylist() == wanted[column].to_pylist(), f"{target}: other rows than the log has"
+
+
 def reference(seen: pa.Table, clause: str | None) -> pa.Table:
     """What a trigger must say of these events."""
     if not len(seen):
@@ -309,15 +340,15 @@ class Tally:
         self.faults: list[str] = []
 
 
-def one_store(number: int, seed: int, kills: int, tally: Tally) -> None:
+def one_store(number: int, seed: int, kills: int, uri: str, tally: Tally) -> None:
     """A store's life: `kills` runs that are killed, and one that ends."""
     dice = random.Random(f"{seed} {number}")
     folder = Path(tempfile.mkdtemp(prefix=f"tocsin-kill-{number}-"))
     state = State()
     for turn in range(kills + 1):
         try:
-            said = run(folder / "s", dice, kill=turn < kills)
-            check(folder / "s", said, state)
+            said = run(folder / "s", dice, kill=turn < kills, uri=uri)
+            check(folder / "s", said, state, uri)
         except Exception as fault:
             with tally.lock:
                 tally.faults.append(
@@ -344,15 +375,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("runs", nargs="?", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--postgres", action="store_true", help="keep tables of a PostgreSQL up to date, too")
     options = parser.parse_args(arguments)
     dice = random.Random(options.seed)
     tally = Tally()
     left = options.runs
-    with ThreadPoolExecutor(options.jobs) as threads:
+    with contextlib.ExitStack() as ends:
+        uri = ""
+        if options.postgres:
+            server = Server(fsync="off")
+            ends.callback(server.close)
+            uri = server.uri
+        threads = ends.enter_context(ThreadPoolExecutor(options.jobs))
         number = 0
         while left > 0:
             kills = min(left, dice.randrange(1, 7))
-            threads.submit(one_store, number, options.seed, kills, tally)
+            threads.submit(one_store, number, options.seed, kills, uri, tally)
             left -= kills
             number += 1
     print(*(f"{count} {what}" for what, count in sorted(tally.counts.items())), sep=", ")
