@@ -373,3 +373,60 @@ def test_retention_leaves_what_a_checkpoint_needs(tmp_path: Path) -> None:
     engine, stream, _trigger = steps_engine(left)
     with engine:
         assert engine.recover().afresh == {}
+
+
+def test_one_engine_at_a_time_keeps_its_triggers_in_a_store(tmp_path: Path) -> None:
+    with tc.Store(tmp_path / "s") as store:
+        engine, stream, _ = steps_engine(store)  # type: ignore[arg-type]
+        with pytest.raises(tc.StoreError, match="has an engine already"):
+            steps_engine(store)  # type: ignore[arg-type]
+        with engine:
+            stream.push({"x": [0]})
+        engine, stream, trigger = steps_engine(store)  # type: ignore[arg-type]
+        with engine:
+            stream.push({"x": [9]})
+        assert trigger.matched == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_was_not_handled_comes_before_history_goes_on(tmp_path: Path, workers: int) -> None:
+    """A trigger that catches up gets what no handler had finished with first, and no call runs beside another."""
+    import threading
+
+    path = tmp_path / "s"
+    engine, stream, trigger = steps_engine(path, workers=1)
+    gate = threading.Event()
+    trigger.handler(lambda matches: gate.wait(60))
+    for _ in range(30):
+        stream.push({"x": [0, 9]})
+    left = tmp_path / "c"
+    until = 0
+    while engine.store.matches.log("jump").next_sequence < 1 and until < 10_000:  # type: ignore[union-attr]
+        until += 1
+        gate.wait(0.005)
+    crashed(path, left)
+    gate.set()
+    engine.close()
+    with tc.Engine(
+        left, workers=workers, checkpoint_every=None
+    ) as engine:  # the trigger sleeps, the stream goes on
+        engine.stream("steps", STEPS).push({"x": [0, 9]})
+    with tc.Engine(left, workers=workers, checkpoint_every=None) as engine:
+        stream = engine.stream("steps", STEPS)
+        stream.push({"x": [0, 9]})
+        trigger = engine.trigger("jump", stream, JUMP)
+        numbers: list[int] = []
+        inside: list[int] = []
+
+        @trigger.handler(per_match=True, ids=True)
+        def look(match: dict[str, Any]) -> None:
+            inside.append(1)
+            assert len(inside) == 1
+            numbers.append(match["match_number"])
+            inside.pop()
+
+        assert trigger.caught_up(60)
+        stream.push({"x": [0, 9]})
+        engine.flush()
+        assert engine.dead_letters("jump") == []
+    assert numbers == list(range(33))

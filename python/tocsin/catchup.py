@@ -38,6 +38,9 @@ logger = logging.getLogger("tocsin")
 
 FEW_BATCHES = 200  # so many go through while the stream is held; fewer than the ring has slots
 HELD_SECONDS = 0.25  # how long the stream is held at most before it is tried again
+HEARD_SECONDS = (
+    0.2  # so long it waits for the first handler, which is registered when the trigger has been set
+)
 RING_SLOTS = 1024
 
 
@@ -108,8 +111,8 @@ class CatchUp:
         self.done = threading.Event()
         self._seen = 0
         self._total = max(0, part.root.place().stored - start[0]["stored"])
+        self._beginning = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"tocsin-catch-up-{part.name}", daemon=True)
-        self._thread.start()
 
     @property
     def left(self) -> int:
@@ -120,10 +123,19 @@ class CatchUp:
             else max(0, self.part.root.place().stored - self._start[0]["stored"] - self._seen)
         )
 
+    def begin(self) -> None:
+        """It goes, in a thread of its own."""
+        with self._beginning:
+            if self._stop.is_set():
+                self.done.set()
+            else:
+                self._thread.start()
+
     def stop(self) -> None:
         """Ends it where it is; the trigger then has not joined. In its own thread (a handler): without waiting."""
-        self._stop.set()
-        if threading.current_thread() is not self._thread:
+        with self._beginning:
+            self._stop.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _run(self) -> None:
@@ -131,6 +143,9 @@ class CatchUp:
         runtime = Runtime(live.workers, RING_SLOTS, on_dispatcher=live.dispatch.enter)
         runtime.on_suspend = _nothing
         try:
+            part.outlet.heard.wait(HEARD_SECONDS)
+            if part.unhandled:
+                part.outlet.redeliver()
             self._go(runtime, part.outlet)
             self._flush(runtime)
         except Stopped:

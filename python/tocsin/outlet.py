@@ -83,6 +83,8 @@ class Outlet:
         self._fault: Callable[[BaseException], None] = dispatch.fault
         self._upstream = upstream
         self._inline = inline
+        self.heard = threading.Event()  # somebody takes matches, or took some
+        self._first_heard: Callable[[], None] | None = None
         self._gate = threading.Lock()
         self._waiting: deque[tuple[Any, int, int, int, int]] | None = (
             None  # what is to be delivered once history has been
@@ -123,6 +125,21 @@ class Outlet:
                 self._direct += (handler,)
             self._handlers += (handler,)
             self._look()
+        self._hear()
+
+    def when_heard(self, called: Callable[[], None]) -> None:
+        """`called` is called when there is a handler: once, or now."""
+        with self._lock:
+            self._first_heard = called
+        if self._handlers:
+            self._hear()
+
+    def _hear(self) -> None:
+        with self._lock:
+            called, self._first_heard = self._first_heard, None
+        self.heard.set()
+        if called is not None:
+            called()
 
     def _check_ids(self, ids: bool) -> None:
         if ids and self.log is None:

@@ -118,7 +118,8 @@ class Part:
     cut: int = 0  # of the entry that it was resumed from; 0: it began afresh
     known: Known | None = None
     new: New | None = None
-    handed_over: bool = False
+    marked: bool = False
+    unhandled: bool = False  # matches of an earlier run have to go to handlers
     joined: bool = False
     behind: CatchUp | None = None
 
@@ -166,6 +167,7 @@ class Recovery:
         self._written_at: tuple[Place, ...] = ()
         self._needed: dict[str, int] = {}  # by stream: from where on the newest checkpoint needs its events
         self._ended = threading.Event()
+        self._folder.claim()
         runtime.on_suspend = self._suspend
         runtime.on_closed.append(self._last_words)
         if every is not None:
@@ -187,6 +189,7 @@ class Recovery:
             if part.root.live:
                 self._join_late(part)
             self._parts[part.name] = part
+        self._pump()
 
     def remove(self, name: str) -> None:
         """The trigger is gone for good."""
@@ -235,9 +238,12 @@ class Recovery:
             self._refuse_on_loop(inflow, known)
             with runtime.holding(inflow.lock):
                 for part in parts:
-                    self._hand_over(part)
+                    self._take_mark(part)
                     if not part.settled:
                         self._resume(part, known[part.name])
+                    if part.unhandled and not (part.known and part.known.alone):
+                        part.unhandled = False
+                        runtime.note(part.outlet.redeliver)
                 resumed = [part for part in parts if part.known is not None and not part.known.alone]
                 events = self._see_again(inflow, resumed, progress or _nothing)
                 for part in parts:
@@ -265,9 +271,12 @@ class Recovery:
                     "tocsin: stream %r: %d triggers resumed from checkpoint %d, %d events seen again",
                     inflow.name, len(resumed), self._newest.number, events,
                 )  # fmt: skip
-        if runtime.inline:
-            with runtime.lock:
-                runtime.pump()
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._runtime.inline:
+            with self._runtime.lock:
+                self._runtime.pump()
 
     def _refuse_on_loop(self, inflow: Inflow, known: dict[str, Known | None]) -> None:
         missed = any(
@@ -362,20 +371,20 @@ class Recovery:
         inflow.replay(stop, progress)
         return stop.stored - begin.stored
 
-    def _hand_over(self, part: Part) -> None:
-        """What handlers had not finished with goes to them before anything else."""
+    def _take_mark(self, part: Part) -> None:
+        """Finds out what handlers had not finished with: that goes to them before anything else."""
         log = part.outlet.log
         assert log is not None
-        if part.handed_over:
+        if part.marked:
             return
-        part.handed_over = True
+        part.marked = True
         noted = [entry.info.get("handled") for entry in self._entries("trigger", part.name)]
         wrong = log.begin(noted[0] if noted else None)
         if wrong:
             self.report.notes.append(f"trigger {part.name!r}: {wrong}")
         if log.handled < log.next:
             self.report.handed_over[part.name] = log.next - log.handled
-            self._runtime.note(part.outlet.redeliver)
+            part.unhandled = True
 
     def _told_faults(self, part: Part) -> frozenset[tuple[int, int]]:
         letters = f"dead_letters/{part.name}"
@@ -408,7 +417,7 @@ class Recovery:
         known = self._known(part)
         begun: list[New] = []
         with runtime.holding(inflow.lock):
-            self._hand_over(part)
+            self._take_mark(part)
             if known is not None and known.place != inflow.place() and part.parent is None:
                 known = replace(known, alone=True)
             together = self._resume(part, known)
@@ -425,6 +434,8 @@ class Recovery:
             seen = inflow.snapshot()
         if begun:
             self._write({inflow.name: seen}, begun)
+        if part.unhandled and part.joined:
+            part.outlet.when_heard(lambda: runtime.note(part.outlet.redeliver))
         self._catch_up(part)
 
     def _catch_up(self, part: Part) -> None:
@@ -448,6 +459,7 @@ class Recovery:
         part.behind = CatchUp(
             self._runtime, part, known.start, known.states, known.emitted, joined, self._checkpoint_if_open
         )
+        part.behind.begin()
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -614,6 +626,7 @@ class Recovery:
             for part in self._parts.values():
                 if part.outlet.log is not None:
                     part.outlet.log.close()
+            self._folder.release()
 
     def _forget(self, names: list[str], seen: dict[str, Any]) -> None:
         kept = [

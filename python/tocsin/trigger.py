@@ -233,6 +233,7 @@ class Trigger:
         recovery.stream_live(part.root)
         if part.behind is None:
             return part.joined
+        part.outlet.heard.set()  # nobody will come any more
         if not part.behind.done.wait(timeout):
             return False
         if part.behind.failure is not None:

@@ -81,6 +81,7 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._claimed = False
         self._last = max((number for number, _ in self._found()), default=0)
 
     def _found(self) -> list[tuple[int, Path]]:
@@ -90,6 +91,19 @@ class CheckpointFolder:
             return []
         except OSError as cause:
             raise store_error("cannot read the checkpoints in", self._folder, cause) from cause
+
+    def claim(self) -> None:
+        """For one engine at a time: each writes down what its own triggers know. Raises StoreError."""
+        if self._claimed:
+            raise StoreError(
+                f"the store {str(self._folder.parent)!r} has an engine already, which keeps its triggers there; close "
+                "that, or add streams and triggers to it"
+            )
+        self._claimed = True
+
+    def release(self) -> None:
+        """The engine has ended."""
+        self._claimed = False
 
     def next_number(self) -> int:
         """The number of the checkpoint that is written next."""

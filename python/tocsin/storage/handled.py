@@ -53,6 +53,8 @@ class HandledMark:
     def set(self, value: int) -> None:
         """From now on `value` holds."""
         self.value = value
+        if self._map.closed:
+            return  # a handler that hung came to its end when the engine had ended
         record = _RECORD.pack(value, zlib.crc32(_VALUE.pack(value)), 0)
         self._map[self._place * _RECORD.size : (self._place + 1) * _RECORD.size] = record
         self._place ^= 1
