@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 import threading
 import time
 from pathlib import Path
@@ -102,6 +103,14 @@ def test_at_a_pace_of_its_own(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_a_slow_replay(tmp_path: Path) -> None:
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        interrupted_replay(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def interrupted_replay(tmp_path: Path) -> None:
     schema = pa.schema([("ts", pa.timestamp("s")), ("n", pa.int64())])
     with tc.Engine(tmp_path / "s.store") as engine:
         stream = engine.stream("s", schema, time="ts")

@@ -182,9 +182,9 @@ def _paced(
             failures.append(failure)
 
     threads = [threading.Thread(target=run, args=(plan,), daemon=True) for plan in plans.values()]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)  # Ctrl-C comes through
