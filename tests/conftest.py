@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -14,6 +15,14 @@ QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too
 settings.register_profile("ci", max_examples=100, deadline=None, suppress_health_check=QUIET)
 settings.register_profile("deep", max_examples=10_000, deadline=None, suppress_health_check=QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Programs that some tests call (store_work.py) silence the log; the next test may look into it."""
+    level = logging.getLogger("tocsin").level
+    yield
+    logging.getLogger("tocsin").setLevel(level)
 
 
 @pytest.fixture(scope="session")
