@@ -91,6 +91,7 @@ def make_store(path: Path) -> None:
         store.create_stream("empty", NOTES)
         store.append("trades", trades(2500, 3000))
         store.seal("notes")
+        assert store.tier("trades", to=str(path / "cold"), sequence=2500).files  # copies have it, too
 
 
 def go_on(path: Path, workers: int) -> None:
