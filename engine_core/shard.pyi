@@ -22,6 +22,7 @@ class Cut:
     emitted: dict[int, int]
     failure: BaseException | None
     filled: bool
+    def of(self, id: int) -> list[bytes]: ...
 
 class Shard:
     inbox: Ring

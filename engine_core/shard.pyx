@@ -271,6 +271,15 @@ cdef class Cut:
         self.emitted = {}
         self.failure = None
 
+    def of(self, int id):
+        """The states of trigger `id`, by instance; none, if it has none."""
+        cdef int instance = 0
+        cdef list found = []
+        while (id, instance) in self.states:
+            found.append(self.states[id, instance])
+            instance += 1
+        return found
+
     cdef int keep(self, int id, int instance, Operator operator) except -1:
         try:
             self.states[id, instance] = operator.save()

@@ -132,10 +132,7 @@ cdef class Shares(Operator):
             self._note(fault, status)
             clear(fault)
             out = NULL
-            if ended:
-                status = (<Operator>self.instances[i]).finish(&out, fault)
-            else:
-                status = (<Operator>self.instances[i]).advance(INT64_MIN, &out, fault)
+            status = self._call(i, INT64_MIN, ended, &out, fault)
         if out != NULL and out.n_rows == 0:
             batch_release(out)
             out = NULL
@@ -240,30 +237,29 @@ cdef class Shares(Operator):
         return status if status != STATUS_OK else self._give(out, fault)
 
     cdef int advance(self, int64_t time, BatchC **out, Fault *fault) noexcept nogil:
+        return self._all(time, False, out, fault)
+
+    cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
+        return self._all(0, True, out, fault)
+
+    cdef int _all(self, int64_t time, bint ended, BatchC **out, Fault *fault) noexcept nogil:
+        """Every instance hears that the watermark has moved, or that the input has ended."""
         cdef BatchC *one
         cdef int i, status = STATUS_OK
         out[0] = NULL
         for i in range(0 if self.telling else self.n):
             one = NULL
             clear(fault)
-            status = (<Operator>self.instances[i]).advance(time, &one, fault)
-            status = self._collect(i, status, one, fault, False)
+            status = self._call(i, time, ended, &one, fault)
+            status = self._collect(i, status, one, fault, ended)
             if status != STATUS_OK:
                 return status
         return self._give(out, fault)
 
-    cdef int finish(self, BatchC **out, Fault *fault) noexcept nogil:
-        cdef BatchC *one
-        cdef int i, status = STATUS_OK
-        out[0] = NULL
-        for i in range(0 if self.telling else self.n):
-            one = NULL
-            clear(fault)
-            status = (<Operator>self.instances[i]).finish(&one, fault)
-            status = self._collect(i, status, one, fault, True)
-            if status != STATUS_OK:
-                return status
-        return self._give(out, fault)
+    cdef int _call(self, int i, int64_t time, bint ended, BatchC **out, Fault *fault) noexcept nogil:
+        if ended:
+            return (<Operator>self.instances[i]).finish(out, fault)
+        return (<Operator>self.instances[i]).advance(time, out, fault)
 
     cdef str context(self, const Fault *fault):
         return (<Operator>self.instances[0]).context(fault)

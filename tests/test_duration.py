@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.language.duration import duration_ns
+from tocsin.duration import duration_ns
 from tocsin.language.temporal import (
     format_date,
     format_timestamp,

@@ -95,11 +95,16 @@ def expected(steps: list[Any], lateness: int) -> dict[str, list[dict[str, Any]]]
     seen = listen(engine)
     with engine:
         for step in steps:
-            if isinstance(step, dt.datetime):
-                engine.advance(step)
-            else:
-                stream.push(step)
+            take(engine, stream, step)
     return seen
+
+
+def take(engine: tc.Engine, stream: Any, step: Any) -> None:
+    """One of `steps_of`."""
+    if isinstance(step, dt.datetime):
+        engine.advance(step)
+    else:
+        stream.push(step)
 
 
 def steps_of(seed: int, lateness: int, count: int = 300) -> list[Any]:
@@ -138,10 +143,7 @@ def test_every_match_is_found_once_and_handled_at_least_once_through_crashes(
 
     engine, stream, heard = run_began()
     for step in steps:
-        if isinstance(step, dt.datetime):
-            engine.advance(step)
-        else:
-            stream.push(step)
+        take(engine, stream, step)
         what = rng.random()
         if what < 0.05:
             engine.checkpoint()

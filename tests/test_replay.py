@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import tocsin as tc
-from test_recovery import CLAUSES, SCHEMA, UPON, events, expected, listen, open_engine, steps_of
+from test_recovery import CLAUSES, SCHEMA, UPON, events, expected, listen, open_engine, steps_of, take
 
 WORKERS = pytest.mark.parametrize("workers", [0, 1, 2])
 
@@ -30,10 +30,7 @@ def test_the_same_events_give_the_same_matches(tmp_path: Path, workers: int, lat
     live = listen(engine)
     with engine:
         for step in steps:
-            if isinstance(step, dt.datetime):
-                engine.advance(step)
-            else:
-                stream.push(step)
+            take(engine, stream, step)
         engine.flush()
         before = {name: list(matches) for name, matches in live.items()}
         again: dict[str, list[dict[str, Any]]] = {}

@@ -38,9 +38,7 @@ logger = logging.getLogger("tocsin")
 
 FEW_BATCHES = 200  # so many go through while the stream is held; fewer than the ring has slots
 HELD_SECONDS = 0.25  # how long the stream is held at most before it is tried again
-HEARD_SECONDS = (
-    0.2  # so long it waits for the first handler, which is registered when the trigger has been set
-)
+HEARD_SECONDS = 0.2  # so long it waits for the first handler: that can come only when the trigger is there
 RING_SLOTS = 1024
 
 
@@ -110,18 +108,15 @@ class CatchUp:
         self._stop = threading.Event()
         self.done = threading.Event()
         self._seen = 0
-        self._total = max(0, part.root.place().stored - start[0]["stored"])
         self._beginning = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"tocsin-catch-up-{part.name}", daemon=True)
 
     @property
     def left(self) -> int:
         """How many events it has not seen yet."""
-        return (
-            0
-            if self.done.is_set()
-            else max(0, self.part.root.place().stored - self._start[0]["stored"] - self._seen)
-        )
+        if self.done.is_set():
+            return 0
+        return max(0, self.part.root.place().stored - self._start[0]["stored"] - self._seen)
 
     def begin(self) -> None:
         """It goes, in a thread of its own."""
@@ -193,19 +188,17 @@ class CatchUp:
                     if cut.filled:
                         if cut.failure is not None:
                             raise cut.failure
-                        kept = [state for (id, _), state in sorted(cut.states.items()) if id == trigger]
                         self._meet(inflow, twin)
                         outlet.wait()
-                        self._joined(know(part.build, kept, self._live.workers)[0], cut.emitted[trigger])
+                        kept = know(part.build, cut.of(trigger), self._live.workers)[0]
+                        self._joined(kept, cut.emitted[trigger])
                         return
             time.sleep(0.01)
 
     def _flush(self, runtime: Runtime) -> None:
         try:
             runtime.flush(None)
-        except (
-            Exception
-        ) as fault:  # of a handler that ends its thread, say: the engine tells it, and history goes on
+        except Exception as fault:  # of a handler that ends its thread, say: history goes on
             self._live.fault(fault)
 
     def _meet(self, inflow: Inflow, twin: Inflow) -> None:

@@ -28,9 +28,9 @@ from tocsin_core.status import SchemaError, TocsinError
 
 from .compile import build_operators
 from .dead_letters import DEAD_LETTER_SCHEMA, LETTERS_MAX, DeadLetter, DeadLetters
+from .duration import duration_ns
 from .errors import StoreError
 from .inflow import MARKS_SCHEMA
-from .language.duration import duration_ns
 from .limits import check_limit, state_limits
 from .match_log import MatchLog, stored_schema
 from .outlet import Outlet
@@ -754,7 +754,7 @@ class Engine:
         """
         letters = f"dead_letters/{trigger}"
         store = self._store
-        if store is not None and letters in store.streams():
+        if store is not None and store.find(letters) is not None:
             known = self._triggers.get(trigger)
             dead = known._outlet.dead if known else DeadLetters(trigger, None)
             return dead.list(store.scan(letters))
@@ -887,14 +887,12 @@ def _every(checkpoint_every: Any) -> float | None:
 
 def _open_marks(store: Store, name: str, make: bool) -> Any:
     """The log of what `advance` was told; None: there is none yet."""
-    if not make and name not in store.streams():
-        return None
-    return store.create_stream(name, MARKS_SCHEMA)
+    return store.create_stream(name, MARKS_SCHEMA) if make else store.find(name)
 
 
 def _match_log(store: Store, trigger: str, schema: pa.Schema) -> MatchLog:
     wide = stored_schema(trigger, schema)
-    known = store.matches.streams().get(trigger)
+    known = store.matches.find(trigger)
     if known is not None and known.schema.equals(schema):
         raise StoreError(
             f"trigger {trigger!r}: its match log is of an earlier tocsin, whose matches had no ids; read it with "

@@ -102,7 +102,7 @@ class Inflow:
             if slot is None:
                 slot = (
                     self.runtime.claim_accepted()
-                )  # what is accepted already goes in, whatever `overflow` says
+                )  # it is accepted already: it goes in, whatever `overflow` says
             self.intake.put(slot, self.intake.adopt(rows), seen=True)
             slot = None
         return slot

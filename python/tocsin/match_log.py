@@ -16,7 +16,6 @@ A batch that the disk refuses waits here, with all behind it, and goes to the lo
 from __future__ import annotations
 
 import heapq
-import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -28,8 +27,6 @@ import pyarrow as pa
 from .errors import SchemaError
 from .storage.files import store_error
 from .storage.handled import HandledMark
-
-logger = logging.getLogger("tocsin")
 
 VERSION, FIRST, LAST, NUMBER = "match_version", "match_first_sequence", "match_last_sequence", "match_number"
 STORED = [pa.field(VERSION, pa.int32()), pa.field(FIRST, pa.int64()), pa.field(LAST, pa.int64())]
@@ -100,11 +97,6 @@ class MatchLog:
         self._handled = min(value, end)  # a log that lost its end finds other matches for those numbers
         self._mark.set(self._handled)
         return wrong
-
-    def skip_unhandled(self) -> None:
-        """Nothing that is in the log will be handed over again."""
-        self._handled = int(self._log.next_sequence)
-        self._mark.set(self._handled)
 
     # ------------------------------------------------------------------ writing
 

@@ -115,13 +115,17 @@ class Part:
     placed: bool
     backfill: Any = None  # True, or the time from which on; None: it begins with the next event
     fresh: list[bytes] = field(default_factory=list)
-    cut: int = 0  # of the entry that it was resumed from; 0: it began afresh
     known: Known | None = None
     new: New | None = None
     marked: bool = False
     unhandled: bool = False  # matches of an earlier run have to go to handlers
     joined: bool = False
     behind: CatchUp | None = None
+
+    @property
+    def cut(self) -> int:
+        """Of the entry that it was resumed from; 0: it began afresh."""
+        return 0 if self.known is None else self.known.cut
 
     @property
     def settled(self) -> bool:
@@ -344,7 +348,7 @@ class Recovery:
         assert part.outlet.log is not None
         part.outlet.log.version = known.version
         part.outlet.known_faults = self._told_faults(part)
-        part.cut, part.known = known.cut, known
+        part.known = known
         self.report.resumed[part.name] = known.emitted
         return not known.alone
 
@@ -388,7 +392,7 @@ class Recovery:
 
     def _told_faults(self, part: Part) -> frozenset[tuple[int, int]]:
         letters = f"dead_letters/{part.name}"
-        if letters not in self._store.streams():
+        if self._store.find(letters) is None:
             return frozenset()
         found = set()
         for batch in self._store.scan(letters, columns=["kind", "first_sequence", "last_sequence"]):
@@ -418,15 +422,14 @@ class Recovery:
         begun: list[New] = []
         with runtime.holding(inflow.lock):
             self._take_mark(part)
-            if known is not None and known.place != inflow.place() and part.parent is None:
-                known = replace(known, alone=True)
-            together = self._resume(part, known)
-            if together and known is not None and known.place == inflow.place():
+            if known is not None and known.place != inflow.place():
+                if part.parent is None:
+                    known = replace(known, alone=True)
+                else:
+                    self._afresh(part, "its stream has gone on without it")
+                    known = None
+            if self._resume(part, known) and known is not None:
                 part.join(runtime, known.emitted)
-            elif together:  # upon a trigger
-                part.cut = 0
-                part.operators[:] = part.build(0)
-                self._afresh(part, "its stream has gone on without it")
             if not part.cut:
                 begun = [self._begin(part)]
                 if begun[0].start is None:
@@ -503,8 +506,7 @@ class Recovery:
         taken: set[str] = set()
         for name, part in self._parts.items():
             if cut is not None and part.joined and part.id in cut.emitted:
-                data = [state for (id, _), state in sorted(cut.states.items()) if id == part.id]
-                entries += self._trigger_entries(part, number, cut.emitted[part.id], data)
+                entries += self._trigger_entries(part, number, cut.emitted[part.id], cut.of(part.id))
                 taken.add(name)
         for part, emitted, start in new:
             entries += self._trigger_entries(part, number, emitted, part.fresh, start)
@@ -520,9 +522,8 @@ class Recovery:
             entries.append(Entry("stream", name, number, info, held))
         self._folder.write([*entries, *carried])
         try:
-            self._newest = self._folder.newest(
-                []
-            )  # its data are a map of the file: nothing is kept in memory
+            # Read back, its data are a map of the file: nothing is kept in memory.
+            self._newest = self._folder.newest([])
         except StoreError:
             self._newest = Checkpoint(number, (*entries, *carried))
         self._hold([*entries, *carried])
@@ -564,27 +565,24 @@ class Recovery:
         pause = every
         while not self._ended.wait(pause):
             began = time.monotonic()
-            try:
-                places = tuple(inflow.place() for inflow in self._runtime.inflows if inflow.live)
-                if places and places != self._written_at:
-                    self.checkpoint()
-            except ClosedError:
-                return
-            except Exception as failure:
-                if self._ended.is_set():
-                    return
-                logger.warning("tocsin: no checkpoint could be written, the one before holds: %s", failure)
+            self._checkpoint_if_open(only_if_moved=True)
             # A state so large that it takes long to write is written less often.
             pause = max(every, 9 * (time.monotonic() - began))
 
-    def _checkpoint_if_open(self) -> None:
-        """Behind history: what was seen of it need not be seen again."""
+    def _checkpoint_if_open(self, only_if_moved: bool = False) -> None:
+        """One that nobody has asked for: a failure is logged, unless the engine closes.
+
+        only_if_moved: not if nothing has come since the last one.
+        """
         try:
-            self.checkpoint()
+            places = tuple(inflow.place() for inflow in self._runtime.inflows if inflow.live)
+            if not only_if_moved or (places and places != self._written_at):
+                self.checkpoint()
         except ClosedError:
             pass
         except Exception as failure:
-            logger.warning("tocsin: no checkpoint could be written, the one before holds: %s", failure)
+            if not self._ended.is_set():
+                logger.warning("tocsin: no checkpoint could be written, the one before holds: %s", failure)
 
     def caught_up(self) -> None:
         """Returns when all triggers that go through history have joined."""

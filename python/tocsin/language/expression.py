@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 from typing import Literal as Choice
 
+from tocsin.duration import duration_ns, is_numpy
 from tocsin.errors import PatternError
-from tocsin.language.duration import duration_ns, is_numpy
 from tocsin.language.source import NOWHERE, Span
 
 DEPTH_MAX = 200

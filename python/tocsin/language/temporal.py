@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from tocsin.language.duration import NANOSECONDS
+from tocsin.duration import NANOSECONDS
 
 DAY_NS = NANOSECONDS["d"]
 _EPOCH = dt.date(1970, 1, 1).toordinal()

@@ -145,11 +145,7 @@ class LogFolder:
         """
         log = self._logs.get(stream)
         if log is None:
-            with self._lock:
-                self._check_open()
-                if self._flusher is None:
-                    self._open_logs()
-            log = self._logs.get(stream)
+            log = self.find(stream)
         if log is None:
             if stream in self._damaged:
                 raise StoreError(str(self._damaged[stream])) from self._damaged[stream]
@@ -158,6 +154,29 @@ class LogFolder:
                 "declare it with create_stream"
             )
         return log
+
+    def find(self, stream: str) -> Log | None:
+        """The log of a stream, if there is one.
+
+        Args:
+            stream: its name.
+
+        Returns:
+            Its Log; None: there is no such stream, or it is damaged.
+
+        Raises:
+            ClosedError: the store is closed.
+
+        >>> import tempfile, tocsin as tc
+        >>> with tc.Store(tempfile.mkdtemp() + "/a.store") as store:
+        ...     store.find("trades") is None
+        True
+        """
+        with self._lock:
+            self._check_open()
+            if self._flusher is None:
+                self._open_logs()
+            return self._logs.get(stream)
 
     def append(self, stream: str, data: Any) -> int:
         """Store events, all of them or none. May be called from several threads.
